@@ -1,0 +1,185 @@
+/** The way in: makes an exchange of every request that a listener hears, refuses what is none, and stops in order; what an answer says is not its business. */
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { AddressInfo, Socket } from "node:net";
+import type { Clock } from "../lib/clock.ts";
+import { systemCode } from "../lib/errors.ts";
+import type { Log } from "../lib/log.ts";
+import type { Connection } from "./connections.ts";
+import { Connections } from "./connections.ts";
+import { Context } from "./context.ts";
+import { Exchange } from "./exchange.ts";
+import type { Surroundings } from "./exchange.ts";
+import type { HttpLimits } from "./limits.ts";
+import { DEFAULT_LIMITS } from "./limits.ts";
+import { Listener } from "./listeners.ts";
+import type { Listen, ListenerEvents, RequestKind, TlsOptions } from "./listeners.ts";
+import type { AccessEntry } from "./middleware/logger.ts";
+import type { Refusal } from "./refusal.ts";
+import { rawAnswer, refusalOf } from "./refusal.ts";
+import { createRequestIds } from "./request-ids.ts";
+import type { Fault } from "./target.ts";
+import { findFault, readTarget } from "./target.ts";
+import type { Match, MaybePromise, Reply, RouteShape } from "./types.ts";
+
+export interface HttpServerOptions<R extends RouteShape, C> {
+  readonly router: { match(method: string, path: string): Match<R> };
+  /** Answers a request: the middleware array around `dispatch`. */
+  readonly handle: (context: Context<R, C>) => MaybePromise<Reply>;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** What differs from DEFAULT_LIMITS. */
+  readonly limits?: Partial<HttpLimits>;
+  /** Told of each answer to what never became a request, and so passed no middleware. */
+  readonly onRefused?: (entry: AccessEntry) => void;
+}
+
+export interface HttpServer {
+  /** Opens one more listener for the same handler; resolves with its address. Rejects with Node's own error (EADDRINUSE, …). */
+  listen(where: Listen): Promise<AddressInfo | string>;
+  /** New certificates on every TLS listener, for connections to come. Throws on PEM that is none. */
+  reload(tls: TlsOptions): void;
+  /** Open connections of all listeners. */
+  readonly connections: number;
+  /** Stops accepting, ends idle connections, lets running requests end for at most `graceMs`, then ends them. Resolves when nothing is left. */
+  close(graceMs: number): Promise<void>;
+}
+
+export function createHttpServer<R extends RouteShape, C>(options: HttpServerOptions<R, C>): HttpServer {
+  return new Front(options);
+}
+
+/** How long a stop waits for the first byte of a connection that has sent none. */
+const UNUSED_MS = 200;
+
+type Line<R extends RouteShape, C> = Connection<Exchange<R, C>>;
+
+class Front<R extends RouteShape, C> implements HttpServer, ListenerEvents {
+  readonly #options: HttpServerOptions<R, C>;
+  readonly #limits: HttpLimits;
+  readonly #connections: Connections<Exchange<R, C>>;
+  readonly #around: Surroundings<R, C>;
+  readonly #nextId = createRequestIds();
+  readonly #listeners: Listener[] = [];
+
+  constructor(options: HttpServerOptions<R, C>) {
+    const { handle, clock, log } = options;
+    this.#options = options;
+    this.#limits = { ...DEFAULT_LIMITS, ...options.limits };
+    this.#connections = new Connections(clock, this.#limits);
+    this.#around = { handle, clock, log, limits: this.#limits, connections: this.#connections, idle: (line) => this.#onIdle(line) };
+  }
+
+  get connections(): number {
+    return this.#connections.size;
+  }
+
+  async listen(where: Listen): Promise<AddressInfo | string> {
+    const listener = new Listener(this.#limits, "tls" in where ? (where.tls ?? null) : null, this);
+    const address = await listener.listen(where);
+    this.#listeners.push(listener);
+    // An error of accepting (EMFILE) is about one connection; the listener goes on.
+    listener.server.on("error", (error) => this.#options.log.error("A listener failed.", { error: error.message }));
+    return address;
+  }
+
+  reload(tls: TlsOptions): void {
+    for (const listener of this.#listeners) listener.reload(tls);
+  }
+
+  async close(graceMs: number): Promise<void> {
+    const { clock } = this.#options;
+    this.#connections.stopping = true;
+    const closed = this.#listeners.map((listener) => listener.close());
+    // A connection accepted this moment may have its request still unread in the kernel: it gets time to be one.
+    const cancelUnused = clock.after(Math.min(graceMs, UNUSED_MS), () => this.#connections.endIdle(false));
+    // Node's own timeouts end with close() (nodejs/node#48383), so whoever dawdles over a request's headers is ended here.
+    const cancelIdle = clock.after(Math.min(graceMs, this.#limits.discardMs), () => this.#connections.endIdle(true));
+    const cancelAll = clock.after(graceMs, () => {
+      for (const listener of this.#listeners) listener.endHandshakes();
+      this.#connections.endAll();
+    });
+    await Promise.all(closed);
+    cancelUnused();
+    cancelIdle();
+    cancelAll();
+  }
+
+  connected(socket: Socket, unixSocket: boolean): void {
+    this.#connections.add(socket, unixSocket);
+  }
+
+  turnAway(socket: Socket): void {
+    this.#refuse(socket, { code: "too_many_connections", message: `${this.#limits.maxConnections} connections are open; try again in a moment.` }, this.#nextId(undefined));
+  }
+
+  request(req: IncomingMessage, res: ServerResponse, kind: RequestKind): void {
+    const line = this.#connections.find(req.socket);
+    // Turned away, or told that it is over: what still comes is not served.
+    if (line === undefined || line.endedAt !== null || line.refusal !== null) return;
+    if (line.running.size > this.#limits.maxUnanswered && line.unanswered > this.#limits.maxUnanswered) return void req.socket.destroy();
+    const { path, queryText } = readTarget(req.url ?? "");
+    const fault = kind === "expects_other" ? EXPECTATION : findFault(req, path, this.#limits);
+    const match: Match<R> = fault === null ? this.#options.router.match(req.method ?? "", path) : { kind: "malformed", ...fault };
+    const context = new Context<R, C>(req, res, this.#nextId(req.headers["x-request-id"]), path, queryText, match, line.peer);
+    context.expectsContinue = kind === "expects_continue";
+    const exchange = new Exchange(this.#around, line, context, this.#options.clock.mono());
+    exchange.run(fault !== null);
+  }
+
+  tunnel(socket: Socket): void {
+    // Node has let go of the connection; what follows is read only to be thrown away.
+    socket.resume();
+    this.#refuseLine(socket, { code: "malformed_request", message: "This is no proxy: CONNECT is not served." });
+  }
+
+  broken(error: Error, socket: Socket): void {
+    // Bytes after a request that said it was the last; its answer is on the way, and ends the connection.
+    if (systemCode(error) === "HPE_CLOSED_CONNECTION") return;
+    const refusal = refusalOf(error);
+    // Without a byte it was a connection kept in reserve, as browsers do; nobody waits for an answer.
+    if (refusal === null || socket.bytesRead === 0) return void socket.destroy();
+    this.#refuseLine(socket, refusal);
+  }
+
+  /** Refuses what comes on a connection now, after the answers that are owed on it. */
+  #refuseLine(socket: Socket, refusal: Refusal): void {
+    const line = this.#connections.find(socket);
+    if (line === undefined || line.refusal !== null) return;
+    if (line.endedAt !== null) {
+      if (socket.bytesRead - line.endedAt > this.#limits.discardBytes) socket.destroy();
+      return;
+    }
+    const { latest } = line;
+    if (latest === null) return this.#endWith(line, refusal, null);
+    if (latest.context.req.complete) line.refusal = refusal;
+    else if (line.running.size === 1 && !latest.context.res.headersSent) this.#endWith(line, refusal, latest);
+    else socket.destroy();
+  }
+
+  /** `owner` is the request whose own body broke. */
+  #endWith(line: Line<R, C>, refusal: Refusal, owner: Exchange<R, C> | null): void {
+    line.endedAt = line.socket.bytesRead;
+    const { status, bytes } = this.#refuse(line.socket, refusal, owner?.context.requestId ?? this.#nextId(undefined), owner === null);
+    owner?.replaceAnswer(status, bytes);
+  }
+
+  #refuse(socket: Socket, refusal: Refusal, requestId: string, report = true): { status: number; bytes: number } {
+    const { clock, onRefused } = this.#options;
+    const { status, text, bodyBytes } = rawAnswer(refusal, requestId, clock.wall());
+    if (socket.writable) socket.end(text);
+    // The client has this long to read it and to close.
+    const cancel = clock.after(this.#limits.discardMs, () => socket.destroy());
+    socket.once("close", cancel);
+    if (report) onRefused?.({ method: "-", path: "-", status, bytes: bodyBytes, seconds: 0, aborted: false, requestId });
+    return { status, bytes: bodyBytes };
+  }
+
+  /** Nothing runs on the connection any more: time for what had to wait. */
+  #onIdle(line: Line<R, C>): void {
+    if (line.endedAt !== null || line.socket.destroyed) return;
+    if (line.refusal !== null) this.#endWith(line, line.refusal, null);
+    else if (this.#connections.stopping) line.socket.destroySoon();
+  }
+}
+
+const EXPECTATION: Fault = { code: "expectation_failed", reason: "Of Expect only 100-continue is served." };

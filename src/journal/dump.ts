@@ -1,0 +1,89 @@
+/** Lines of the journal from a given seq on, for events and `zwrmd journal dump`. Reads only; may run beside a daemon that writes. */
+import type { Files } from "../lib/files.ts";
+import { JournalCompacted, JournalDamaged } from "./errors.ts";
+import { NEWLINE, readAt, readPieces, withReader } from "./lines.ts";
+import type { Named } from "./names.ts";
+import { listSegments } from "./names.ts";
+import { BadLine, Chain, startOf } from "./record.ts";
+import type { JournalRecord } from "./types.ts";
+
+/** A search ends where reading on is cheaper than looking again. */
+const NEAR_BYTES = 256 * 1024;
+const LOOK_BYTES = 64 * 1024;
+
+export interface DumpRange {
+  /** The first seq to give, from 1. */
+  readonly from: number;
+  /** The last seq to give: a running daemon's `durable.seq`. Null gives what there is, up to a torn end. */
+  readonly until: number | null;
+}
+
+/** The oldest seq that is in a segment; 1 for an empty journal. */
+export async function oldestSeq(files: Files, folder: string): Promise<number> {
+  return (await listSegments(files, folder))[0]?.seq ?? 1;
+}
+
+/**
+ * The lines of a range in order, each checked against the one before. Throws JournalCompacted where the first is gone, JournalDamaged for a line that does not fit
+ * or for a range that ends early. Leaving the loop early closes the file.
+ */
+export async function* dumpJournal(files: Files, folder: string, { from, until }: DumpRange): AsyncGenerator<JournalRecord, void, void> {
+  const segments = await listSegments(files, folder);
+  const oldest = segments[0];
+  if (oldest !== undefined && from < oldest.seq) throw new JournalCompacted(from, oldest.seq);
+  const chain = new Chain(null);
+  const first = Math.max(0, segments.findLastIndex((segment) => segment.seq <= from));
+  let reached = from - 1;
+  for (const segment of segments.slice(first)) {
+    if (until !== null && segment.seq > until) break;
+    const start = segment.seq <= from ? await seek(files, segment, from) : 0;
+    const mayEndBadly = until === null && segment === segments.at(-1);
+    for await (const record of readFrom(files, segment, start, chain, mayEndBadly)) {
+      if (until !== null && record.seq > until) return;
+      if (record.seq < from) continue;
+      reached = record.seq;
+      yield record;
+      if (record.seq === until) return;
+    }
+  }
+  if (until !== null && reached < until) throw new JournalDamaged(segments.at(-1)?.path ?? folder, 1, 0, `the lines end with seq ${reached}, where ${until} was written`);
+}
+
+async function* readFrom(files: Files, segment: Named, start: number, chain: Chain, mayEndBadly: boolean): AsyncGenerator<JournalRecord, void, void> {
+  let line = 0;
+  for await (const { bytes, offset } of readPieces(files, segment.path, start)) {
+    for (let at = 0; at < bytes.length; ) {
+      line++;
+      const newline = bytes.indexOf(NEWLINE, at);
+      let record: JournalRecord;
+      try {
+        if (newline === -1) throw new BadLine("has no newline at its end");
+        record = chain.take(bytes, at, newline);
+      } catch (error) {
+        if (!(error instanceof BadLine)) throw error;
+        if (mayEndBadly) return;
+        const counted = start > 0 ? ` (lines are counted from byte ${start})` : "";
+        throw new JournalDamaged(segment.path, line, offset + at, `this line ${error.message}${counted}`);
+      }
+      yield record;
+      at = newline + 1;
+    }
+  }
+}
+
+/** Where a line at or shortly before `seq` begins: halves the file, since lines are in order. */
+async function seek(files: Files, segment: Named, seq: number): Promise<number> {
+  let low = 0;
+  let high = (await files.stat(segment.path))?.size ?? 0;
+  return withReader(files, segment.path, async (fd) => {
+    while (high - low > NEAR_BYTES) {
+      const middle = Math.floor((low + high) / 2);
+      const bytes = await readAt(files, fd, middle, LOOK_BYTES);
+      const at = bytes.indexOf(NEWLINE) + 1;
+      const start = at === 0 ? null : startOf(bytes, at);
+      if (start === null || start.seq > seq) high = middle;
+      else low = middle + at;
+    }
+    return low;
+  });
+}

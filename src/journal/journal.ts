@@ -1,0 +1,283 @@
+/** The append-only log: gives every entry its seq, writes batches with one sync each, says what is durable, stops before it lies. Has never heard of hosts. */
+import { dirname, join } from "node:path";
+import { setImmediate } from "node:timers/promises";
+import type { Clock } from "../lib/clock.ts";
+import { toRfc3339 } from "../lib/clock.ts";
+import { messageOf } from "../lib/errors.ts";
+import type { Files } from "../lib/files.ts";
+import { writeAll } from "../lib/files.ts";
+import type { Log } from "../lib/log.ts";
+import { VERSION } from "../lib/version.ts";
+import { JournalOff } from "./errors.ts";
+import type { Batch } from "./queue.ts";
+import { Queue, Waiters } from "./queue.ts";
+import type { Opened } from "./recovery.ts";
+import { recover } from "./recovery.ts";
+import type { ReplayTarget } from "./replay.ts";
+import { PROBE_NAME, cutTorn } from "./repair.ts";
+import { FORMAT, SEGMENT_TYPE } from "./segment.ts";
+import { isShortage } from "./shortage.ts";
+import type { Head, JournalEntry, JournalRecord, Torn, Writability } from "./types.ts";
+import { SegmentWriter } from "./writer.ts";
+
+export type { ReplayTarget } from "./replay.ts";
+export { JournalCompacted, JournalDamaged, JournalOff } from "./errors.ts";
+
+/** What a probe must be able to write before changes are let in again. */
+const PROBE_BYTES = 64 * 1024;
+const WRITABLE: Writability = { writable: true };
+
+export interface JournalOptions {
+  /** Made when missing (0700); files in it are 0600. */
+  readonly folder: string;
+  readonly files: Files;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** A segment of so many bytes is closed before the next line. */
+  readonly segmentBytes: number;
+  /** After each sync: the lines and bytes it made durable, and the seconds that write and sync took. */
+  readonly onSync?: (sync: { readonly records: number; readonly bytes: number; readonly seconds: number }) => void;
+}
+
+/** A segment that takes no further line, and the chain's head at its end. */
+export interface ClosedSegment {
+  readonly file: string;
+  readonly head: Head;
+}
+
+export class Journal {
+  readonly #options: JournalOptions;
+  readonly #writer: SegmentWriter;
+  readonly #queue: Queue;
+  readonly #waiters = new Waiters();
+  readonly #durableListeners: ((records: readonly JournalRecord[]) => void)[] = [];
+  readonly #failureListeners: ((reason: string) => void)[] = [];
+  readonly #closedListeners: ((closed: ClosedSegment) => void)[] = [];
+  #probes: (() => void)[] = [];
+  #durable: Head;
+  #writability: Writability;
+  #torn: Torn | null;
+  /** A torn end that could not be kept beside for lack of room; it is kept and cut before the first write. */
+  #uncut: Opened["uncut"];
+  #running: Promise<void> | null = null;
+  #closing: Promise<void> | null = null;
+
+  /**
+   * Replays what is on disk into `target`, puts a torn end aside, and is ready to append.
+   * Throws JournalDamaged where the disk cannot be trusted, the disk's own errors, and what `target.record` throws. One process at a time: see lock.ts.
+   */
+  static async open(options: JournalOptions, target: ReplayTarget): Promise<Journal> {
+    const { files, folder } = options;
+    await files.mkdir(folder, 0o700);
+    await files.syncFolder(dirname(folder));
+    return new Journal(options, await recover(files, folder, options.log, target));
+  }
+
+  private constructor(options: JournalOptions, opened: Opened) {
+    this.#options = options;
+    this.#durable = opened.head;
+    this.#torn = opened.torn;
+    this.#uncut = opened.uncut;
+    this.#writability = opened.uncut === null ? WRITABLE : { writable: false, reason: opened.uncut.reason, untilRestart: false };
+    this.#writer = new SegmentWriter(options.files, options.folder, opened.active);
+    this.#queue = new Queue(opened.head.seq, this.#writer.end, options.segmentBytes, () => this.#firstLine());
+  }
+
+  /** What the start found torn and cut off; null where nothing was. */
+  get torn(): Torn | null {
+    return this.#torn;
+  }
+
+  /** The last line that is on disk and acknowledged. */
+  get durable(): Head {
+    return this.#durable;
+  }
+
+  /** The last line appended, durable or not. */
+  get lastSeq(): number {
+    return this.#queue.lastSeq;
+  }
+
+  /** The seq that the next `append` gives: `lastSeq` + 1, or + 2 where the first line of a segment goes before it. */
+  get nextSeq(): number {
+    return this.#queue.nextSeq;
+  }
+
+  get writability(): Writability {
+    return this.#writability;
+  }
+
+  /**
+   * Gives the entry its seq and queues it; `entry` must not change after this. While there is no room it is accepted all the same: it is the retry.
+   * Throws JournalOff when nothing can be written until a restart, after `close`, and for a line that is too long; what JSON.stringify throws otherwise.
+   */
+  append(entry: JournalEntry): number {
+    if (this.#closing !== null) throw new JournalOff("the journal is closed");
+    if (!this.#writability.writable && this.#writability.untilRestart) throw new JournalOff(this.#writability.reason);
+    const seq = this.#queue.push(entry);
+    this.#wake();
+    return seq;
+  }
+
+  /**
+   * Resolves when line `seq` is durable; rejects with JournalOff when it was not written.
+   * To be called before anything else is awaited: a seq that was given up is given again.
+   */
+  settled(seq: number): Promise<void> {
+    if (seq <= this.#durable.seq) return Promise.resolve();
+    if (seq <= this.#queue.lastSeq) return this.#waiters.wait(seq);
+    return Promise.reject(new JournalOff(this.#writability.writable ? `there is no line ${seq}` : this.#writability.reason));
+  }
+
+  /** After each sync, in order, before `settled` resolves. */
+  onDurable(listener: (records: readonly JournalRecord[]) => void): void {
+    this.#durableListeners.push(listener);
+  }
+
+  /** When everything behind `durable` was given up; `lastSeq` is `durable.seq` again. Before any `settled` rejects. */
+  onFailure(listener: (reason: string) => void): void {
+    this.#failureListeners.push(listener);
+  }
+
+  /** When a segment takes no further line: the next one is there, and durable. */
+  onSegmentClosed(listener: (closed: ClosedSegment) => void): void {
+    this.#closedListeners.push(listener);
+  }
+
+  /** While there is no room: tries to write 64 KiB beside, and lets changes in again when that works. Else it just tells. */
+  async probe(): Promise<Writability> {
+    if (this.#closing === null && !this.#writability.writable && !this.#writability.untilRestart) {
+      await new Promise<void>((resolve) => {
+        this.#probes.push(resolve);
+        this.#wake();
+      });
+    }
+    return this.#writability;
+  }
+
+  /** Writes and syncs what is queued, and closes. Later appends throw. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    await this.#running;
+    await this.#writer.close();
+  }
+
+  #firstLine(): JournalEntry {
+    const at = toRfc3339(this.#options.clock.wall());
+    return { at, type: SEGMENT_TYPE, actor: { kind: "system", id: null, ip: null }, data: { format: FORMAT, program: `zwrmd ${VERSION}` } };
+  }
+
+  #wake(): void {
+    this.#running ??= this.#run();
+  }
+
+  /** One write at a time. Each begins a turn of the event loop later, so that all who came in the same turn share it. */
+  async #run(): Promise<void> {
+    do {
+      await setImmediate();
+      const batch = this.#queue.take(this.#durable);
+      if (batch !== null) await this.#commit(batch);
+      else await this.#tryProbes();
+    } while (!this.#queue.isEmpty || this.#probes.length > 0);
+    this.#running = null;
+  }
+
+  async #commit(batch: Batch): Promise<void> {
+    const { clock } = this.#options;
+    const started = clock.mono();
+    try {
+      await this.#cutTorn();
+      if (batch.beginsSegment) this.#announceClosed(await this.#writer.begin(batch.firstSeq));
+      await this.#writer.write(batch.bytes);
+      await this.#writer.sync();
+    } catch (error) {
+      await this.#fail(error);
+      return;
+    }
+    if (!this.#writability.writable) this.#options.log.info("journal: writing works again");
+    this.#writability = WRITABLE;
+    this.#durable = batch.head;
+    this.#options.onSync?.({ records: batch.records.length, bytes: batch.bytes.length, seconds: (clock.mono() - started) / 1000 });
+    this.#tell(this.#durableListeners, batch.records);
+    this.#waiters.settle(batch.head.seq);
+  }
+
+  async #cutTorn(): Promise<void> {
+    if (this.#uncut === null) return;
+    this.#torn = await cutTorn(this.#options.files, this.#options.folder, this.#uncut.fd, this.#uncut.last);
+    this.#uncut = null;
+  }
+
+  /** A write that failed for want of room is cut back and may be tried again; after anything else only a replay can tell what is on disk. */
+  async #fail(error: unknown): Promise<void> {
+    const passes = isShortage(error);
+    const refuse = this.#giveUp(error, !passes);
+    try {
+      // A torn end that is not kept beside yet must not be cut; nothing was written behind it.
+      if (this.#uncut === null) await (passes ? this.#writer.cut() : this.#writer.truncate());
+    } catch (cutError) {
+      if (passes) this.#giveUp(cutError, true)();
+      else this.#options.log.warn("journal: the unsure end could not be cut off", { error: messageOf(cutError) });
+    }
+    // Not before: a line that was refused must not come back after a power cut in between.
+    refuse();
+  }
+
+  /** Back to the last durable line, at once: nobody may read what will not be. Gives what tells those who wait; later lines are not theirs. */
+  #giveUp(error: unknown, untilRestart: boolean): () => void {
+    const reason = messageOf(error);
+    const fields = { reason, file: this.#writer.path, durable_seq: this.#durable.seq };
+    this.#options.log.error(untilRestart ? "journal: off until a restart" : "journal: off until there is room", fields);
+    this.#writability = { writable: false, reason, untilRestart };
+    this.#queue.reset(this.#durable.seq, this.#writer.end);
+    const waiting = this.#waiters.takeAll();
+    this.#tell(this.#failureListeners, reason);
+    return () => waiting.forEach(({ reject }) => reject(new JournalOff(reason, error)));
+  }
+
+  async #tryProbes(): Promise<void> {
+    const probes = this.#probes;
+    this.#probes = [];
+    if (probes.length > 0 && !this.#writability.writable && !this.#writability.untilRestart) await this.#tryRoom();
+    for (const resolve of probes) resolve();
+  }
+
+  async #tryRoom(): Promise<void> {
+    const { files, folder, log } = this.#options;
+    const path = join(folder, PROBE_NAME);
+    try {
+      await this.#cutTorn();
+      const fd = await files.open(path, "w", 0o600);
+      try {
+        await writeAll(files, fd, Buffer.alloc(PROBE_BYTES), 0);
+        await files.datasync(fd);
+      } finally {
+        await files.close(fd).catch(() => undefined);
+        await files.unlink(path).catch(() => undefined);
+      }
+      this.#writability = WRITABLE;
+      log.info("journal: there is room again");
+    } catch (error) {
+      this.#writability = { writable: false, reason: messageOf(error), untilRestart: false };
+    }
+  }
+
+  #announceClosed(file: string | null): void {
+    if (file !== null) this.#tell(this.#closedListeners, { file, head: this.#durable });
+  }
+
+  /** A listener that throws is a fault of the program; it must not stop the journal, nor be lost. */
+  #tell<T>(listeners: readonly ((value: T) => void)[], value: T): void {
+    for (const listener of listeners) {
+      try {
+        listener(value);
+      } catch (error) {
+        this.#options.log.error("journal: a listener failed", { error: messageOf(error) });
+      }
+    }
+  }
+}

@@ -1,0 +1,90 @@
+/** One process a data folder: a lock that the kernel holds for the open file, across namespaces, and lets go at SIGKILL. */
+import { spawnSync } from "node:child_process";
+import { closeSync, ftruncateSync, mkdirSync, openSync, readFileSync, writeSync } from "node:fs";
+import { hostname } from "node:os";
+import { join } from "node:path";
+import type { Clock } from "../lib/clock.ts";
+import { systemClock, toRfc3339 } from "../lib/clock.ts";
+import { messageOf } from "../lib/errors.ts";
+
+export const LOCK_NAME = "lock";
+
+/** What flock(1) is told to exit with when another process holds the lock. */
+const HELD = 75;
+
+export interface Lock {
+  readonly path: string;
+  /** Lets the lock go; the end of the process does, too. */
+  release(): void;
+}
+
+/** Another process works on this folder. */
+export class DataDirLocked extends Error {
+  readonly path: string;
+
+  constructor(dataDir: string, path: string, holder: string) {
+    super(`${dataDir} is in use by ${holder} (lock file ${path}). Two daemons on one data_dir would destroy it; stop that one first.`);
+    this.name = "DataDirLocked";
+    this.path = path;
+  }
+}
+
+/**
+ * Takes the lock of a data folder, which is made when missing (0700). Throws DataDirLocked while another process has it, an Error where it cannot be told.
+ * Node has no flock(2), so flock(1) of util-linux takes it on our descriptor: it belongs to the open file, which this process keeps when flock is gone.
+ */
+export function lockDataDir(dataDir: string, clock: Clock = systemClock): Lock {
+  mkdirSync(dataDir, { recursive: true, mode: 0o700 });
+  const path = join(dataDir, LOCK_NAME);
+  const fd = openSync(path, "a+", 0o600);
+  try {
+    takeLock(dataDir, path, fd);
+    sayWho(fd, clock);
+  } catch (error) {
+    closeSync(fd);
+    throw error;
+  }
+  let isHeld = true;
+  return {
+    path,
+    release() {
+      if (isHeld) closeSync(fd);
+      isHeld = false;
+    },
+  };
+}
+
+function takeLock(dataDir: string, path: string, fd: number): void {
+  const flock = spawnSync("flock", ["-n", "-E", String(HELD), "3"], { stdio: ["ignore", "ignore", "pipe", fd], encoding: "utf8", timeout: 10_000 });
+  if (flock.status === 0) return;
+  if (flock.status === HELD) throw new DataDirLocked(dataDir, path, holderOf(path));
+  throw new Error(`cannot lock ${path}: ${explain(flock)}`);
+}
+
+function explain(flock: { readonly error?: Error; readonly status: number | null; readonly signal: string | null; readonly stderr: string }): string {
+  if (flock.error !== undefined) {
+    const missing = "code" in flock.error && flock.error.code === "ENOENT";
+    return missing ? "the program flock was not found; it is part of util-linux" : `flock: ${messageOf(flock.error)}`;
+  }
+  if (flock.signal !== null) return `flock was ended by ${flock.signal}`;
+  const said = flock.stderr.trim();
+  return `flock exited with ${flock.status}${said === "" ? "" : `: ${said}`}; does the file system know locks?`;
+}
+
+/** For people only: the lock itself is the kernel's. */
+function sayWho(fd: number, clock: Clock): void {
+  ftruncateSync(fd, 0);
+  writeSync(fd, `${JSON.stringify({ pid: process.pid, host: hostname(), since: toRfc3339(clock.wall()) })}\n`);
+}
+
+function holderOf(path: string): string {
+  try {
+    const who: unknown = JSON.parse(readFileSync(path, "utf8"));
+    if (typeof who === "object" && who !== null && "pid" in who && "host" in who && "since" in who) {
+      return `process ${String(who.pid)} on ${String(who.host)}, since ${String(who.since)}`;
+    }
+  } catch {
+    // The holder has taken the lock and not yet said who it is, or a full disk kept it from saying.
+  }
+  return "another process";
+}

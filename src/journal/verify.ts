@@ -1,0 +1,112 @@
+/** Walks the whole chain on disk and compares every snapshot with it. Reads only; may run beside a daemon that writes. */
+import type { Files } from "../lib/files.ts";
+import { JournalCompacted, JournalDamaged } from "./errors.ts";
+import type { Named } from "./names.ts";
+import { listSegments, listSnapshots } from "./names.ts";
+import { CHAIN_START, Chain } from "./record.ts";
+import { findProof, walkSegment } from "./segment.ts";
+import { readSnapshot } from "./snapshot.ts";
+import type { Head } from "./types.ts";
+
+/** After each segment. */
+export interface Progress {
+  readonly file: string;
+  /** Lines of this segment. */
+  readonly records: number;
+  readonly head: Head;
+}
+
+export interface Verified {
+  readonly segments: number;
+  readonly records: number;
+  /** The first line that is still in a segment. */
+  readonly oldestSeq: number;
+  /** Where the chain ends; null for an empty journal. */
+  readonly head: Head | null;
+  readonly snapshots: number;
+  /** What stands behind the last good line: torn, or being written this moment. The next start cuts it off. */
+  readonly tail: { readonly file: string; readonly line: number; readonly offset: number; readonly reason: string } | null;
+}
+
+/** Heads that the chain must pass through. */
+interface Expected {
+  readonly head: Head;
+  /** Where it was noted: a snapshot's path, or null for the operator's word. */
+  readonly path: string | null;
+}
+
+/**
+ * Walks every segment and yields after each; returns the sum of it. Throws JournalDamaged at the first thing wrong, a bad snapshot included.
+ * `noted` is a head noted elsewhere: the chain must pass through it. Without one the chain shows that nothing is damaged, not that nobody rewrote all of it.
+ */
+export async function* verifyJournal(files: Files, folder: string, noted: Head | null = null): AsyncGenerator<Progress, Verified, void> {
+  const snapshots = await readSnapshots(files, folder);
+  const segments = await listSegments(files, folder);
+  const expected = noted === null ? snapshots : [...snapshots, { head: noted, path: null }];
+  const bySeq = groupBySeq(expected);
+  const oldest = segments[0];
+  const chain = new Chain(startOfChain(oldest, expected));
+  let head = chain.head;
+  let records = 0;
+  let tail: Verified["tail"] = null;
+  for (const segment of segments) {
+    checkNext(segment, head);
+    const walked = await walkSegment(files, segment, chain, (record) => {
+      for (const expectation of bySeq.get(record.seq) ?? []) checkPassed(folder, expectation, record.sum);
+    });
+    head = walked.head;
+    records += walked.lines;
+    if (walked.bad !== null) {
+      const isLast = segment === segments.at(-1);
+      const proof = isLast ? await findProof(files, segment.path, walked.bad.offset, (head?.seq ?? 0) + 1) : null;
+      if (!isLast || proof !== null) throw new JournalDamaged(segment.path, walked.bad.line, walked.bad.offset, walked.bad.reason);
+      tail = { file: segment.path, ...walked.bad };
+    }
+    if (head !== null) yield { file: segment.path, records: walked.lines, head: { seq: head.seq, sum: head.sum } };
+  }
+  checkReached(folder, oldest?.seq ?? 1, head?.seq ?? 0, expected);
+  const end = head === null || head.seq === 0 ? null : { seq: head.seq, sum: head.sum };
+  return { segments: segments.length, records, oldestSeq: oldest?.seq ?? 1, head: end, snapshots: snapshots.length, tail };
+}
+
+async function readSnapshots(files: Files, folder: string): Promise<Expected[]> {
+  const found: Expected[] = [];
+  for (const { path } of await listSnapshots(files, folder)) found.push({ head: await readSnapshot(files, path, () => undefined), path });
+  return found;
+}
+
+function groupBySeq(expected: readonly Expected[]): ReadonlyMap<number, readonly Expected[]> {
+  const groups = new Map<number, Expected[]>();
+  for (const item of expected) groups.set(item.head.seq, [...(groups.get(item.head.seq) ?? []), item]);
+  return groups;
+}
+
+/** The head that the oldest segment follows: a snapshot's or the operator's where the lines before were compacted away; null where nobody knows it. */
+function startOfChain(oldest: Named | undefined, expected: readonly Expected[]): Head | null {
+  if (oldest === undefined || oldest.seq === 1) return CHAIN_START;
+  return expected.find(({ head }) => head.seq === oldest.seq - 1)?.head ?? null;
+}
+
+function checkNext(segment: Named, head: Head | null): void {
+  if (head === null || segment.seq === head.seq + 1) return;
+  throw new JournalDamaged(segment.path, 1, 0, `it begins with seq ${segment.seq}, but the lines before it end with seq ${head.seq}`);
+}
+
+function checkPassed(folder: string, { head, path }: Expected, sum: string): void {
+  if (head.sum === sum) return;
+  const who = path === null ? "the head noted elsewhere" : "this snapshot";
+  const differ = `${who} gives seq ${head.seq} the sum ${head.sum}, the chain gives it ${sum}`;
+  throw new JournalDamaged(path ?? folder, 1, 0, `${differ}: one of them was rewritten, or is of another journal`);
+}
+
+/** What lies before the oldest line cannot be compared; what lies behind the last one is missing. */
+function checkReached(folder: string, oldestSeq: number, lastSeq: number, expected: readonly Expected[]): void {
+  const before = expected.filter(({ head }) => head.seq === oldestSeq - 1);
+  for (const item of before) checkPassed(folder, item, before[0]?.head.sum ?? item.head.sum);
+  for (const { head, path } of expected) {
+    if (path === null && head.seq < oldestSeq - 1) throw new JournalCompacted(head.seq, oldestSeq);
+    if (head.seq <= lastSeq || head.seq < oldestSeq) continue;
+    const who = path === null ? "the head noted elsewhere" : "this snapshot";
+    throw new JournalDamaged(path ?? folder, 1, 0, `${who} covers seq ${head.seq}, the chain ends with seq ${lastSeq}: lines that were on disk are missing`);
+  }
+}

@@ -1,0 +1,58 @@
+/** The lock of a data folder, held by a real process that is really killed. */
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { readFileSync } from "node:fs";
+import { hostname } from "node:os";
+import { join } from "node:path";
+import { test } from "node:test";
+import { DataDirLocked, lockDataDir } from "../../src/journal/lock.ts";
+import { tempFolder } from "./lab.ts";
+
+const LOCK = new URL("../../src/journal/lock.ts", import.meta.url).href;
+const HOLDER = `import(${JSON.stringify(LOCK)}).then(({ lockDataDir }) => { lockDataDir(process.argv[1]); console.log("held"); setInterval(() => undefined, 60_000); });`;
+
+test("a second process is refused and told who holds the folder; after SIGKILL of the first it is let in", async (t) => {
+  const folder = join(tempFolder(t), "data");
+  const child = spawn(process.execPath, ["--import", "tsx", "-e", HOLDER, folder], { stdio: ["ignore", "pipe", "inherit"] });
+  t.after(() => child.kill("SIGKILL"));
+  await once(child.stdout, "data");
+  assert.throws(
+    () => lockDataDir(folder),
+    (error) => {
+      assert.ok(error instanceof DataDirLocked);
+      for (const word of [folder, `process ${child.pid}`, `on ${hostname()}`, "since 20"]) assert.ok(error.message.includes(word), error.message);
+      return true;
+    },
+  );
+  const exited = once(child, "exit");
+  child.kill("SIGKILL");
+  await exited;
+  const lock = lockDataDir(folder);
+  const who: unknown = JSON.parse(readFileSync(lock.path, "utf8"));
+  assert.ok(typeof who === "object" && who !== null && "pid" in who && who.pid === process.pid);
+  lock.release();
+});
+
+test("a lock keeps out its own process, too, until it is released, and releasing twice lets no other go", (t) => {
+  const folder = join(tempFolder(t), "data");
+  const first = lockDataDir(folder);
+  assert.throws(() => lockDataDir(folder), DataDirLocked);
+  first.release();
+  const second = lockDataDir(folder);
+  first.release();
+  assert.throws(() => lockDataDir(folder), DataDirLocked);
+  second.release();
+});
+
+test("says what is missing where flock cannot be run", (t) => {
+  const folder = tempFolder(t);
+  const path = process.env["PATH"];
+  process.env["PATH"] = folder;
+  try {
+    assert.throws(() => lockDataDir(folder), /flock was not found; it is part of util-linux/);
+  } finally {
+    process.env["PATH"] = path;
+  }
+  lockDataDir(folder).release();
+});

@@ -1,0 +1,122 @@
+/** The vocabulary of the log: every fact that can change the state, as one union. A fact carries its times and ids; nothing is computed again at replay. */
+import type { JournalRecord } from "../journal/types.ts";
+import type { ApiKey, Capacity, DrainState, HostFacts, MachineSpec, MachineState, Mode, Org, PasswordHash, Role, Session, User } from "./types.ts";
+
+/** Who caused a change, and from where. Never a secret. */
+export interface Actor {
+  readonly kind: "system" | "localhost" | "socket" | "host" | "user";
+  /** The host's or user's id; null where the kind says it all. */
+  readonly id: string | null;
+  readonly ip: string | null;
+}
+
+export const SYSTEM: Actor = { kind: "system", id: null, ip: null };
+
+/** What a heartbeat changed of one machine. */
+export interface MachineReport {
+  readonly id: string;
+  readonly state: MachineState;
+  readonly ready: boolean;
+  readonly reason: string | null;
+  readonly exit_code: number | null;
+  readonly started_at: string | null;
+}
+
+/** Type to data. What one command changes is one event, hence the lists inside. */
+export interface EventData {
+  /** First line of every segment, written by the journal itself. */
+  "journal.segment": Readonly<Record<string, unknown>>;
+  "cluster.created": { readonly cluster_id: string; readonly org: { readonly id: string; readonly slug: string; readonly name: string } };
+  /** Facts of a host as it registered; mode is decided once, here. `key_hash` is the SHA-256 of X-Zwrm-Host-Key. */
+  "host.registered": { readonly host_id: string; readonly facts: HostFacts; readonly capacity: Capacity; readonly key_hash: string | null; readonly mode: Mode; readonly mode_reason: string | null };
+  /** A heartbeat that changed something: the host came back, machines moved on, or (`key_hash` not null) its first key bound its id. */
+  "host.heard": { readonly host_id: string; readonly online: boolean; readonly key_hash: string | null; readonly machines: readonly MachineReport[] };
+  /** Hosts fell silent. `held`: too many at once, so nothing is replaced until a host-admin says so. */
+  "host.lost": { readonly host_ids: readonly string[]; readonly held_host_ids: readonly string[] };
+  "host.replacement_allowed": { readonly host_ids: readonly string[] };
+  "host.deregistered": { readonly host_id: string; readonly reason: string | null };
+  "host.key_removed": { readonly host_id: string };
+  "host.drain_started": {
+    readonly host_id: string;
+    readonly max_parallel: number;
+    readonly deadline_at: string | null;
+    readonly force: boolean;
+    readonly reason: string | null;
+    readonly machine_ids: readonly string[];
+  };
+  "host.drain_updated": { readonly host_id: string; readonly max_parallel: number; readonly deadline_at: string | null; readonly force: boolean; readonly reason: string | null };
+  /** The deadline of a drain with `force` passed: what is left is told to stop. */
+  "host.drain_forced": { readonly host_id: string; readonly machine_ids: readonly string[] };
+  "host.drain_finished": { readonly host_id: string; readonly state: Exclude<DrainState, "draining">; readonly mode: Mode };
+  "host.activated": { readonly host_id: string };
+  "machine.created": { readonly machine: MachineSpec; readonly host_id: string | null; readonly replaces: string | null };
+  "image.added": { readonly digest: string; readonly size_bytes: number; readonly org_id: string; readonly app_id: string | null };
+  "image.removed": { readonly digest: string; readonly org_id: string };
+  "org.created": { readonly org: Org };
+  "member.set": { readonly org_id: string; readonly user_id: string; readonly role: Role };
+  /** Ends what the user holds in that org. */
+  "member.removed": { readonly org_id: string; readonly user_id: string };
+  /** `org_id`: the org the user is a member of from the start, or null. */
+  "user.created": { readonly user: Omit<User, "created_at">; readonly org_id: string | null };
+  /** Ends the user's sessions, unless only the parameters were raised (`same_password`). */
+  "user.password_set": { readonly user_id: string; readonly password: PasswordHash; readonly same_password: boolean };
+  /** Ends everything that the user holds. */
+  "user.removed": { readonly user_id: string };
+  /** `expired`: token hashes of the user's sessions that go: those that are over, and the oldest where there are too many. */
+  "session.created": { readonly session: Omit<Session, "created_at">; readonly expired: readonly string[] };
+  "session.renewed": { readonly token_hash: string; readonly expires_at: string };
+  "session.ended": { readonly id: string; readonly token_hash: string };
+  "api_key.created": { readonly key: Omit<ApiKey, "created_at"> };
+  "api_key.revoked": { readonly id: string; readonly token_hash: string };
+}
+
+export type EventType = keyof EventData;
+export type EventOf<T extends EventType> = { readonly type: T; readonly data: EventData[T] };
+export type Event = { [T in EventType]: EventOf<T> }[EventType];
+
+/** An event with its place in the log. */
+export type Recorded<T extends EventType = EventType> = T extends EventType ? EventOf<T> & { readonly seq: number; readonly at: string; readonly actor: Actor } : never;
+
+const TYPES: Readonly<Record<EventType, true>> = {
+  "journal.segment": true,
+  "cluster.created": true,
+  "host.registered": true,
+  "host.heard": true,
+  "host.lost": true,
+  "host.replacement_allowed": true,
+  "host.deregistered": true,
+  "host.key_removed": true,
+  "host.drain_started": true,
+  "host.drain_updated": true,
+  "host.drain_forced": true,
+  "host.drain_finished": true,
+  "host.activated": true,
+  "machine.created": true,
+  "image.added": true,
+  "image.removed": true,
+  "org.created": true,
+  "member.set": true,
+  "member.removed": true,
+  "user.created": true,
+  "user.password_set": true,
+  "user.removed": true,
+  "session.created": true,
+  "session.renewed": true,
+  "session.ended": true,
+  "api_key.created": true,
+  "api_key.revoked": true,
+};
+
+/** A log written by a newer version: going on would forget what it says. */
+export class UnknownEvent extends Error {
+  constructor(record: JournalRecord) {
+    super(`journal: seq ${record.seq} is a ${JSON.stringify(record.type)}, which this version does not know; it was written by a newer zwrmd, so run that one`);
+    this.name = "UnknownEvent";
+  }
+}
+
+/** Reads a line of the log back as the event it was written from. The sum chain vouches for the content, this for the vocabulary. */
+export function toRecorded(record: JournalRecord): Recorded {
+  if (!Object.hasOwn(TYPES, record.type)) throw new UnknownEvent(record);
+  return { seq: record.seq, at: record.at, actor: record.actor, type: record.type, data: record.data } as Recorded;
+}

@@ -1,0 +1,157 @@
+/** What each event does to the state. No clock, no randomness, no I/O, no refusal: whatever was decided is simply so. */
+import type { EventType, Recorded } from "./events.ts";
+import type { Drain, Host, Machine } from "./types.ts";
+import { identityReducers } from "./identity-reducers.ts";
+import { CLUSTER_KEY } from "./state.ts";
+import type { State } from "./state.ts";
+
+type Reducers = { readonly [T in EventType]: (state: State, event: Recorded<T>) => void };
+
+/** The key of an org's reference to an image. */
+export function imageRefKey(orgId: string, digest: string): string {
+  return `${orgId}/${digest}`;
+}
+
+function patchHost(state: State, id: string, change: Partial<Host>): void {
+  const host = state.hosts.get(id);
+  if (host !== undefined) state.hosts.set(id, { ...host, ...change });
+}
+
+function patchDrain(state: State, hostId: string, change: Partial<Drain>): void {
+  const drain = state.drains.get(hostId);
+  if (drain !== undefined) state.drains.set(hostId, { ...drain, ...change });
+}
+
+function patchMachine(state: State, id: string, change: Partial<Machine>): void {
+  const machine = state.machines.get(id);
+  if (machine !== undefined) state.machines.set(id, { ...machine, ...change });
+}
+
+export const reducers: Reducers = {
+  "journal.segment": () => undefined,
+
+  "cluster.created": (state, { data }) => {
+    state.cluster.set(CLUSTER_KEY, { id: data.cluster_id, default_org_id: data.org.id });
+    state.orgs.set(data.org.id, { ...data.org });
+  },
+
+  "host.registered": (state, { data, at }) => {
+    const before = state.hosts.get(data.host_id);
+    state.hosts.set(data.host_id, {
+      id: data.host_id,
+      ...data.facts,
+      capacity: data.capacity,
+      health: "online",
+      mode: data.mode,
+      mode_reason: data.mode_reason,
+      key_hash: data.key_hash,
+      registered_at: before?.registered_at ?? at,
+      heard_at: at,
+      offline_since: null,
+      replacement_held: false,
+      ever_assigned: before?.ever_assigned ?? state.departedHosts.get(data.host_id)?.ever_assigned ?? false,
+    });
+    state.departedHosts.delete(data.host_id);
+  },
+
+  "host.heard": (state, { data, at }) => {
+    if (data.key_hash !== null) patchHost(state, data.host_id, { key_hash: data.key_hash });
+    if (data.online) patchHost(state, data.host_id, { health: "online", offline_since: null, replacement_held: false, heard_at: at });
+    for (const { id, ...report } of data.machines) patchMachine(state, id, report);
+  },
+
+  "host.lost": (state, { data, at }) => {
+    const held = new Set(data.held_host_ids);
+    for (const id of data.host_ids) {
+      patchHost(state, id, { health: "offline", offline_since: at });
+      for (const machine of state.machines.group(id)) {
+        if (holdsCapacity(machine)) patchMachine(state, machine.id, { state: "unknown", ready: false, reason: "host_offline" });
+      }
+    }
+    for (const id of held) patchHost(state, id, { replacement_held: true });
+  },
+
+  "host.replacement_allowed": (state, { data }) => {
+    for (const id of data.host_ids) patchHost(state, id, { replacement_held: false });
+  },
+
+  "host.deregistered": (state, { data, at }) => {
+    const host = state.hosts.get(data.host_id);
+    if (host === undefined) return;
+    const mode = host.mode === "active" ? "active" : "maintenance";
+    // Only what its id must find again is kept, so that hosts that come and go leave nothing behind.
+    const remembered = mode !== "active" || host.key_hash !== null || host.ever_assigned;
+    if (remembered) state.departedHosts.set(host.id, { id: host.id, mode, mode_reason: host.mode_reason, key_hash: host.key_hash, ever_assigned: host.ever_assigned });
+    state.hosts.delete(host.id);
+    if (mode === "active") state.drains.delete(host.id);
+    else if (state.drains.get(host.id)?.state === "draining") patchDrain(state, host.id, { state: "cancelled", finished_at: at });
+    for (const machine of state.machines.group(host.id)) {
+      if (holdsCapacity(machine)) patchMachine(state, machine.id, { state: "unknown", ready: false, reason: "host_deregistered" });
+    }
+  },
+
+  "host.key_removed": (state, { data }) => {
+    patchHost(state, data.host_id, { key_hash: null });
+    const departed = state.departedHosts.get(data.host_id);
+    if (departed !== undefined) state.departedHosts.set(data.host_id, { ...departed, key_hash: null });
+  },
+
+  "host.drain_started": (state, { data, at }) => {
+    const { host_id, max_parallel, deadline_at, force, reason, machine_ids } = data;
+    patchHost(state, host_id, { mode: "draining", mode_reason: reason });
+    state.drains.set(host_id, { host_id, state: "draining", started_at: at, finished_at: null, deadline_at, max_parallel, force, forced: false, reason, machine_ids });
+  },
+
+  "host.drain_updated": (state, { data }) => {
+    const { host_id, max_parallel, deadline_at, force, reason } = data;
+    patchHost(state, host_id, { mode_reason: reason });
+    patchDrain(state, host_id, { max_parallel, deadline_at, force, reason });
+  },
+
+  "host.drain_forced": (state, { data }) => {
+    patchDrain(state, data.host_id, { forced: true });
+    for (const id of data.machine_ids) patchMachine(state, id, { desired_state: "stopped" });
+  },
+
+  "host.drain_finished": (state, { data, at }) => {
+    patchDrain(state, data.host_id, { state: data.state, finished_at: at });
+    const host = state.hosts.get(data.host_id);
+    patchHost(state, data.host_id, { mode: data.mode, mode_reason: data.mode === "active" ? null : (host?.mode_reason ?? null) });
+  },
+
+  "host.activated": (state, { data }) => patchHost(state, data.host_id, { mode: "active", mode_reason: null }),
+
+  "machine.created": (state, { data, at }) => {
+    const { machine, host_id, replaces } = data;
+    const fresh = { state: "pending", ready: false, desired_state: "running", reason: null, exit_code: null, replaced_by: null, started_at: null } as const;
+    state.machines.set(machine.id, { ...machine, ...fresh, host_id, replaces, created_at: at });
+    if (replaces !== null) patchMachine(state, replaces, { replaced_by: machine.id });
+    if (host_id !== null) patchHost(state, host_id, { ever_assigned: true });
+  },
+
+  "image.added": (state, { data, at }) => {
+    const { digest, size_bytes, org_id, app_id } = data;
+    if (state.images.get(digest) === undefined) state.images.set(digest, { digest, size_bytes, created_at: at });
+    const key = imageRefKey(org_id, digest);
+    const ref = state.imageRefs.get(key) ?? { org_id, digest, app_ids: [], created_at: at };
+    const appIds = app_id === null ? ref.app_ids : [...new Set([...ref.app_ids, app_id])].sort();
+    state.imageRefs.set(key, { ...ref, app_ids: appIds });
+  },
+
+  "image.removed": (state, { data }) => {
+    state.imageRefs.delete(imageRefKey(data.org_id, data.digest));
+    if (state.imageRefs.group(data.digest).length === 0) state.images.delete(data.digest);
+  },
+
+  ...identityReducers,
+};
+
+/** Machines that count against a host: not ended, wherever they stand between pending and stopping. */
+export function holdsCapacity(machine: Machine): boolean {
+  return machine.state !== "stopped" && machine.state !== "failed";
+}
+
+/** Applies one event. The mapped type pairs each type with its data, which an index by a union cannot express; hence the one cast. */
+export function reduce(state: State, event: Recorded): void {
+  (reducers[event.type] as (state: State, event: Recorded) => void)(state, event);
+}

@@ -1,0 +1,57 @@
+/** The whole state as tables, and how it goes into a snapshot and comes back. Changed by reducers only. */
+import type { ApiKey, Cluster, DepartedHost, Drain, Host, Image, ImageRef, Machine, Membership, Org, Session, User } from "./types.ts";
+import { Table, UndoLog } from "./table.ts";
+
+/** The key of the one row of the cluster table. */
+export const CLUSTER_KEY = "cluster";
+
+export class State {
+  readonly undo = new UndoLog();
+  readonly cluster = new Table<Cluster>("cluster", this.undo);
+  readonly orgs = new Table<Org>("orgs", this.undo);
+  readonly hosts = new Table<Host>("hosts", this.undo);
+  readonly departedHosts = new Table<DepartedHost>("departed_hosts", this.undo);
+  readonly drains = new Table<Drain>("drains", this.undo);
+  readonly machines = new Table<Machine>("machines", this.undo, (machine) => machine.host_id);
+  readonly images = new Table<Image>("images", this.undo);
+  /** By `<org_id>/<digest>`, grouped by digest. */
+  readonly imageRefs = new Table<ImageRef>("image_refs", this.undo, (ref) => ref.digest);
+
+  readonly users = new Table<User>("users", this.undo);
+  /** By `<org_id>/<user_id>`, grouped by user. */
+  readonly memberships = new Table<Membership>("memberships", this.undo, (membership) => membership.user_id);
+  /** By token hash, which is how a request finds it; grouped by user. */
+  readonly sessions = new Table<Session>("sessions", this.undo, (session) => session.user_id);
+  /** By token hash, grouped by user. */
+  readonly apiKeys = new Table<ApiKey>("api_keys", this.undo, (key) => key.user_id);
+
+  /** Every table, in the order of a snapshot. */
+  get tables(): readonly Table<unknown>[] {
+    const fleet = [this.hosts, this.departedHosts, this.drains, this.machines];
+    const people = [this.orgs, this.users, this.memberships, this.sessions, this.apiKeys];
+    return [this.cluster, ...people, ...fleet, this.images, this.imageRefs] as readonly Table<unknown>[];
+  }
+
+  clear(): void {
+    for (const table of this.tables) table.clear();
+  }
+
+  /** The state as JSON lines, `["hosts","h-1",{…}]`, in an order that depends on the content only. */
+  *lines(): Generator<string> {
+    for (const table of this.tables) {
+      const keys = [...table.entries()].map(([key]) => key).sort();
+      for (const key of keys) yield JSON.stringify([table.name, key, table.get(key)]);
+    }
+  }
+
+  /** Takes one line of a snapshot. Throws on anything that `lines` does not write. */
+  load(line: unknown): void {
+    if (!Array.isArray(line) || line.length !== 3) throw new Error("snapshot: a line is not a list of table, key and row");
+    const [name, key, row]: unknown[] = line;
+    const table = this.tables.find((candidate) => candidate.name === name);
+    if (table === undefined || typeof key !== "string" || typeof row !== "object" || row === null || Array.isArray(row)) {
+      throw new Error(`snapshot: cannot read a row of table ${JSON.stringify(name)}; it was written by another version of zwrmd`);
+    }
+    table.set(key, row);
+  }
+}

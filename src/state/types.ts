@@ -1,0 +1,177 @@
+/** The things that the state knows, as flat rows; a row is never changed, only replaced. */
+
+export type Mode = "active" | "draining" | "maintenance";
+export type Health = "online" | "offline";
+/** The one word for people: `offline` where offline, else the mode. */
+export type HostStatus = "offline" | Mode;
+
+export interface Capacity {
+  readonly cpus: number;
+  readonly memory_mb: number;
+  readonly disk_mb: number;
+}
+
+/** What a host says of itself when it registers. */
+export interface HostFacts {
+  readonly hostname: string;
+  readonly region: string;
+  readonly datacenter: string;
+  readonly ip_address: string;
+  readonly grpc_port: number;
+  readonly agent_version: string | null;
+  readonly labels: Readonly<Record<string, string>>;
+}
+
+export interface Host extends HostFacts {
+  readonly id: string;
+  readonly capacity: Capacity;
+  readonly health: Health;
+  readonly mode: Mode;
+  readonly mode_reason: string | null;
+  /** SHA-256 of the X-Zwrm-Host-Key that bound this id; null while unbound. */
+  readonly key_hash: string | null;
+  readonly registered_at: string;
+  /** The last contact that the log knows of; contacts since then are in memory only (fleet/presence.ts). */
+  readonly heard_at: string;
+  readonly offline_since: string | null;
+  /** Lost in a storm: its machines are not replaced until a host-admin says so. */
+  readonly replacement_held: boolean;
+  /** Whether a machine was ever placed here; a host without one drains without asking its agent. */
+  readonly ever_assigned: boolean;
+}
+
+/** A host that deregistered: what its id must find again when it comes back. */
+export interface DepartedHost {
+  readonly id: string;
+  readonly mode: Mode;
+  readonly mode_reason: string | null;
+  readonly key_hash: string | null;
+  readonly ever_assigned: boolean;
+}
+
+export type DrainState = "draining" | "completed" | "cancelled" | "failed";
+
+/** A host's latest drain. */
+export interface Drain {
+  readonly host_id: string;
+  readonly state: DrainState;
+  readonly started_at: string;
+  readonly finished_at: string | null;
+  readonly deadline_at: string | null;
+  readonly max_parallel: number;
+  readonly force: boolean;
+  readonly forced: boolean;
+  readonly reason: string | null;
+  /** The machines that the host had when the drain started, sorted. */
+  readonly machine_ids: readonly string[];
+}
+
+export type MachineState = "pending" | "starting" | "running" | "stopping" | "stopped" | "failed" | "unknown";
+
+/** What a machine shall be; decided when it is created. */
+export interface MachineSpec {
+  readonly id: string;
+  readonly app_id: string;
+  readonly org_id: string;
+  readonly image: string;
+  readonly cpus: number;
+  readonly memory_mb: number;
+  readonly env: Readonly<Record<string, string>>;
+  readonly restart: "always" | "on-failure" | "never";
+  readonly check: Readonly<Record<string, unknown>> | null;
+}
+
+export interface Machine extends MachineSpec {
+  readonly host_id: string | null;
+  readonly state: MachineState;
+  readonly ready: boolean;
+  readonly desired_state: "running" | "stopped";
+  readonly reason: string | null;
+  readonly exit_code: number | null;
+  readonly replaces: string | null;
+  readonly replaced_by: string | null;
+  readonly created_at: string;
+  readonly started_at: string | null;
+}
+
+export interface Org {
+  readonly id: string;
+  readonly slug: string;
+  readonly name: string;
+}
+
+/** Bytes on disk, shared between orgs. */
+export interface Image {
+  readonly digest: string;
+  readonly size_bytes: number;
+  readonly created_at: string;
+}
+
+/** One org's own reference to an image. */
+export interface ImageRef {
+  readonly org_id: string;
+  readonly digest: string;
+  /** Sorted, without repeats. */
+  readonly app_ids: readonly string[];
+  readonly created_at: string;
+}
+
+export interface Cluster {
+  readonly id: string;
+  readonly default_org_id: string;
+}
+
+/** A password by scrypt; its parameters stand beside, so that they can be raised later. Salt and hash are base64url. */
+export interface PasswordHash {
+  /** CPU and memory cost, a power of two. */
+  readonly n: number;
+  readonly r: number;
+  readonly p: number;
+  readonly salt: string;
+  readonly hash: string;
+}
+
+export interface User {
+  readonly id: string;
+  /** Lower-case. */
+  readonly email: string;
+  readonly name: string;
+  readonly host_admin: boolean;
+  readonly password: PasswordHash;
+  readonly created_at: string;
+}
+
+export type Role = "owner" | "member";
+
+export interface Membership {
+  readonly org_id: string;
+  readonly user_id: string;
+  readonly role: Role;
+}
+
+/** What an API key may be narrowed to; the route table names each route's scope. */
+export const SCOPES = ["hosts:read", "hosts:write", "images:read", "images:write", "apps:read", "apps:write", "status:read", "admin"] as const;
+export type Scope = (typeof SCOPES)[number];
+
+/** A login. Only the SHA-256 of its token is kept. */
+export interface Session {
+  readonly id: string;
+  readonly token_hash: string;
+  readonly user_id: string;
+  readonly org_id: string;
+  readonly created_at: string;
+  readonly expires_at: string;
+}
+
+/** A token for programs. Only its SHA-256 is kept. */
+export interface ApiKey {
+  readonly id: string;
+  readonly token_hash: string;
+  readonly name: string;
+  readonly user_id: string;
+  readonly org_id: string;
+  /** null: all that its user may. */
+  readonly scopes: readonly Scope[] | null;
+  readonly created_at: string;
+  readonly expires_at: string | null;
+}

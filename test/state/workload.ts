@@ -1,0 +1,182 @@
+/** Random commands on a small world, by the program's own decisions where it has them: few ids, so that everything meets everything. */
+import { decideActivate, decideDrain, decideUndrain, planDrain, runningDrain } from "../../src/fleet/drain.ts";
+import { decideHeard } from "../../src/fleet/heartbeat.ts";
+import type { ReportedMachine } from "../../src/fleet/heartbeat.ts";
+import { decideLost, decideReplaceLost } from "../../src/fleet/liveness.ts";
+import { decideDeregister, decideRegister, decideUnbindKey } from "../../src/fleet/registration.ts";
+import { ApiError } from "../../src/lib/errors.ts";
+import type { Event } from "../../src/state/events.ts";
+import type { State } from "../../src/state/state.ts";
+import { START_WALL } from "../support/clock.ts";
+import { CAPACITY, CLUSTER, created, factsOf, specOf } from "../support/rows.ts";
+
+/** A whole number from 0 up to, not including, the argument. */
+export type Random = (below: number) => number;
+/** A command: what it comes to on a state. Refusals are null here; they change nothing either. */
+export type Command = (state: State) => Event | null;
+
+const KEYS = [null, "k".repeat(32), "l".repeat(32)] as const;
+const STATES: readonly ReportedMachine["state"][] = ["starting", "running", "stopping", "stopped", "failed"];
+
+function pick<T>(random: Random, values: readonly T[]): T {
+  // The index is one of the list's own.
+  return values[random(values.length)] as T;
+}
+
+function hostId(random: Random): string {
+  return `h-${random(6)}`;
+}
+
+/** The key that the host is bound to is not known to the state; half of the tries are right. */
+function key(random: Random): string | null {
+  return KEYS[random(KEYS.length)] ?? null;
+}
+
+const COMMANDS: readonly ((random: Random, serial: number) => Command)[] = [
+  () => (state) => (state.cluster.size === 0 ? CLUSTER : null),
+
+  (random) => {
+    const id = hostId(random);
+    const facts = factsOf(id, { region: pick(random, ["default", "north"]), agent_version: pick(random, [null, "1.0.0"]), labels: { [`k${random(2)}`]: String(random(2)) } });
+    const registration = { host_id: id, facts, capacity: { ...CAPACITY, cpus: 4 + random(2) }, key: key(random) };
+    return (state) => decideRegister(state, registration);
+  },
+
+  (random) => {
+    const id = hostId(random);
+    const machines = Array.from({ length: random(4) }, () => ({
+      id: `m-${random(12)}`,
+      state: pick(random, STATES),
+      started_at: undefined,
+      reason: pick(random, [undefined, "oom"]),
+      exit_code: pick(random, [undefined, 1]),
+      ready: pick(random, [undefined, true, false]),
+    }));
+    const beat = { key: key(random), machines: random(3) === 0 ? undefined : machines, current: random(3) === 0 };
+    return (state) => {
+      const host = state.hosts.get(id);
+      return host === undefined ? null : decideHeard(state, host, beat);
+    };
+  },
+
+  (random) => {
+    const silent = new Set(Array.from({ length: 5 }, () => hostId(random)));
+    const recent = new Set([hostId(random)]);
+    return (state) => decideLost(state, (id) => silent.has(id), recent);
+  },
+
+  () => (state) => decideReplaceLost(state),
+
+  (random) => {
+    const id = hostId(random);
+    const sent = key(random);
+    const reason = pick(random, [null, "gone"]);
+    return (state) => decideDeregister(state, id, sent, reason);
+  },
+
+  (random) => {
+    const id = hostId(random);
+    return (state) => decideUnbindKey(state, id);
+  },
+
+  (random) => {
+    const id = hostId(random);
+    const request = {
+      max_parallel: pick(random, [undefined, 3]),
+      deadline_seconds: pick(random, [undefined, 60]),
+      reason: pick(random, [undefined, "disk"]),
+      force: pick(random, [undefined, true]),
+    };
+    return (state) => decideDrain(state, id, request, START_WALL);
+  },
+
+  (random) => {
+    const id = hostId(random);
+    return (state) => decideUndrain(state, id);
+  },
+
+  (random) => {
+    const id = hostId(random);
+    return (state) => decideActivate(state, id);
+  },
+
+  (random) => {
+    const id = hostId(random);
+    const reported = pick(random, [null, 0, 1]);
+    const now = START_WALL + random(3) * 60_000;
+    return (state) => {
+      const host = state.hosts.get(id);
+      const drain = runningDrain(state, id);
+      return host === undefined || drain === null ? null : planDrain(state, host, drain, reported, now);
+    };
+  },
+
+  (random, serial) => {
+    const spec = specOf(`m-${serial % 12}`, { org_id: `o_${random(3)}`, env: { A: String(random(9)) } });
+    const on = pick(random, [null, hostId(random)]);
+    const replaces = pick(random, [null, `m-${random(12)}`]);
+    return (state) => (on === null || state.hosts.get(on) !== undefined ? created(spec, on, replaces) : null);
+  },
+
+  (random) => {
+    const data = { digest: `sha256:${random(3)}`, size_bytes: 10, org_id: `o_${random(3)}`, app_id: pick(random, [null, "web", "api"]) };
+    return () => ({ type: "image.added", data });
+  },
+
+  (random) => {
+    const data = { digest: `sha256:${random(3)}`, org_id: `o_${random(3)}` };
+    return () => ({ type: "image.removed", data });
+  },
+
+  ...personal(),
+];
+
+/** Orgs, users and what they hold. */
+function personal(): ((random: Random, serial: number) => Command)[] {
+  const userId = (random: Random): string => `u_${random(3)}`;
+  const orgId = (random: Random): string => `o_${random(3)}`;
+  const password = (random: Random): { n: number; r: number; p: number; salt: string; hash: string } => ({ n: 16_384, r: 8, p: 1, salt: "s", hash: `p${random(9)}` });
+  const just = (event: Event): Command => () => event;
+  return [
+    (random) => {
+      const id = orgId(random);
+      return just({ type: "org.created", data: { org: { id, slug: id, name: `Org ${random(3)}` } } });
+    },
+    (random) => {
+      const id = userId(random);
+      const user = { id, email: `${id}@example.com`, name: id, host_admin: random(2) === 0, password: password(random) };
+      return just({ type: "user.created", data: { user, org_id: pick(random, [null, orgId(random)]) } });
+    },
+    (random) => just({ type: "user.password_set", data: { user_id: userId(random), password: password(random), same_password: random(2) === 0 } }),
+    (random) => just({ type: "user.removed", data: { user_id: userId(random) } }),
+    (random) => just({ type: "member.set", data: { org_id: orgId(random), user_id: userId(random), role: pick(random, ["owner", "member"]) } }),
+    (random) => just({ type: "member.removed", data: { org_id: orgId(random), user_id: userId(random) } }),
+    (random) => {
+      const session = { id: `s_${random(4)}`, token_hash: `t${random(4)}`, user_id: userId(random), org_id: orgId(random), expires_at: "2026-02-01T00:00:00.000Z" };
+      return just({ type: "session.created", data: { session, expired: [`t${random(4)}`] } });
+    },
+    (random) => just({ type: "session.renewed", data: { token_hash: `t${random(4)}`, expires_at: `2026-03-0${1 + random(9)}T00:00:00.000Z` } }),
+    (random) => just({ type: "session.ended", data: { id: "s", token_hash: `t${random(4)}` } }),
+    (random) => {
+      const scopes = pick(random, [null, ["admin"] as const]);
+      const apiKey = { id: `k_${random(4)}`, token_hash: `a${random(4)}`, name: "ci", user_id: userId(random), org_id: orgId(random), scopes, expires_at: null };
+      return just({ type: "api_key.created", data: { key: apiKey } });
+    },
+    (random) => just({ type: "api_key.revoked", data: { id: "k", token_hash: `a${random(4)}` } }),
+  ];
+}
+
+/** The next command. Registrations and machines come oftener, so that there is something to work on. */
+export function randomCommand(random: Random, serial: number): Command {
+  const make = random(4) === 0 ? pick(random, [COMMANDS[1], COMMANDS[2], COMMANDS[11]]) : pick(random, COMMANDS);
+  if (make === undefined) throw new Error("there are as many commands");
+  const command = make(random, serial);
+  return (state) => {
+    try {
+      return command(state);
+    } catch (error) {
+      if (error instanceof ApiError) return null;
+      throw error;
+    }
+  };
+}

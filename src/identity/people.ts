@@ -1,0 +1,133 @@
+/** Users, orgs and who is in which: pure decisions. Whether the caller may ask at all stands in the route table. */
+import { ApiError } from "../lib/errors.ts";
+import { newId } from "../lib/ids.ts";
+import { membershipKey } from "../state/identity-reducers.ts";
+import type { EventOf } from "../state/events.ts";
+import type { State } from "../state/state.ts";
+import type { Membership, Org, PasswordHash, Role, User } from "../state/types.ts";
+import type { PersonCaller } from "./access.ts";
+import { mayActIn } from "./tokens.ts";
+
+/** A user on the wire. */
+export interface UserView {
+  readonly id: string;
+  readonly email: string;
+  readonly name: string;
+  readonly host_admin: boolean;
+}
+
+export function userView({ id, email, name, host_admin }: User): UserView {
+  return { id, email, name, host_admin };
+}
+
+/** Emails are compared without case: nobody means two people by Ann@ and ann@. */
+export function normalizeEmail(email: string): string {
+  return email.trim().toLowerCase();
+}
+
+export function findUserByEmail(state: State, email: string): User | null {
+  const wanted = normalizeEmail(email);
+  for (const user of state.users.values()) if (user.email === wanted) return user;
+  return null;
+}
+
+/** By id or slug. Throws `org_not_found`. */
+export function getOrg(state: State, name: string): Org {
+  const org = state.orgs.get(name) ?? [...state.orgs.values()].find((candidate) => candidate.slug === name);
+  if (org === undefined) throw orgNotFound(name);
+  return org;
+}
+
+export function orgNotFound(name: string): ApiError {
+  return new ApiError("org_not_found", `There is no org ${JSON.stringify(name)}, or you are not in it.`);
+}
+
+export function getUser(state: State, id: string): User {
+  const user = state.users.get(id);
+  if (user === undefined) throw new ApiError("user_not_found", `There is no user ${id}.`);
+  return user;
+}
+
+export interface NewUser {
+  readonly email: string;
+  readonly name: string;
+  readonly host_admin: boolean;
+  /** Slug or id of the org to be a member of from the start, or null. */
+  readonly org: string | null;
+}
+
+/** Throws `user_exists`, `org_not_found`. */
+export function decideUser(state: State, request: NewUser, password: PasswordHash): EventOf<"user.created"> {
+  const email = normalizeEmail(request.email);
+  if (findUserByEmail(state, email) !== null) throw new ApiError("user_exists", `There is a user ${email} already.`, { field: "email" });
+  const orgId = request.org === null ? null : getOrg(state, request.org).id;
+  return { type: "user.created", data: { user: { id: newId("usr"), email, name: request.name, host_admin: request.host_admin, password }, org_id: orgId } };
+}
+
+/** Throws `user_not_found`; `last_host_admin` where the last one removes itself. The localhost caller may remove anyone: it stays host-admin without a user. */
+export function decideUserRemoval(state: State, caller: PersonCaller, id: string): EventOf<"user.removed"> {
+  const user = getUser(state, id);
+  const others = [...state.users.values()].some((other) => other.host_admin && other.id !== id);
+  if (caller.user?.id === id && !others) throw new ApiError("last_host_admin", "You are the last host-admin; make another one before you go.");
+  return { type: "user.removed", data: { user_id: user.id } };
+}
+
+/** Throws `org_exists`. */
+export function decideOrg(state: State, slug: string, name: string): EventOf<"org.created"> {
+  if ([...state.orgs.values()].some((org) => org.slug === slug)) throw new ApiError("org_exists", `There is an org ${slug} already.`, { field: "slug" });
+  return { type: "org.created", data: { org: { id: newId("org"), slug, name } } };
+}
+
+/** The org whose members the caller may set: its owner's, or any for a host-admin. Throws `org_not_found` to strangers, `forbidden` to mere members. */
+export function getManagedOrg(state: State, caller: PersonCaller, name: string): Org {
+  const org = getOrg(state, name);
+  if (caller.access === "host-admin") return org;
+  const role = roleOf(state, org.id, caller.user?.id ?? "");
+  if (role === null || org.id !== caller.org.id) throw orgNotFound(name);
+  if (role !== "owner") throw new ApiError("forbidden", `Members of ${org.slug} are its owner's or a host-admin's to set.`);
+  return org;
+}
+
+export function decideMember(state: State, caller: PersonCaller, orgName: string, userId: string, role: Role): EventOf<"member.set"> {
+  const org = getManagedOrg(state, caller, orgName);
+  return { type: "member.set", data: { org_id: org.id, user_id: getUser(state, userId).id, role } };
+}
+
+export function decideMemberRemoval(state: State, caller: PersonCaller, orgName: string, userId: string): EventOf<"member.removed"> {
+  const org = getManagedOrg(state, caller, orgName);
+  if (roleOf(state, org.id, userId) === null) throw new ApiError("user_not_found", `User ${userId} is not in ${org.slug}.`);
+  return { type: "member.removed", data: { org_id: org.id, user_id: userId } };
+}
+
+export function roleOf(state: State, orgId: string, userId: string): Role | null {
+  return state.memberships.get(membershipKey(orgId, userId))?.role ?? null;
+}
+
+/** The orgs that the caller may see: all for a host-admin, else those it is in. */
+export function visibleOrgs(state: State, caller: PersonCaller): Org[] {
+  if (caller.access === "host-admin") return [...state.orgs.values()];
+  const userId = caller.user?.id ?? "";
+  return [...state.orgs.values()].filter((org) => roleOf(state, org.id, userId) !== null);
+}
+
+/** The members of the org that the caller acts in, or of any for a host-admin. */
+export function listMembers(state: State, caller: PersonCaller, orgName: string): (UserView & { readonly role: Role })[] {
+  const org = getOrg(state, orgName);
+  if (caller.access !== "host-admin" && org.id !== caller.org.id) throw orgNotFound(orgName);
+  const rows: Membership[] = [...state.memberships.values()].filter((membership) => membership.org_id === org.id);
+  return rows.map((row) => ({ ...userView(getUser(state, row.user_id)), role: row.role }));
+}
+
+/** The org of a login: the one asked for; else the user's only one, or `default` where it is among several. Throws `org_not_found`. */
+export function loginOrg(state: State, user: User, wanted: string | null, defaultOrgId: string): Org {
+  if (wanted !== null) {
+    const org = getOrg(state, wanted);
+    if (!mayActIn(state, user, org.id)) throw orgNotFound(wanted);
+    return org;
+  }
+  const own = state.memberships.group(user.id).map((membership) => membership.org_id).sort();
+  const id = own.includes(defaultOrgId) || (own.length === 0 && user.host_admin) ? defaultOrgId : own[0];
+  const org = id === undefined ? undefined : state.orgs.get(id);
+  if (org === undefined) throw new ApiError("org_not_found", "You are in no org yet; ask an owner or a host-admin to add you.");
+  return org;
+}

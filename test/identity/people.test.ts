@@ -1,0 +1,108 @@
+/** Users, orgs and memberships: who may see and set what, and that strangers learn of nothing. */
+import assert from "node:assert/strict";
+import test from "node:test";
+import { decideMember, decideMemberRemoval, decideOrg, decideUser, decideUserRemoval, findUserByEmail, getOrg, listMembers, loginOrg, userView, visibleOrgs } from "../../src/identity/people.ts";
+import type { State } from "../../src/state/state.ts";
+import { CLUSTER, apply, stateAfter } from "../support/rows.ts";
+import { NO_PASSWORD, callerOf, refusal, userCreated } from "./lab.ts";
+
+/** ann owns acme, bob is in it and in default, eve is in rival, root is host-admin. */
+function people(): State {
+  const state = stateAfter(CLUSTER, ...["acme", "rival"].map((slug, index) => ({ type: "org.created", data: { org: { id: `o_${index + 2}`, slug, name: slug } } }) as const));
+  apply(state, userCreated("ann", { org_id: "o_2" }), userCreated("bob", { org_id: "o_2" }), userCreated("eve", { org_id: "o_3" }), userCreated("root", { host_admin: true }));
+  apply(state, { type: "member.set", data: { org_id: "o_2", user_id: "ann", role: "owner" } }, { type: "member.set", data: { org_id: "o_1", user_id: "bob", role: "owner" } });
+  return state;
+}
+
+const ANN = callerOf("ann", { org: { id: "o_2", slug: "acme", role: "owner" } });
+const BOB = callerOf("bob");
+const EVE = callerOf("eve", { org: { id: "o_3", slug: "rival", role: "member" } });
+const ROOT = callerOf("root", { access: "host-admin", org: { id: "o_1", slug: "default", role: null } });
+
+test("an owner and a host-admin set members; a member may not, and to a stranger the org is not there", async () => {
+  const state = people();
+  for (const caller of [ANN, ROOT]) {
+    assert.deepEqual(decideMember(state, caller, "acme", "eve", "owner").data, { org_id: "o_2", user_id: "eve", role: "owner" });
+    assert.deepEqual(decideMemberRemoval(state, caller, "o_2", "bob").data, { org_id: "o_2", user_id: "bob" });
+  }
+  for (const work of [decideMember, decideMemberRemoval]) {
+    assert.equal(await refusal(() => work(state, BOB, "acme", "bob", "owner")), "forbidden");
+    assert.equal(await refusal(() => work(state, EVE, "acme", "eve", "owner")), "org_not_found");
+    assert.equal(await refusal(() => work(state, ANN, "nowhere", "eve", "owner")), "org_not_found");
+  }
+});
+
+test("an owner who acts in another org sets nobody there: a session and a key are of one org", async () => {
+  assert.equal(await refusal(() => decideMember(people(), BOB, "default", "eve", "member")), "org_not_found");
+});
+
+test("a user who is not there, or not in the org, is a 404", async () => {
+  assert.equal(await refusal(() => decideMember(people(), ANN, "acme", "nobody", "member")), "user_not_found");
+  assert.equal(await refusal(() => decideMemberRemoval(people(), ANN, "acme", "eve")), "user_not_found");
+});
+
+test("members are seen by their own org and by host-admins, without a password", async () => {
+  const state = people();
+  for (const caller of [ANN, BOB, ROOT]) {
+    const rows = listMembers(state, caller, "acme");
+    assert.deepEqual(rows.map((row) => [row.id, row.role]).sort(), [["ann", "owner"], ["bob", "member"]]);
+    for (const row of rows) assert.deepEqual(Object.keys(row).sort(), ["email", "host_admin", "id", "name", "role"]);
+  }
+  assert.equal(await refusal(() => listMembers(state, EVE, "acme")), "org_not_found");
+  assert.equal(await refusal(() => listMembers(state, BOB, "default")), "org_not_found", "bob is in default, but acts in acme");
+});
+
+test("the orgs that one sees are one's own; a host-admin sees all", () => {
+  const state = people();
+  assert.deepEqual([BOB, EVE, ROOT].map((caller) => visibleOrgs(state, caller).map((org) => org.slug).sort()), [["acme", "default"], ["rival"], ["acme", "default", "rival"]]);
+});
+
+test("emails are one in any letters and with blanks around", async () => {
+  const state = people();
+  assert.equal(findUserByEmail(state, "  ANN@Example.com ")?.id, "ann");
+  assert.equal(await refusal(() => decideUser(state, { email: "Ann@EXAMPLE.com", name: "x", host_admin: false, org: null }, NO_PASSWORD)), "user_exists");
+  const { data } = decideUser(state, { email: "New@Example.com", name: "x", host_admin: false, org: null }, NO_PASSWORD);
+  assert.deepEqual([data.user.email, data.org_id], ["new@example.com", null], "in lower case, and in no org unless asked");
+  assert.equal(decideUser(state, { email: "n@e", name: "x", host_admin: false, org: "acme" }, NO_PASSWORD).data.org_id, "o_2");
+  assert.equal(await refusal(() => decideUser(state, { email: "n@e", name: "x", host_admin: false, org: "nowhere" }, NO_PASSWORD)), "org_not_found");
+});
+
+test("an org's slug is its own", async () => {
+  assert.equal(await refusal(() => decideOrg(people(), "acme", "x")), "org_exists");
+  assert.equal(decideOrg(people(), "new", "New").data.org.slug, "new");
+});
+
+test("an org is found by id or slug to the letter", async () => {
+  assert.deepEqual(["acme", "o_2"].map((name) => getOrg(people(), name).id), ["o_2", "o_2"]);
+  for (const name of ["", "Acme", "acme ", "__proto__", "o_9"]) assert.equal(await refusal(() => getOrg(people(), name)), "org_not_found", name);
+});
+
+test("the last host-admin does not remove itself; another may go, and the localhost caller removes anyone", async () => {
+  const state = people();
+  assert.equal(await refusal(() => decideUserRemoval(state, ROOT, "root")), "last_host_admin");
+  assert.equal(decideUserRemoval(state, ROOT, "ann").data.user_id, "ann");
+  assert.equal(decideUserRemoval(state, callerOf("", { user: null, access: "host-admin", authMethod: "localhost" }), "root").data.user_id, "root");
+  apply(state, userCreated("second", { host_admin: true }));
+  assert.equal(decideUserRemoval(state, ROOT, "root").data.user_id, "root");
+  assert.equal(await refusal(() => decideUserRemoval(state, ROOT, "nobody")), "user_not_found");
+});
+
+test("a login is in the org asked for, else in default where that is one's own, else in one's first; a stranger's org is not there", async () => {
+  const state = people();
+  const orgOf = (id: string, wanted: string | null): string => {
+    const user = state.users.get(id);
+    assert.ok(user !== undefined);
+    return loginOrg(state, user, wanted, "o_1").slug;
+  };
+  assert.deepEqual([orgOf("ann", null), orgOf("bob", null), orgOf("bob", "acme"), orgOf("root", null), orgOf("root", "rival")], ["acme", "default", "acme", "default", "rival"]);
+  assert.equal(await refusal(() => orgOf("ann", "rival")), "org_not_found");
+  apply(state, userCreated("loner"));
+  assert.equal(await refusal(() => orgOf("loner", null)), "org_not_found");
+  assert.equal(await refusal(() => orgOf("loner", "default")), "org_not_found");
+});
+
+test("a user on the wire has no password", () => {
+  const user = people().users.get("ann");
+  assert.ok(user !== undefined);
+  assert.deepEqual(Object.keys(userView(user)), ["id", "email", "name", "host_admin"]);
+});

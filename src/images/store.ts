@@ -1,0 +1,229 @@
+/** The digest-addressed image store: the one thing that puts a file at an image's path or takes it away. It does not know who may, nor who wants it. */
+import { dirname } from "node:path";
+import { fileBody, PieceSizes } from "../http/send-file.ts";
+import type { BodyPump } from "../http/types.ts";
+import { ApiError, messageOf, systemCode } from "../lib/errors.ts";
+import type { Files, FileStat } from "../lib/files.ts";
+import type { Log } from "../lib/log.ts";
+import { Holds, Turns } from "./locks.ts";
+import { type Digest, ImagePaths } from "./paths.ts";
+import { onDisk, roomBytes, storageFull } from "./storage.ts";
+import { IncomingFile, receive, type Source, tooLarge } from "./upload.ts";
+
+export interface ImageStoreOptions {
+  readonly files: Files;
+  /** `build.images_dir`; made when missing. */
+  readonly imagesDir: string;
+  readonly log: Log;
+}
+
+export interface ImportLimits {
+  /** The upload's Content-Length; null where it is not known. */
+  readonly declaredBytes: number | null;
+  /** `images.max_bytes`. */
+  readonly maxBytes: number;
+}
+
+export interface Imported {
+  readonly sizeBytes: number;
+  /** True where the file was there before: the upload's bytes were verified, and not kept twice. */
+  readonly existed: boolean;
+}
+
+/** The free space is looked at after so many bytes, and sooner where less is left. */
+const LOOK_EVERY = 8 * 1024 * 1024;
+
+export class ImageStore {
+  readonly files: Files;
+  readonly paths: ImagePaths;
+  readonly #log: Log;
+  readonly #holds = new Holds();
+  /** For steps on one digest's file that must not interleave; all short, none waits for a client. */
+  readonly #turns = new Turns<Digest>();
+  /** One image sync at a time: syncs of many uploads would take all of Node's four pool threads from the journal. */
+  readonly #syncs = new Turns<"sync">();
+  readonly #pieces = new PieceSizes();
+  /** What uploads write to now. */
+  readonly #incoming = new Set<string>();
+  /** Folders whose own name is durable. */
+  readonly #durableFolders = new Set<string>();
+  /** Removals that wait for uploads of the same digest, with the question whether they still apply. */
+  readonly #removals = new Map<Digest, () => boolean>();
+
+  constructor({ files, imagesDir, log }: ImageStoreOptions) {
+    this.files = files;
+    this.paths = new ImagePaths(imagesDir);
+    this.#log = log;
+  }
+
+  /** Makes the folders and clears what a crash left in `incoming`; gives how many files that were. Call it once, before any import. Throws system errors. */
+  async open(): Promise<number> {
+    const { root, images, incoming, quarantine } = this.paths;
+    for (const folder of [images, incoming, quarantine]) await this.files.mkdir(folder);
+    await this.files.syncFolder(root);
+    // Also where it was there: whoever made it may have died before its name was durable.
+    await this.files.syncFolder(dirname(root));
+    const leftovers = await this.leftovers();
+    for (const path of leftovers) await this.files.unlink(path);
+    if (leftovers.length > 0) this.#log.info("cleared unfinished uploads", { count: leftovers.length });
+    return leftovers.length;
+  }
+
+  /**
+   * Streams an image in; the answer comes when the file and its name are durable. A caller that then records the image holds the digest around both.
+   * Throws ApiError `image_too_large`, `storage_full`, `storage_failed`, `digest_mismatch`, `malformed_request` (the source broke off); nothing is kept then.
+   */
+  import(digest: Digest, source: Source, limits: ImportLimits): Promise<Imported> {
+    return this.hold(digest, async () => {
+      if (limits.declaredBytes !== null && limits.declaredBytes > limits.maxBytes) throw tooLarge(limits.maxBytes);
+      const there = await this.#turns.take(digest, () => this.sizeOf(digest));
+      // Storing is needless only beside a file of the right size, and before the end only the declaration tells the size.
+      return there !== null && there === limits.declaredBytes ? this.#check(digest, source, limits) : this.#store(digest, source, limits);
+    });
+  }
+
+  /** Keeps the digest's file from removal while `work` runs, so that what it records can rely on the file; a removal asked for meanwhile comes after it. */
+  hold<T>(digest: Digest, work: () => Promise<T>): Promise<T> {
+    return this.#holds.during(digest, work, () => void this.#removeAtLast(digest));
+  }
+
+  /** Bytes of the file in place; null where there is none. Throws ApiError `storage_failed`. */
+  async sizeOf(digest: Digest): Promise<number | null> {
+    const found = await onDisk(() => this.files.stat(this.paths.fileOf(digest)));
+    return found?.isFile === true ? found.size : null;
+  }
+
+  /** A body of the image's bytes from `start` up to, not including, `end`. The file is opened when the body is sent. */
+  body(digest: Digest, start: number, end: number): BodyPump {
+    return fileBody(this.files, this.paths.fileOf(digest), start, end, this.#pieces);
+  }
+
+  /**
+   * Removes the file, durably; downloads that run go on. While uploads of the digest run it returns at once, and the last of them removes the file.
+   * `isWanted` is asked right before, so that what was uploaded and recorded in between stays. Throws ApiError `storage_failed`.
+   */
+  remove(digest: Digest, isWanted: () => boolean): Promise<void> {
+    return this.#turns.take(digest, async () => {
+      if (this.#holds.has(digest)) return void this.#removals.set(digest, isWanted);
+      if (isWanted() || (await this.sizeOf(digest)) === null) return;
+      await onDisk(() => this.files.unlink(this.paths.fileOf(digest)));
+      await onDisk(() => this.files.syncFolder(this.paths.folderOf(digest)));
+    });
+  }
+
+  /** Moves the file to quarantine, durably, and gives its new path; null where it is another file than `seen` by now. Throws ApiError `storage_failed`. */
+  quarantine(digest: Digest, seen: FileStat): Promise<string | null> {
+    return this.#turns.take(digest, async () => {
+      const path = this.paths.fileOf(digest);
+      const now = await onDisk(() => this.files.stat(path));
+      if (now === null || now.size !== seen.size || now.mtimeMs !== seen.mtimeMs) return null;
+      const target = this.paths.newQuarantine(digest);
+      await onDisk(() => this.files.mkdir(this.paths.quarantine));
+      await onDisk(() => this.files.rename(path, target));
+      await onDisk(() => this.files.syncFolder(this.paths.quarantine));
+      await onDisk(() => this.files.syncFolder(this.paths.folderOf(digest)));
+      return target;
+    });
+  }
+
+  /** Paths in `incoming` that no running upload writes. */
+  async leftovers(): Promise<string[]> {
+    const names = await this.files.list(this.paths.incoming);
+    return names.map((name) => `${this.paths.incoming}/${name}`).filter((path) => !this.#incoming.has(path));
+  }
+
+  /** An upload of what is there: knowing a digest is not having the image, so its bytes are read all the same. */
+  async #check(digest: Digest, source: Source, { maxBytes }: ImportLimits): Promise<Imported> {
+    const sizeBytes = await receive(digest, source, maxBytes, null);
+    return this.#turns.take(digest, async () => {
+      // It can have gone into quarantine, or by another hand.
+      if ((await this.sizeOf(digest)) !== sizeBytes) {
+        throw new ApiError("storage_failed", "The stored image went away while this upload was verified: push it again.", { headers: { "Retry-After": "1" } });
+      }
+      await this.#syncNames(digest);
+      return { sizeBytes, existed: true };
+    });
+  }
+
+  async #store(digest: Digest, source: Source, { declaredBytes, maxBytes }: ImportLimits): Promise<Imported> {
+    await this.#room(declaredBytes ?? 0);
+    const path = this.paths.newIncoming();
+    this.#incoming.add(path);
+    try {
+      const file = await IncomingFile.create(this.files, path, (fd) => this.#syncs.take("sync", () => this.files.datasync(fd)));
+      try {
+        const sizeBytes = await this.#write(digest, source, maxBytes, file);
+        return { sizeBytes, existed: await this.#turns.take(digest, () => this.#place(digest, file, sizeBytes)) };
+      } finally {
+        const failure = await file.discard();
+        if (failure !== null) this.#log.warn("an unfinished upload could not be removed; the next start clears it", { path, error: messageOf(failure) });
+      }
+    } finally {
+      this.#incoming.delete(path);
+    }
+  }
+
+  async #write(digest: Digest, source: Source, maxBytes: number, file: IncomingFile): Promise<number> {
+    let looked = 0;
+    const sizeBytes = await receive(digest, source, maxBytes, async (piece, position) => {
+      if (position + piece.length > looked) {
+        const room = await this.#room(piece.length);
+        // Uploads that run together share what is left until the next look.
+        looked = position + Math.max(piece.length, Math.min(LOOK_EVERY, room / this.#incoming.size));
+      }
+      await file.write(piece, position);
+    });
+    await file.seal();
+    return sizeBytes;
+  }
+
+  /** Puts a sealed file in place, durably. True where one of its size was there already, so that nothing was moved. */
+  async #place(digest: Digest, file: IncomingFile, sizeBytes: number): Promise<boolean> {
+    const existed = (await this.sizeOf(digest)) === sizeBytes;
+    try {
+      await onDisk(() => this.files.mkdir(this.paths.folderOf(digest)));
+      if (!existed) await file.moveTo(this.paths.fileOf(digest));
+      await this.#syncNames(digest);
+      return existed;
+    } catch (error) {
+      // Whether the name would outlive a power cut is unknown, so nobody may find it.
+      if (!existed) await this.#takeBack(digest);
+      throw error;
+    }
+  }
+
+  /** Makes the name of the file durable, and with the first image that of its folder. Names found there are synced too: who made them may have died before. */
+  async #syncNames(digest: Digest): Promise<void> {
+    const folder = this.paths.folderOf(digest);
+    if (!this.#durableFolders.has(folder)) {
+      await onDisk(() => this.files.syncFolder(this.paths.images));
+      this.#durableFolders.add(folder);
+    }
+    await onDisk(() => this.files.syncFolder(folder));
+  }
+
+  /** What may still be written, in bytes. Throws ApiError `storage_full` where `wanted` is more. */
+  async #room(wanted: number): Promise<number> {
+    const room = roomBytes(await onDisk(() => this.files.space(this.paths.incoming)));
+    if (room < wanted) throw storageFull();
+    return room;
+  }
+
+  async #takeBack(digest: Digest): Promise<void> {
+    try {
+      await this.files.unlink(this.paths.fileOf(digest));
+    } catch (failure) {
+      if (systemCode(failure) !== "ENOENT") this.#complain(digest, failure);
+    }
+  }
+
+  async #removeAtLast(digest: Digest): Promise<void> {
+    const isWanted = this.#removals.get(digest);
+    this.#removals.delete(digest);
+    if (isWanted !== undefined) await this.remove(digest, isWanted).catch((failure: unknown) => this.#complain(digest, failure));
+  }
+
+  #complain(digest: Digest, failure: unknown): void {
+    this.#log.error("an image's file could not be removed", { digest, error: messageOf(failure instanceof ApiError ? failure.cause : failure) });
+  }
+}

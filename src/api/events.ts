@@ -1,0 +1,80 @@
+/** GET /v1/events: who did what, when and from where; a page of it as JSON, or all of it, live, as server-sent events. Never a secret. */
+import type { ServerResponse } from "node:http";
+import { drained } from "../http/drained.ts";
+import { json } from "../http/respond.ts";
+import type { BodyPump, Reply } from "../http/types.ts";
+import { JournalCompacted } from "../journal/errors.ts";
+import type { JournalRecord } from "../journal/types.ts";
+import { ApiError } from "../lib/errors.ts";
+import { stillHolds } from "../identity/tokens.ts";
+import { pattern, readField } from "../lib/schema.ts";
+import { redactRecord } from "../state/redact.ts";
+import type { ApiContext, App } from "./app.ts";
+import { personOf } from "./app.ts";
+
+const DEFAULT_LIMIT = 100;
+const MAX_LIMIT = 1_000;
+const SEQ = pattern(/^\d{1,15}$/, "a sequence number");
+const LIMIT = pattern(/^(?:[1-9]\d{0,2}|1000)$/, `a whole number from 1 to ${MAX_LIMIT}`);
+/** A comment now and then tells the client, and every box between, that the line is alive. */
+const KEEP_ALIVE_MS = 15_000;
+
+export async function listEvents(context: ApiContext, app: App): Promise<Reply> {
+  const afterText = context.header("last-event-id") ?? context.query.get("after") ?? "0";
+  const after = Number(readField(SEQ, "after", afterText));
+  if (/\btext\/event-stream\b/.test(context.header("accept") ?? "")) return streamEvents(context, app, after);
+  const limit = Number(readField(LIMIT, "limit", context.query.get("limit") ?? String(DEFAULT_LIMIT)));
+  const events: JournalRecord[] = [];
+  await orCompacted(async () => {
+    for await (const record of app.feed.read(after)) {
+      events.push(redactRecord(record));
+      if (events.length === limit) break;
+    }
+  });
+  const last = events.at(-1);
+  return json(200, { events, next_after: last !== undefined && last.seq < app.feed.lastSeq ? last.seq : null });
+}
+
+/** The first line is read before the headers go out, so that a gap is a 410 and not a broken stream. */
+async function streamEvents(context: ApiContext, app: App, after: number): Promise<Reply> {
+  await orCompacted(async () => {
+    // Left by `break`, which closes the file; a generator that is only dropped keeps it open.
+    for await (const _first of app.feed.read(after)) break;
+  });
+  const body: BodyPump = (res, sent) => pump(context, app, after, res, sent);
+  return { status: 200, headers: { "Content-Type": "text/event-stream", "Cache-Control": "no-store", "X-Accel-Buffering": "no" }, body };
+}
+
+/** Runs until the client leaves, the daemon stops, or the token that opened it is no more. */
+async function pump(context: ApiContext, { feed, clock, store }: App, from: number, res: ServerResponse, sent: (bytes: number) => void): Promise<void> {
+  const caller = personOf(context);
+  const isOver = (): boolean => res.destroyed || feed.closed || !stillHolds(store.state, caller, clock.wall());
+  const write = async (text: string): Promise<void> => {
+    sent(Buffer.byteLength(text));
+    if (!res.write(text) && !res.destroyed) await drained(res);
+  };
+  let wake = (): void => undefined;
+  context.onFinish(() => wake());
+  await write(": zwrmd events\n\n");
+  let after = from;
+  while (!isOver()) {
+    for await (const record of feed.read(after)) {
+      if (isOver()) return;
+      await write(`id: ${record.seq}\nevent: ${record.type}\ndata: ${JSON.stringify(redactRecord(record))}\n\n`);
+      after = record.seq;
+    }
+    const endWait = clock.after(KEEP_ALIVE_MS, () => wake());
+    await feed.more(after, (cancel) => (wake = cancel));
+    endWait();
+    if (feed.lastSeq === after && !isOver()) await write(": alive\n\n");
+  }
+}
+
+async function orCompacted(work: () => Promise<void>): Promise<void> {
+  try {
+    await work();
+  } catch (error) {
+    if (!(error instanceof JournalCompacted)) throw error;
+    throw new ApiError("compacted", `Events before ${error.oldestSeq} were let go by the operator.`, { extra: { oldest_seq: error.oldestSeq } });
+  }
+}

@@ -1,0 +1,97 @@
+/** /v1/hosts: what operators see of hosts and do with them. */
+import { changesTerms, decideActivate, decideDrain, decideUndrain, getDrain, machinesToDrain, runningDrain } from "../fleet/drain.ts";
+import { decideReplaceLost } from "../fleet/liveness.ts";
+import { statusOf } from "../fleet/modes.ts";
+import { decideUnbindKey, getHost } from "../fleet/registration.ts";
+import { drainView, hostView } from "../fleet/view.ts";
+import { empty, json } from "../http/respond.ts";
+import type { MaybePromise, Reply } from "../http/types.ts";
+import { boolean, integer, object, oneOf, optional, readBody, readField, string } from "../lib/schema.ts";
+import type { State } from "../state/state.ts";
+import type { Drain } from "../state/types.ts";
+import type { ApiContext, App } from "./app.ts";
+import { actorOf, param } from "./app.ts";
+import { listReply } from "./lists.ts";
+
+const STATUS = oneOf("offline", "active", "draining", "maintenance");
+
+const DRAIN_BODY = object({
+  max_parallel: optional(integer({ min: 1, max: 1000 })),
+  deadline_seconds: optional(integer({ min: 1, max: 30 * 24 * 3600 })),
+  reason: optional(string({ min: 0, max: 1000 })),
+  force: optional(boolean),
+  dry_run: optional(boolean),
+});
+
+export function listHosts(context: ApiContext, app: App): MaybePromise<Reply> {
+  const { query } = context;
+  const statusText = query.get("status");
+  const status = statusText === null ? null : readField(STATUS, "status", statusText);
+  const region = query.get("region");
+  const datacenter = query.get("datacenter");
+  return app.store.read((state) => {
+    const rows = [...state.hosts.values()]
+      .filter((host) => (status === null || statusOf(host) === status) && (region === null || host.region === region) && (datacenter === null || host.datacenter === datacenter))
+      .map((host) => hostView(state, app.fleet.presence, host));
+    return listReply(context, "hosts", rows, (row) => row.id);
+  });
+}
+
+export function showHost(context: ApiContext, app: App): MaybePromise<Reply> {
+  const id = param(context, "host_id");
+  return app.store.read((state) => json(200, hostView(state, app.fleet.presence, getHost(state, id))));
+}
+
+export function drainHost(context: ApiContext, app: App): MaybePromise<Reply> {
+  const id = param(context, "host_id");
+  const body = readBody(DRAIN_BODY, context.body);
+  if (body.dry_run === true) return app.store.read((state) => dryRun(state, id, body, app.clock.wall()));
+  return app.store.change(actorOf(context), (state) => {
+    const event = decideDrain(state, id, body, app.clock.wall());
+    const status = event.type === "host.drain_started" ? 202 : 200;
+    return { event: changesTerms(state, event) ? event : null, answer: (after) => json(status, drainView(after, getHost(after, id), getDrain(after, id))) };
+  });
+}
+
+/** What a drain would do, from the same decision; nothing is written. */
+function dryRun(state: State, hostId: string, body: Parameters<typeof decideDrain>[2], nowWall: number): Reply {
+  const { data } = decideDrain(state, hostId, body, nowWall);
+  const machineIds = runningDrain(state, hostId)?.machine_ids ?? machinesToDrain(state, hostId);
+  const drain: Drain = { ...data, state: "draining", started_at: "", finished_at: null, forced: false, machine_ids: machineIds };
+  return json(200, { ...drainView(state, getHost(state, hostId), drain), started_at: runningDrain(state, hostId)?.started_at ?? null, dry_run: true });
+}
+
+export function showDrainStatus(context: ApiContext, app: App): MaybePromise<Reply> {
+  const id = param(context, "host_id");
+  return app.store.read((state) => json(200, drainView(state, getHost(state, id), getDrain(state, id))));
+}
+
+export function undrainHost(context: ApiContext, app: App): MaybePromise<Reply> {
+  const id = param(context, "host_id");
+  return app.store.change(actorOf(context), (state) => ({
+    event: decideUndrain(state, id),
+    answer: (after) => json(200, hostView(after, app.fleet.presence, getHost(after, id))),
+  }));
+}
+
+export function activateHost(context: ApiContext, app: App): MaybePromise<Reply> {
+  const id = param(context, "host_id");
+  return app.store.change(actorOf(context), (state) => ({
+    event: decideActivate(state, id),
+    answer: (after) => json(200, hostView(after, app.fleet.presence, getHost(after, id))),
+  }));
+}
+
+/** Lets the next key that the host sends bind its id. */
+export function unbindHostKey(context: ApiContext, app: App): MaybePromise<Reply> {
+  const id = param(context, "host_id");
+  return app.store.change(actorOf(context), (state) => ({ event: decideUnbindKey(state, id), answer: () => empty(204) }));
+}
+
+/** Says that the hosts of a storm are really lost, so that their machines may be replaced. */
+export function replaceLost(context: ApiContext, app: App): MaybePromise<Reply> {
+  return app.store.change(actorOf(context), (state) => {
+    const event = decideReplaceLost(state);
+    return { event, answer: () => json(200, { host_ids: event?.data.host_ids ?? [] }) };
+  });
+}

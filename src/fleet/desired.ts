@@ -1,0 +1,61 @@
+/** What an agent shall run, and the revision that names exactly that list. Derived from the state; cached per host. */
+import { sha256Hex } from "../lib/ids.ts";
+import type { State } from "../state/state.ts";
+import type { Machine } from "../state/types.ts";
+
+/** A machine as the agent gets it. */
+export interface DesiredMachine {
+  readonly id: string;
+  readonly app_id: string;
+  readonly image: string;
+  readonly cpus: number;
+  readonly memory_mb: number;
+  readonly env: Readonly<Record<string, string>>;
+  readonly restart: Machine["restart"];
+  readonly check?: Readonly<Record<string, unknown>>;
+  readonly desired_state: "running" | "stopped";
+}
+
+export interface Desired {
+  readonly machines: readonly DesiredMachine[];
+  /** Equal exactly for equal lists, also across restarts: a hash of the list. */
+  readonly revision: string;
+}
+
+/** A machine stays in the list until it ended: what is stopped or given up and reported so leaves it. */
+export function isWanted(machine: Machine): boolean {
+  return machine.state !== "stopped" && machine.state !== "failed";
+}
+
+function toDesired(machine: Machine): DesiredMachine {
+  const { id, app_id, image, cpus, memory_mb, env, restart, check, desired_state } = machine;
+  return { id, app_id, image, cpus, memory_mb, env, restart, ...(check === null ? {} : { check }), desired_state };
+}
+
+/** The desired list of one host, sorted by id. */
+export function computeDesired(machines: readonly Machine[]): Desired {
+  const wanted = machines.filter(isWanted).map(toDesired);
+  wanted.sort((a, b) => (a.id < b.id ? -1 : 1));
+  return { machines: wanted, revision: sha256Hex(JSON.stringify(wanted)).slice(0, 32) };
+}
+
+const EMPTY = computeDesired([]);
+
+/** Remembers each host's list until its machines change. */
+export class DesiredLists {
+  readonly #cache = new Map<string, { version: number; desired: Desired }>();
+
+  of(state: State, hostId: string): Desired {
+    const version = state.machines.groupVersion(hostId);
+    if (version === 0) return EMPTY;
+    const cached = this.#cache.get(hostId);
+    if (cached?.version === version) return cached.desired;
+    const desired = computeDesired(state.machines.group(hostId));
+    this.#cache.set(hostId, { version, desired });
+    return desired;
+  }
+
+  forget(hostId: string): void {
+    this.#cache.delete(hostId);
+  }
+}

@@ -1,0 +1,117 @@
+/** Taking a host out of service: pure decisions on drain, undrain and activate, and the plan of what to do next. Carries nothing out. */
+import { ApiError } from "../lib/errors.ts";
+import { toRfc3339 } from "../lib/clock.ts";
+import type { Event, EventOf } from "../state/events.ts";
+import { holdsCapacity } from "../state/reducers.ts";
+import type { State } from "../state/state.ts";
+import type { Drain, Host, Machine } from "../state/types.ts";
+import { nextMode } from "./modes.ts";
+import { getHost } from "./registration.ts";
+
+export interface DrainRequest {
+  readonly max_parallel: number | undefined;
+  readonly deadline_seconds: number | undefined;
+  readonly reason: string | undefined;
+  readonly force: boolean | undefined;
+}
+
+const DEFAULT_MAX_PARALLEL = 2;
+
+/** Where one machine of a drained host stands. */
+export interface DrainRow {
+  readonly id: string;
+  readonly app_id: string;
+  readonly state: "pending" | "starting" | "stopping" | "migrated" | "blocked" | "failed";
+  readonly replacement_id: string | null;
+  readonly target_host_id: string | null;
+  readonly reason: string | null;
+}
+
+/** Starts a drain, or gives a running one new terms. Throws where the host is unknown or in maintenance. */
+export function decideDrain(state: State, hostId: string, request: DrainRequest, nowWall: number): EventOf<"host.drain_started"> | EventOf<"host.drain_updated"> {
+  const host = getHost(state, hostId);
+  nextMode(host, "drain");
+  const running = runningDrain(state, hostId);
+  const terms = {
+    host_id: hostId,
+    max_parallel: request.max_parallel ?? running?.max_parallel ?? DEFAULT_MAX_PARALLEL,
+    deadline_at: request.deadline_seconds === undefined ? (running?.deadline_at ?? null) : toRfc3339(nowWall + request.deadline_seconds * 1000),
+    force: request.force ?? running?.force ?? false,
+    reason: request.reason ?? running?.reason ?? null,
+  };
+  if (running !== null) return { type: "host.drain_updated", data: terms };
+  return { type: "host.drain_started", data: { ...terms, machine_ids: heldMachines(state, hostId).map((machine) => machine.id) } };
+}
+
+/** Whether new terms are the old ones: such a call is answered and not written. */
+export function changesTerms(state: State, { type, data }: ReturnType<typeof decideDrain>): boolean {
+  const running = runningDrain(state, data.host_id);
+  if (type === "host.drain_started" || running === null) return true;
+  return (["max_parallel", "deadline_at", "force", "reason"] as const).some((term) => data[term] !== running[term]);
+}
+
+export function decideUndrain(state: State, hostId: string): EventOf<"host.drain_finished"> {
+  const mode = nextMode(getHost(state, hostId), "undrain");
+  return { type: "host.drain_finished", data: { host_id: hostId, state: "cancelled", mode } };
+}
+
+export function decideActivate(state: State, hostId: string): EventOf<"host.activated"> {
+  nextMode(getHost(state, hostId), "activate");
+  return { type: "host.activated", data: { host_id: hostId } };
+}
+
+/** The drain that is under way, or null. One whose deadline passed is over, though the mode stays. */
+export function runningDrain(state: State, hostId: string): Drain | null {
+  const drain = state.drains.get(hostId);
+  return drain?.state === "draining" ? drain : null;
+}
+
+/** Machines that a drain still has to take off the host, sorted by id. */
+function heldMachines(state: State, hostId: string): Machine[] {
+  return state.machines
+    .group(hostId)
+    .filter(holdsCapacity)
+    .sort((a, b) => (a.id < b.id ? -1 : 1));
+}
+
+/**
+ * The next step of a running drain, or null where there is nothing to do yet.
+ * `reported` is the number of machines in the agent's newest list, null while it sent none since the daemon started:
+ * completed is said only on the agent's word, or where no machine was ever assigned.
+ */
+export function planDrain(state: State, host: Host, drain: Drain, reported: number | null, nowWall: number): Event | null {
+  const left = heldMachines(state, host.id);
+  const empty = left.length === 0 && (!host.ever_assigned || reported === 0) && (reported ?? 0) === 0;
+  if (empty) return { type: "host.drain_finished", data: { host_id: host.id, state: "completed", mode: nextMode(host, "complete") } };
+  if (drain.deadline_at === null || nowWall < Date.parse(drain.deadline_at)) return null;
+  if (!drain.force) return { type: "host.drain_finished", data: { host_id: host.id, state: "failed", mode: "draining" } };
+  const toStop = left.filter((machine) => machine.desired_state === "running");
+  if (drain.forced && toStop.length === 0) return null;
+  return { type: "host.drain_forced", data: { host_id: host.id, machine_ids: toStop.map((machine) => machine.id) } };
+}
+
+/** A row for every machine the drain has or had to move. */
+export function drainRows(state: State, host: Host, machineIds: readonly string[]): DrainRow[] {
+  return machineIds.map((id) => {
+    const machine = state.machines.get(id);
+    if (machine === undefined || !holdsCapacity(machine) || machine.host_id !== host.id) {
+      return { id, app_id: machine?.app_id ?? "", state: "migrated", replacement_id: machine?.replaced_by ?? null, target_host_id: null, reason: null };
+    }
+    const row = { id, app_id: machine.app_id, replacement_id: machine.replaced_by, target_host_id: null };
+    if (host.health === "offline") return { ...row, state: "blocked", reason: `host offline since ${host.offline_since ?? host.heard_at}` };
+    return { ...row, state: machine.desired_state === "stopped" ? "stopping" : "pending", reason: null };
+  });
+}
+
+/** The machines a drain started now would have to move. */
+export function machinesToDrain(state: State, hostId: string): string[] {
+  return heldMachines(state, hostId).map((machine) => machine.id);
+}
+
+/** The drain that `drain-status` tells of. Throws `no_drain` where there never was one. */
+export function getDrain(state: State, hostId: string): Drain {
+  getHost(state, hostId);
+  const drain = state.drains.get(hostId);
+  if (drain === undefined) throw new ApiError("no_drain", `Host ${hostId} has never been drained.`);
+  return drain;
+}

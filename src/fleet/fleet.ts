@@ -1,0 +1,232 @@
+/** The one executor of the fleet's decisions: hears hosts, calls the silent ones offline, moves drains on. Decides nothing itself. */
+import type { Cancel, Clock } from "../lib/clock.ts";
+import { ApiError, messageOf } from "../lib/errors.ts";
+import type { Log } from "../lib/log.ts";
+import type { Actor, Recorded } from "../state/events.ts";
+import { SYSTEM } from "../state/events.ts";
+import { CLUSTER_KEY } from "../state/state.ts";
+import type { State } from "../state/state.ts";
+import type { Store } from "../state/store.ts";
+import type { HostStatus } from "../state/types.ts";
+import type { Desired, DesiredMachine } from "./desired.ts";
+import { DesiredLists } from "./desired.ts";
+import { planDrain, runningDrain } from "./drain.ts";
+import { decideHeard } from "./heartbeat.ts";
+import type { ReportedMachine } from "./heartbeat.ts";
+import { decideLost, pausedFor, sweepInterval } from "./liveness.ts";
+import { statusOf } from "./modes.ts";
+import type { BeatOrder, Usage } from "./presence.ts";
+import { Presence } from "./presence.ts";
+import type { Registration } from "./registration.ts";
+import { checkHostKey, decideRegister, fitsHostKey, getHost, hostNotRegistered } from "./registration.ts";
+import type { HostView } from "./view.ts";
+import { hostView } from "./view.ts";
+import { Waiters } from "./waiters.ts";
+
+export interface FleetOptions {
+  readonly store: Store;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly offlineAfterMs: number;
+  readonly checkIntervalMs: number;
+}
+
+export interface Heartbeat extends BeatOrder {
+  readonly usage: Usage | undefined;
+  readonly machines: readonly ReportedMachine[] | undefined;
+  readonly observed_revision: string | undefined;
+}
+
+export interface HeartbeatAnswer {
+  readonly host_id: string;
+  readonly cluster_id: string;
+  readonly status: HostStatus;
+  readonly revision: string;
+  readonly machines?: readonly DesiredMachine[];
+}
+
+/** Drains are looked at this often for their deadlines; everything else about them follows events at once. */
+const DRAIN_SWEEP_MS = 500;
+
+export class Fleet {
+  readonly presence: Presence;
+  readonly waiters: Waiters;
+  readonly #lists = new DesiredLists();
+  readonly #options: FleetOptions;
+  readonly #sweepMs: number;
+  /** Hosts that went offline within the last offline_after, with the time (mono). */
+  readonly #recentlyLost = new Map<string, number>();
+  #lastSweep = 0;
+  #timers: Cancel[] = [];
+
+  constructor(options: FleetOptions) {
+    this.#options = options;
+    this.presence = new Presence(options.offlineAfterMs);
+    this.waiters = new Waiters(options.clock);
+    this.#sweepMs = sweepInterval(options.offlineAfterMs, options.checkIntervalMs);
+    options.store.onDurable((events) => this.#follow(events));
+  }
+
+  /** Every host has a full offline_after from now; then the sweeps run. */
+  start(): void {
+    const { store, clock } = this.#options;
+    for (const host of store.state.hosts.values()) this.presence.assume(host.id, clock.mono(), Date.parse(host.heard_at));
+    this.#lastSweep = clock.mono();
+    this.#repeat(this.#sweepMs, () => this.sweep());
+    this.#repeat(DRAIN_SWEEP_MS, () => this.#sweepDrains());
+  }
+
+  stop(): void {
+    for (const cancel of this.#timers) cancel();
+    this.#timers = [];
+    this.waiters.close();
+  }
+
+  /** One round of liveness. Public for tests, which bring their own clock. */
+  async sweep(): Promise<void> {
+    const { store, clock, log, offlineAfterMs } = this.#options;
+    const now = clock.mono();
+    const paused = pausedFor(now - this.#lastSweep, this.#sweepMs);
+    this.#lastSweep = now;
+    if (paused > 0) {
+      this.presence.forgive(paused, now);
+      log.warn("the daemon was paused; no host is called offline for that time", { paused_ms: Math.round(paused) });
+      return;
+    }
+    if (!store.writability.writable) return;
+    for (const [id, at] of this.#recentlyLost) if (now - at >= offlineAfterMs) this.#recentlyLost.delete(id);
+    const event = decideLost(store.state, (id) => this.presence.isSilent(id, now), new Set(this.#recentlyLost.keys()));
+    if (event === null) return;
+    for (const id of event.data.host_ids) this.#recentlyLost.set(id, now);
+    await store.change(SYSTEM, () => ({ event, answer: () => undefined }));
+    log.warn("hosts fell silent", { hosts: event.data.host_ids.join(","), replacement_held: event.data.held_host_ids.length > 0 });
+  }
+
+  /** A registration: heard, and written where it says anything new. `created` is false for a host that is in the list already. */
+  register(registration: Registration, actor: Actor): { created: boolean; host: HostView } | Promise<{ created: boolean; host: HostView }> {
+    const { store, clock } = this.#options;
+    const done = store.change(actor, (state) => {
+      const created = state.hosts.get(registration.host_id) === undefined;
+      const event = decideRegister(state, registration);
+      return {
+        event,
+        answer: () => {
+          // A host that was not in the list has said nothing yet, whatever an earlier one of this id said.
+          if (created) this.presence.assume(registration.host_id, clock.mono(), clock.wall());
+          else this.presence.hear(registration.host_id, clock.mono(), clock.wall());
+          return { created, host: hostView(state, this.presence, getHost(state, registration.host_id)) };
+        },
+      };
+    });
+    // A registration that was not written leaves nobody behind to be remembered.
+    if (done instanceof Promise) done.catch(() => store.state.hosts.get(registration.host_id) ?? this.presence.forget(registration.host_id));
+    return done;
+  }
+
+  /**
+   * A heartbeat, as far as it changes or asks anything; `observed_revision` of the answer tells the caller whether to hold it.
+   * Throws host_not_registered, host_key_mismatch, host_id_in_use. While the journal is off it is heard all the same.
+   */
+  heartbeat(hostId: string, key: string | null, beat: Heartbeat, actor: Actor): HeartbeatAnswer | Promise<HeartbeatAnswer> {
+    const { store, clock } = this.#options;
+    const host = store.state.hosts.get(hostId);
+    const answer = (state: State): HeartbeatAnswer => this.answer(state, hostId, beat.observed_revision);
+    // A refusal is an answer too: what it was computed from may still be on its way to the disk.
+    if (host === undefined || !fitsHostKey(store.state, hostId, key)) {
+      return store.read((state) => {
+        const answered = answer(state);
+        checkHostKey(state, hostId, key);
+        return answered;
+      });
+    }
+    if (!this.presence.hearBeat(hostId, beat, clock.mono(), clock.wall())) return store.read(answer);
+    this.presence.report(hostId, beat.usage, beat.machines?.length ?? null);
+    if (beat.machines !== undefined && runningDrain(store.state, hostId) !== null) this.#moveDrain(hostId);
+    const current = beat.observed_revision === this.desired(hostId).revision;
+    const event = decideHeard(store.state, host, { key, machines: beat.machines, current });
+    if (event === null) return store.read(answer);
+    try {
+      const done = store.change(actor, () => ({ event, answer }));
+      return done instanceof Promise ? done.catch((error: unknown) => this.#heardOnly(error, answer)) : done;
+    } catch (error) {
+      return this.#heardOnly(error, answer);
+    }
+  }
+
+  /** What a host is told. Throws host_not_registered. */
+  answer(state: State, hostId: string, observed: string | undefined): HeartbeatAnswer {
+    const host = state.hosts.get(hostId);
+    if (host === undefined) throw hostNotRegistered(hostId);
+    const { revision, machines } = this.#lists.of(state, hostId);
+    const head = { host_id: hostId, cluster_id: state.cluster.get(CLUSTER_KEY)?.id ?? "", status: statusOf(host), revision };
+    return observed === revision ? head : { ...head, machines };
+  }
+
+  desired(hostId: string): Desired {
+    return this.#lists.of(this.#options.store.state, hostId);
+  }
+
+  /** Holds until the host's list is another than `revision`, the host is not in the list of hosts any more, the time is over, or the client is gone. */
+  async waitForChange(hostId: string, revision: string, ms: number, onCancel: (cancel: () => void) => void): Promise<void> {
+    const { store, clock } = this.#options;
+    const until = clock.mono() + ms;
+    let gone = false;
+    while (!gone && store.state.hosts.get(hostId) !== undefined && this.desired(hostId).revision === revision && clock.mono() < until) {
+      const left = until - clock.mono();
+      await this.waiters.wait(hostId, left, (cancel) => onCancel(() => ((gone = true), cancel())));
+      if (this.waiters.closed) return;
+    }
+  }
+
+  /** The change was lost with the journal, the contact was not: the next beat says it again. */
+  #heardOnly(error: unknown, answer: (state: State) => HeartbeatAnswer): HeartbeatAnswer | Promise<HeartbeatAnswer> {
+    if (error instanceof ApiError && error.code === "storage_failed") return this.#options.store.read(answer);
+    throw error;
+  }
+
+  /** What is on disk now may wake held heartbeats and move drains. */
+  #follow(events: readonly Recorded[]): void {
+    for (const event of events) {
+      if (event.type === "host.deregistered") {
+        // It may have registered again while its leave was on its way to the disk.
+        if (this.#options.store.state.hosts.get(event.data.host_id) === undefined) this.presence.forget(event.data.host_id);
+        this.#lists.forget(event.data.host_id);
+        this.waiters.wake(event.data.host_id);
+      } else if (event.type === "machine.created" && event.data.host_id !== null) this.waiters.wake(event.data.host_id);
+      else if (event.type === "host.drain_forced" || (event.type === "host.heard" && event.data.machines.length > 0)) this.waiters.wake(event.data.host_id);
+      if ("host_id" in event.data && typeof event.data.host_id === "string") this.#moveDrain(event.data.host_id);
+    }
+  }
+
+  #sweepDrains(): void {
+    for (const drain of this.#options.store.state.drains.values()) if (drain.state === "draining") this.#moveDrain(drain.host_id);
+  }
+
+  /** Takes the next step of a host's drain, if there is one. Each step is an event, which brings us here again. */
+  #moveDrain(hostId: string): void {
+    const { store, clock } = this.#options;
+    const host = store.state.hosts.get(hostId);
+    const drain = runningDrain(store.state, hostId);
+    if (host === undefined || drain === null || !store.writability.writable) return;
+    const event = planDrain(store.state, host, drain, this.presence.reportedMachines(hostId), clock.wall());
+    if (event === null) return;
+    void this.#attempt("drain", async () => store.change(SYSTEM, () => ({ event, answer: () => undefined })));
+  }
+
+  #repeat(ms: number, run: () => void | Promise<void>): void {
+    const index = this.#timers.length;
+    const arm = (): void => {
+      this.#timers[index] = this.#options.clock.after(ms, () => void this.#attempt("sweep", async () => run()).then(() => this.#timers.length > 0 && arm()));
+    };
+    arm();
+  }
+
+  /** Background work has nobody to answer to but the log; the next round tries again. */
+  async #attempt(what: string, work: () => Promise<void>): Promise<void> {
+    try {
+      await work();
+    } catch (error) {
+      this.#options.log.warn(`${what} failed, will be tried again`, { reason: messageOf(error) });
+    }
+  }
+}

@@ -1,0 +1,45 @@
+/** Who fell silent, and whether so many at once that nothing may be replaced: pure decisions for the sweep. */
+import type { Host } from "../state/types.ts";
+import type { State } from "../state/state.ts";
+import type { EventOf } from "../state/events.ts";
+
+/** How often the sweep runs: often enough that a host is called offline at most a quarter of offline_after late, and at least every check_interval. */
+export function sweepInterval(offlineAfterMs: number, checkIntervalMs: number): number {
+  return Math.max(50, Math.min(checkIntervalMs, offlineAfterMs / 4));
+}
+
+/** A sweep this much later than planned means that the daemon was paused (SIGSTOP, a busy machine): heartbeats may be waiting unread. */
+export function pausedFor(gapMs: number, intervalMs: number): number {
+  const late = gapMs - intervalMs;
+  return late > Math.max(200, intervalMs / 2) ? late : 0;
+}
+
+/** A storm: more than a third of the hosts that were online, and more than 3, fell silent within one offline_after. */
+export function isStorm(lostInWindow: number, onlineAtStart: number): boolean {
+  return lostInWindow > Math.max(3, onlineAtStart / 3);
+}
+
+/**
+ * The event for hosts that fell silent, or null. `recentlyLost` are hosts that went offline within the last offline_after;
+ * in a storm they are held too, since they belong to it.
+ */
+export function decideLost(state: State, isSilent: (hostId: string) => boolean, recentlyLost: ReadonlySet<string>): EventOf<"host.lost"> | null {
+  const lost: string[] = [];
+  let online = 0;
+  for (const host of state.hosts.values()) {
+    if (host.health !== "online") continue;
+    online++;
+    if (isSilent(host.id)) lost.push(host.id);
+  }
+  if (lost.length === 0) return null;
+  const stillGone = [...recentlyLost].filter((id) => state.hosts.get(id)?.health === "offline");
+  const window = [...lost, ...stillGone].sort();
+  const held = isStorm(window.length, online + stillGone.length) ? window : [];
+  return { type: "host.lost", data: { host_ids: lost.sort(), held_host_ids: held } };
+}
+
+/** Lifts the hold of a storm, or null where nothing is held. */
+export function decideReplaceLost(state: State): EventOf<"host.replacement_allowed"> | null {
+  const held: Host[] = [...state.hosts.values()].filter((host) => host.replacement_held);
+  return held.length === 0 ? null : { type: "host.replacement_allowed", data: { host_ids: held.map((host) => host.id).sort() } };
+}

@@ -1,0 +1,72 @@
+/** What every action does in every mode and health: a total table, so that no combination is left to chance. Decides nothing about machines. */
+import { ApiError } from "../lib/errors.ts";
+import type { Health, Host, HostStatus, Mode } from "../state/types.ts";
+
+export type Action = "register" | "heartbeat" | "deregister" | "drain" | "undrain" | "activate" | "complete" | "lose";
+
+/** `to`: the mode afterwards (where it is the same mode, the action still does its work). `refuse`: the error's code. `nothing`: no effect. */
+export type Effect = { readonly to: Mode } | { readonly refuse: "host_in_maintenance" | "host_not_draining" | "host_not_in_maintenance" } | "nothing";
+
+type Row = Readonly<Record<Action, Effect>>;
+
+const ACTIVE = { to: "active" } as const;
+const DRAINING = { to: "draining" } as const;
+const MAINTENANCE = { to: "maintenance" } as const;
+
+const active: Row = {
+  register: ACTIVE,
+  heartbeat: ACTIVE,
+  deregister: ACTIVE,
+  drain: DRAINING,
+  undrain: { refuse: "host_not_draining" },
+  activate: { refuse: "host_not_in_maintenance" },
+  complete: "nothing",
+  lose: ACTIVE,
+};
+
+const draining: Row = {
+  register: DRAINING,
+  heartbeat: DRAINING,
+  deregister: MAINTENANCE,
+  drain: DRAINING,
+  undrain: ACTIVE,
+  activate: { refuse: "host_not_in_maintenance" },
+  complete: MAINTENANCE,
+  lose: DRAINING,
+};
+
+const maintenance: Row = {
+  register: MAINTENANCE,
+  heartbeat: MAINTENANCE,
+  deregister: MAINTENANCE,
+  drain: { refuse: "host_in_maintenance" },
+  undrain: { refuse: "host_not_draining" },
+  activate: ACTIVE,
+  complete: "nothing",
+  lose: MAINTENANCE,
+};
+
+/** Health and mode are separate facts: an offline host is drained and activated like any other, and is not lost twice. */
+export const MODES: Readonly<Record<Mode, Readonly<Record<Health, Row>>>> = {
+  active: { online: active, offline: { ...active, lose: "nothing" } },
+  draining: { online: draining, offline: { ...draining, lose: "nothing" } },
+  maintenance: { online: maintenance, offline: { ...maintenance, lose: "nothing" } },
+};
+
+const MESSAGES: Readonly<Record<"host_in_maintenance" | "host_not_draining" | "host_not_in_maintenance", (host: Host) => string>> = {
+  host_in_maintenance: (host) => `Host ${host.id} is in maintenance already; there is nothing to drain. Activate it first.`,
+  host_not_draining: (host) => `Host ${host.id} is ${host.mode}, not draining.`,
+  host_not_in_maintenance: (host) => `Host ${host.id} is ${host.mode}, not in maintenance${host.mode === "draining" ? "; undrain it instead" : ""}.`,
+};
+
+/** The mode that `action` leads to. Throws the table's refusal as ApiError. */
+export function nextMode(host: Host, action: Action): Mode {
+  const effect = MODES[host.mode][host.health][action];
+  if (effect === "nothing") return host.mode;
+  if ("to" in effect) return effect.to;
+  throw new ApiError(effect.refuse, MESSAGES[effect.refuse](host));
+}
+
+export function statusOf(host: Host): HostStatus {
+  return host.health === "offline" ? "offline" : host.mode;
+}

@@ -1,0 +1,112 @@
+/** Who was heard when, in memory only: a heartbeat that changes nothing costs no disk. Monotonic time decides, wall time is shown. */
+import { ApiError } from "../lib/errors.ts";
+
+export interface Usage {
+  readonly cpus: number;
+  readonly memory_mb: number;
+  readonly disk_mb: number;
+}
+
+interface Contact {
+  heardMono: number;
+  heardWall: number;
+  usage: Usage | null;
+  /** Machines in the newest complete report, known or not; null while there was none since the daemon started. */
+  reported: number | null;
+  bootId: string | null;
+  beat: number;
+  /** The boot id before this one: one that comes back while the newer is alive is a second agent. */
+  formerBootId: string | null;
+}
+
+/** What a heartbeat says of its own order. */
+export interface BeatOrder {
+  readonly boot_id: string | undefined;
+  readonly beat: number | undefined;
+}
+
+export class Presence {
+  readonly #offlineAfterMs: number;
+  readonly #contacts = new Map<string, Contact>();
+
+  constructor(offlineAfterMs: number) {
+    this.#offlineAfterMs = offlineAfterMs;
+  }
+
+  /** After a restart every host has a full offline_after again. */
+  assume(hostId: string, nowMono: number, heardWall: number): void {
+    this.#contacts.set(hostId, { heardMono: nowMono, heardWall, usage: null, reported: null, bootId: null, beat: -1, formerBootId: null });
+  }
+
+  forget(hostId: string): void {
+    this.#contacts.delete(hostId);
+  }
+
+  /** The host was heard now (a registration, which has no order of its own). */
+  hear(hostId: string, nowMono: number, nowWall: number): void {
+    const contact = this.#contacts.get(hostId);
+    if (contact === undefined) return this.assume(hostId, nowMono, nowWall);
+    contact.heardMono = nowMono;
+    contact.heardWall = nowWall;
+  }
+
+  /**
+   * A heartbeat arrived. False: it is older than one already seen, so it is answered and otherwise ignored.
+   * Throws `host_id_in_use` where two boot ids alternate within offline_after.
+   */
+  hearBeat(hostId: string, order: BeatOrder, nowMono: number, nowWall: number): boolean {
+    const contact = this.#contacts.get(hostId);
+    if (contact === undefined) {
+      this.assume(hostId, nowMono, nowWall);
+      return this.hearBeat(hostId, order, nowMono, nowWall);
+    }
+    if (order.boot_id !== undefined && order.boot_id !== contact.bootId) this.#switchBoot(hostId, contact, order.boot_id, nowMono);
+    else if (order.boot_id !== undefined && order.beat !== undefined && order.beat <= contact.beat) return false;
+    // Without a boot id a beat orders nothing.
+    if (order.boot_id !== undefined && order.beat !== undefined) contact.beat = order.beat;
+    contact.heardMono = nowMono;
+    contact.heardWall = nowWall;
+    return true;
+  }
+
+  #switchBoot(hostId: string, contact: Contact, bootId: string, nowMono: number): void {
+    if (bootId === contact.formerBootId && nowMono - contact.heardMono < this.#offlineAfterMs) {
+      throw new ApiError("host_id_in_use", `Two agents beat as host ${hostId}: boot ids ${contact.bootId ?? "none"} and ${bootId} alternate. Give one of them another host_id.`);
+    }
+    contact.formerBootId = contact.bootId;
+    contact.bootId = bootId;
+    contact.beat = -1;
+  }
+
+  /** What the newest report said: usage as given (absent keeps the last), and the number of machines where the list was there. */
+  report(hostId: string, usage: Usage | undefined, machines: number | null): void {
+    const contact = this.#contacts.get(hostId);
+    if (contact === undefined) return;
+    if (usage !== undefined) contact.usage = usage;
+    if (machines !== null) contact.reported = machines;
+  }
+
+  usageOf(hostId: string): Usage | null {
+    return this.#contacts.get(hostId)?.usage ?? null;
+  }
+
+  /** Machines in the host's newest complete report since the daemon started; null while there was none. */
+  reportedMachines(hostId: string): number | null {
+    return this.#contacts.get(hostId)?.reported ?? null;
+  }
+
+  heardWall(hostId: string): number | null {
+    return this.#contacts.get(hostId)?.heardWall ?? null;
+  }
+
+  /** Whether nothing was heard for offline_after. A host that nobody knows anything of was not heard. */
+  isSilent(hostId: string, nowMono: number): boolean {
+    const contact = this.#contacts.get(hostId);
+    return contact === undefined || nowMono - contact.heardMono >= this.#offlineAfterMs;
+  }
+
+  /** Time in which the daemon itself could hear nobody is no silence of theirs; who was heard since is heard now, not later. */
+  forgive(ms: number, nowMono: number): void {
+    for (const contact of this.#contacts.values()) contact.heardMono = Math.min(contact.heardMono + ms, nowMono);
+  }
+}

@@ -1,0 +1,86 @@
+/** A host as people and agents see it on the wire. */
+import { toRfc3339 } from "../lib/clock.ts";
+import { holdsCapacity } from "../state/reducers.ts";
+import type { State } from "../state/state.ts";
+import type { Capacity, Drain, Health, Host, HostFacts, HostStatus, Mode } from "../state/types.ts";
+import type { DrainRow } from "./drain.ts";
+import { drainRows } from "./drain.ts";
+import { statusOf } from "./modes.ts";
+import type { Presence, Usage } from "./presence.ts";
+
+export interface HostView extends HostFacts {
+  readonly id: string;
+  readonly status: HostStatus;
+  readonly health: Health;
+  readonly mode: Mode;
+  readonly mode_reason: string | null;
+  readonly capacity: Capacity;
+  readonly allocated: Capacity;
+  readonly available: Capacity;
+  readonly usage: Usage | null;
+  readonly machine_count: number;
+  readonly registered_at: string;
+  readonly last_heartbeat_at: string;
+}
+
+export function hostView(state: State, presence: Presence, host: Host): HostView {
+  const holding = state.machines.group(host.id).filter(holdsCapacity);
+  const allocated = { cpus: 0, memory_mb: 0, disk_mb: 0 };
+  for (const machine of holding) {
+    allocated.cpus += machine.cpus;
+    allocated.memory_mb += machine.memory_mb;
+  }
+  const free = (key: keyof Capacity): number => Math.max(0, host.capacity[key] - allocated[key]);
+  const heard = presence.heardWall(host.id);
+  return {
+    id: host.id,
+    hostname: host.hostname,
+    region: host.region,
+    datacenter: host.datacenter,
+    ip_address: host.ip_address,
+    grpc_port: host.grpc_port,
+    agent_version: host.agent_version,
+    labels: host.labels,
+    status: statusOf(host),
+    health: host.health,
+    mode: host.mode,
+    mode_reason: host.mode_reason,
+    capacity: host.capacity,
+    allocated,
+    available: { cpus: free("cpus"), memory_mb: free("memory_mb"), disk_mb: free("disk_mb") },
+    usage: presence.usageOf(host.id),
+    machine_count: holding.length,
+    registered_at: host.registered_at,
+    last_heartbeat_at: heard === null ? host.heard_at : toRfc3339(heard),
+  };
+}
+
+export interface DrainView {
+  readonly host_id: string;
+  readonly state: Drain["state"];
+  readonly started_at: string | null;
+  readonly finished_at: string | null;
+  readonly deadline_at: string | null;
+  readonly total: number;
+  readonly migrated: number;
+  readonly remaining: number;
+  readonly failed: number;
+  readonly machines: readonly DrainRow[];
+}
+
+export function drainView(state: State, host: Host, drain: Drain): DrainView {
+  const machines = drainRows(state, host, drain.machine_ids);
+  const count = (wanted: DrainRow["state"]): number => machines.filter((row) => row.state === wanted).length;
+  return {
+    host_id: host.id,
+    state: drain.state,
+    started_at: drain.started_at,
+    finished_at: drain.finished_at,
+    deadline_at: drain.deadline_at,
+    total: machines.length,
+    migrated: count("migrated"),
+    remaining: machines.length - count("migrated") - count("failed"),
+    failed: count("failed"),
+    machines,
+  };
+}

@@ -1,0 +1,258 @@
+/** The one place where things are put together: journal, state, fleet, images, identity and the API over them; and the order in which they stop. */
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import type { ApiContext, ApiRoute, App } from "../api/app.ts";
+import { ROUTES } from "../api/routes.ts";
+import type { Config } from "../config/schema.ts";
+import { Fleet } from "../fleet/fleet.ts";
+import { compose } from "../http/compose.ts";
+import { dispatch } from "../http/dispatch.ts";
+import { auth } from "../http/middleware/auth.ts";
+import type { Cors } from "../http/middleware/cors.ts";
+import { createCors } from "../http/middleware/cors.ts";
+import { createAccessLog, logger } from "../http/middleware/logger.ts";
+import { metrics as countRequests } from "../http/middleware/metrics.ts";
+import { recovery } from "../http/middleware/recovery.ts";
+import { Router } from "../http/router.ts";
+import type { HttpServer } from "../http/server.ts";
+import { createHttpServer } from "../http/server.ts";
+import type { Caller } from "../identity/access.ts";
+import { authenticate } from "../identity/authenticate.ts";
+import { Logins } from "../identity/login.ts";
+import { decideRenewal, hideTokens } from "../identity/tokens.ts";
+import { ImageLibrary } from "../images/library.ts";
+import { ImageStore } from "../images/store.ts";
+import { Journal } from "../journal/journal.ts";
+import type { Cancel, Clock } from "../lib/clock.ts";
+import { messageOf } from "../lib/errors.ts";
+import { diskFiles } from "../lib/files.ts";
+import { newId, newUuid } from "../lib/ids.ts";
+import type { LineSink, Log } from "../lib/log.ts";
+import { VERSION } from "../lib/version.ts";
+import type { Metrics } from "../metrics/catalogue.ts";
+import type { Registry } from "../metrics/registry.ts";
+import { JournalBackground } from "../state/background.ts";
+import type { Actor } from "../state/events.ts";
+import { SYSTEM } from "../state/events.ts";
+import { EventFeed } from "../state/feed.ts";
+import { CLUSTER_KEY, State } from "../state/state.ts";
+import { Replay, Store } from "../state/store.ts";
+import { collectFromState } from "./gauges.ts";
+import { recordRequests } from "./request-recorder.ts";
+import type { Listener } from "./sockets.ts";
+
+export interface DaemonOptions {
+  readonly config: Config;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Where access lines go. */
+  readonly sink: LineSink;
+  readonly registry: Registry;
+  readonly metrics: Metrics;
+}
+
+/** How often a full disk is tried again, so that health and the metric are right without anyone writing. */
+const PROBE_MS = 1_000;
+const SOCKET_MODE = 0o660;
+
+export class Daemon {
+  readonly #options: DaemonOptions;
+  readonly #journal: Journal;
+  readonly #store: Store;
+  readonly #fleet: Fleet;
+  readonly #feed: EventFeed;
+  readonly #background: JournalBackground;
+  readonly #cors: Cors<ApiRoute, Caller>;
+  readonly #http: HttpServer;
+  #config: Config;
+  #stopping = false;
+  readonly #verifying = new AbortController();
+  #probe: Cancel = () => undefined;
+
+  /** Replays the log, opens the image store and starts the sweeps; listens to nobody yet. Throws JournalDamaged, UnknownEvent and the disk's own errors. */
+  static async open(options: DaemonOptions): Promise<Daemon> {
+    const { config, clock, log, metrics } = options;
+    const folder = join(config.state.dataDir, "journal");
+    const state = new State();
+    const began = clock.mono();
+    const journal = await Journal.open(
+      {
+        folder,
+        files: diskFiles,
+        clock,
+        log,
+        segmentBytes: config.journal.segmentBytes,
+        onSync({ records, bytes, seconds }) {
+          metrics.journalAppends.inc(records);
+          metrics.journalBytes.inc(bytes);
+          metrics.journalSyncDuration.observe(seconds);
+        },
+      },
+      new Replay(state),
+    );
+    log.info("state restored", { hosts: state.hosts.size, images: state.images.size, users: state.users.size, ms: Math.round(clock.mono() - began) });
+    if (journal.torn !== null) metrics.journalTorn.inc();
+    const store = new Store(state, journal, clock);
+    if (state.cluster.get(CLUSTER_KEY) === undefined) await createCluster(store);
+    const images = new ImageStore({ files: diskFiles, imagesDir: config.build.imagesDir, log });
+    await images.open();
+    return new Daemon(options, journal, store, images);
+  }
+
+  private constructor(options: DaemonOptions, journal: Journal, store: Store, images: ImageStore) {
+    const { config, clock, log, registry, metrics } = options;
+    this.#options = options;
+    this.#config = config;
+    this.#journal = journal;
+    this.#store = store;
+    this.#fleet = new Fleet({ store, clock, log, offlineAfterMs: config.hosts.offlineAfterMs, checkIntervalMs: config.hosts.checkIntervalMs });
+    this.#background = new JournalBackground(join(config.state.dataDir, "journal"), log);
+    this.#feed = new EventFeed(store, diskFiles, join(config.state.dataDir, "journal"), () => journal.durable.seq);
+    this.#cors = createCors(config.cors.allowedOrigins);
+    collectFromState(registry, metrics, store.state, journal);
+    journal.onSegmentClosed(({ file, head }) => {
+      log.info("segment closed; note its head elsewhere to prove the past later", { file, head: `${head.seq}:${head.sum}` });
+      this.#background.request("snapshot");
+    });
+    this.#http = this.#createServer({
+      store,
+      fleet: this.#fleet,
+      library: new ImageLibrary(store, images, log),
+      feed: this.#feed,
+      logins: new Logins(store, clock, config.auth.sessionTtlMs),
+      metrics,
+      registry,
+      clock,
+      log,
+      version: VERSION,
+      offlineAfterMs: config.hosts.offlineAfterMs,
+      maxImageBytes: config.images.maxBytes,
+      startedAt: clock.mono(),
+      stopping: () => this.#stopping,
+      verification: { last: Promise.resolve(), signal: this.#verifying.signal },
+    });
+    this.#fleet.start();
+    this.#armProbe();
+    this.#background.request("snapshot");
+    this.#background.request("verify");
+  }
+
+  /** Opens one listener. Resolves with its address as people write it. */
+  async listen(listener: Listener): Promise<string> {
+    if (listener.kind === "unix") {
+      await this.#http.listen({ path: listener.path, mode: SOCKET_MODE });
+      return `unix:${listener.path}`;
+    }
+    const tls = readTls(this.#config);
+    const scheme = tls === null ? "http" : "https";
+    const extra = tls === null ? {} : { tls };
+    if (listener.kind === "inherited") {
+      await this.#http.listen({ fd: listener.fd, ...(listener.unixSocket ? {} : extra) });
+      return `${listener.unixSocket ? "unix" : scheme}:fd:${listener.fd} (${listener.name})`;
+    }
+    const address = await this.#listenTcp(listener.host, listener.port, extra);
+    return typeof address === "string" ? address : `${scheme}://${address.family === "IPv6" ? `[${address.address}]` : address.address}:${address.port}`;
+  }
+
+  /** `::` takes IPv4 too; a machine without IPv6 gets IPv4 alone. */
+  async #listenTcp(host: string, port: number, extra: { readonly tls?: { readonly cert: Buffer; readonly key: Buffer } }): ReturnType<HttpServer["listen"]> {
+    try {
+      return await this.#http.listen({ host, port, ...extra });
+    } catch (error) {
+      const withoutIpv6 = host === "::" && error instanceof Error && /EAFNOSUPPORT|EADDRNOTAVAIL/.test(error.message);
+      if (!withoutIpv6) throw error;
+      return this.#http.listen({ host: "0.0.0.0", port, ...extra });
+    }
+  }
+
+  /** Takes what SIGHUP may change: certificates, origins, licence hashes. Throws and changes nothing where a file cannot be read. */
+  reload(config: Config): void {
+    const { tlsCert, tlsKey } = config.server;
+    // TLS is on or off from the start; a listener cannot become the other.
+    const server = this.#config.server.tlsCert === "" ? this.#config.server : { ...this.#config.server, tlsCert, tlsKey };
+    const next = { ...this.#config, server, license: config.license, cors: config.cors };
+    const tls = readTls(next);
+    this.#cors.replace(config.cors.allowedOrigins);
+    if (tls !== null) this.#http.reload(tls);
+    this.#config = next;
+  }
+
+  /** Refuses new work, answers what runs (for at most `graceMs`), then closes the log. */
+  async stop(graceMs: number): Promise<void> {
+    const { log } = this.#options;
+    this.#stopping = true;
+    this.#probe();
+    this.#fleet.stop();
+    this.#feed.close();
+    this.#verifying.abort();
+    await this.#http.close(graceMs);
+    await this.#background.stop();
+    try {
+      await this.#journal.close();
+    } catch (error) {
+      log.error("the journal could not be closed in order; the next start replays what is on disk", { reason: messageOf(error) });
+    }
+    const { seq, sum } = this.#journal.durable;
+    log.info("stopped; the journal's head, for journal verify --head", { head: `${seq}:${sum}` });
+  }
+
+  #createServer(app: App): HttpServer {
+    const { config, clock, log, sink, metrics } = this.#options;
+    const accessLog = createAccessLog({ write: (line, level) => sink.write(hideTokens(line), level) }, clock, config.log.format);
+    const chain = compose<ApiRoute, Caller>([
+      logger(accessLog),
+      recovery(log),
+      this.#cors.middleware,
+      countRequests(recordRequests(metrics)),
+      auth((context) => this.#authenticate(context)),
+    ]);
+    const terminal = dispatch<ApiRoute, Caller>((route, context) => route.handler(context, app), { maxBytes: config.server.maxBodyBytes, timeoutMs: config.server.readTimeoutMs, clock });
+    return createHttpServer<ApiRoute, Caller>({
+      router: new Router(ROUTES),
+      handle: (context) => chain(context, terminal),
+      clock,
+      log,
+      limits: { idleTimeoutMs: config.server.idleTimeoutMs, writeTimeoutMs: config.server.writeTimeoutMs, maxConnections: config.server.maxConnections },
+      onRefused: accessLog,
+    });
+  }
+
+  #authenticate(context: ApiContext): Caller | null {
+    if (context.match.kind !== "found") return null;
+    const { req } = context;
+    const peer = { ...context.peer, httpVersion: req.httpVersion, target: req.url ?? "", rawHeaders: req.rawHeaders };
+    const credentials = { peer, authorization: context.header("authorization"), org: context.header("x-zwrm-org"), nowWall: this.#options.clock.wall() };
+    const settings = { licenceKeyHashes: this.#config.license.keyHashes, localhostBypass: this.#config.auth.localhostBypass };
+    const caller = authenticate(context.match.route.access, credentials, this.#store.state, settings, (method) => this.#options.metrics.authFailures.labels(method).inc());
+    if (caller?.kind === "person" && caller.authMethod === "session" && caller.tokenHash !== null) this.#renewSession(caller.tokenHash, caller.actor);
+    return caller;
+  }
+
+  /** A session in use slides on, beside the request; where that fails the next request tries again. */
+  #renewSession(tokenHash: string, actor: Actor): void {
+    const { clock, log } = this.#options;
+    const session = this.#store.state.sessions.get(tokenHash);
+    const event = session === undefined ? null : decideRenewal(session, this.#config.auth.sessionTtlMs, clock.wall());
+    if (event === null || !this.#store.writability.writable) return;
+    const renewal = Promise.resolve(this.#store.change(actor, () => ({ event, answer: () => undefined })));
+    renewal.catch((error: unknown) => log.warn("a session was not renewed", { reason: messageOf(error) }));
+  }
+
+  #armProbe(): void {
+    this.#probe = this.#options.clock.after(PROBE_MS, () => {
+      const done = this.#journal.writability.writable ? Promise.resolve() : this.#journal.probe().then(() => undefined, () => undefined);
+      void done.then(() => this.#stopping || this.#armProbe());
+    });
+  }
+}
+
+/** The first start makes the cluster's identity and the org `default`, in one line of the log. */
+async function createCluster(store: Store): Promise<void> {
+  const data = { cluster_id: newUuid(), org: { id: newId("org"), slug: "default", name: "Default" } };
+  await store.change(SYSTEM, () => ({ event: { type: "cluster.created", data }, answer: () => undefined }));
+}
+
+function readTls(config: Config): { readonly cert: Buffer; readonly key: Buffer } | null {
+  const { tlsCert, tlsKey } = config.server;
+  return tlsCert === "" ? null : { cert: readFileSync(tlsCert), key: readFileSync(tlsKey) };
+}

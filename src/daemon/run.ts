@@ -1,0 +1,94 @@
+/** The running daemon: takes the lock, opens the log, starts and stops everything in order, and follows signals. */
+import type { Config } from "../config/schema.ts";
+import { systemClock, toRfc3339 } from "../lib/clock.ts";
+import { messageOf } from "../lib/errors.ts";
+import { leadsToJournal, priorityMark } from "../lib/journald.ts";
+import type { LineSink, Log } from "../lib/log.ts";
+import { createLog } from "../lib/log.ts";
+import { createLineSink } from "../lib/log-sink.ts";
+import { VERSION } from "../lib/version.ts";
+import { lockDataDir } from "../journal/lock.ts";
+import { createMetrics } from "../metrics/catalogue.ts";
+import { addProcessMetrics } from "../metrics/process.ts";
+import { Registry } from "../metrics/registry.ts";
+import { Daemon } from "./daemon.ts";
+import type { Notifier } from "./notify.ts";
+import { configuredListeners, inheritedListeners } from "./sockets.ts";
+
+const STDOUT = 1;
+/** A stalled reader of the log does not hold up the end. */
+const GRACE_MS = 30_000;
+
+/** Runs until SIGTERM or SIGINT. Resolves to the exit code. `readConfig` is called again at SIGHUP. */
+export async function runDaemon(readConfig: () => Config, env: Readonly<Record<string, string | undefined>>, notifier: Notifier): Promise<number> {
+  const config = readConfig();
+  const registry = new Registry();
+  const metrics = createMetrics(registry, { version: VERSION, node: process.version });
+  addProcessMetrics(registry);
+  // A line of JSON has its level inside.
+  const mark = config.log.format === "text" && leadsToJournal(env, STDOUT) ? priorityMark : (): string => "";
+  const sink = createLineSink(STDOUT, { clock: systemClock, onDrop: (count) => metrics.logDroppedLines.inc(count), describeDrop: dropLine(config), mark });
+  const log = createLog(sink, systemClock, config.log.format, config.log.level);
+  const stopped = stopSignal();
+  let running: Daemon | null = null;
+  // From the first moment on: without a handler the signal would end a daemon that is still replaying.
+  process.on("SIGHUP", () => (running === null ? log.info("still starting; the config that is being read is the newest") : reload(running, readConfig, log)));
+  // Before anything is read: two daemons on one data_dir would destroy it.
+  const lock = lockDataDir(config.state.dataDir, systemClock);
+  try {
+    const daemon = await Daemon.open({ config, clock: systemClock, log, sink: accessSink(sink, config), registry, metrics });
+    await listen(daemon, config, log, env);
+    running = daemon;
+    notifier.ready();
+    const signal = await stopped;
+    notifier.stopping();
+    log.info("stopping", { signal });
+    await daemon.stop(GRACE_MS);
+    return 0;
+  } finally {
+    lock.release();
+    await sink.flush();
+  }
+}
+
+/** What stands where lines are missing, in the log's own format. */
+function dropLine(config: Config): (count: number) => string {
+  const at = (): string => toRfc3339(systemClock.wall());
+  if (config.log.format === "json") return (count) => JSON.stringify({ at: at(), level: "warn", message: "log lines were dropped: their reader stalled", lines: count });
+  return (count) => `${at()} WARN log lines were dropped: their reader stalled lines=${count}`;
+}
+
+/** Requests are logged at info; a threshold above it silences them. */
+function accessSink(sink: LineSink, config: Config): LineSink {
+  return config.log.level === "warn" || config.log.level === "error" ? { write: () => undefined } : sink;
+}
+
+async function listen(daemon: Daemon, config: Config, log: Log, env: Readonly<Record<string, string | undefined>>): Promise<void> {
+  const inherited = inheritedListeners(env, process.pid);
+  if (inherited.length > 0) log.info("systemd passed the sockets; server.host, server.port and server.socket are ignored", { sockets: inherited.length });
+  const listeners = inherited.length > 0 ? inherited : configuredListeners(config);
+  for (const listener of listeners) log.info("listening", { address: await daemon.listen(listener) });
+}
+
+function reload(daemon: Daemon, readConfig: () => Config, log: Log): void {
+  try {
+    daemon.reload(readConfig());
+    log.info("reloaded: certificates, origins and licence hashes");
+  } catch (error) {
+    log.error("the config was not reloaded; the daemon goes on with the old one", { reason: messageOf(error) });
+  }
+}
+
+/** Resolves with the name of the first stop signal; a second one ends the process at once. */
+function stopSignal(): Promise<string> {
+  return new Promise((resolve) => {
+    let asked = false;
+    for (const signal of ["SIGTERM", "SIGINT"] as const) {
+      process.on(signal, () => {
+        if (asked) process.exit(1);
+        asked = true;
+        resolve(signal);
+      });
+    }
+  });
+}

@@ -1,0 +1,42 @@
+/** Every command of zwrm, in the order of its help. A new one is written in its group's file and named here; nothing else knows it. */
+import { login, logout, whoami } from "./auth.ts";
+import type { Command } from "./command.ts";
+import { events } from "./events.ts";
+import { hostActivate, hostList, hostReplaceLost, hostStatus, hostUnbindKey, hostUndrain } from "./host.ts";
+import { hostDrain, hostDrainStatus } from "./host-drain.ts";
+import { imageList, imagePush, imageRemove } from "./image.ts";
+import { orgCreate, orgList, orgMembers, orgMembersRemove, orgMembersSet } from "./org.ts";
+import { status } from "./status.ts";
+import { tokensCreate, tokensList, tokensRevoke } from "./tokens.ts";
+import { userCreate, userList, userPasswd, userRemove } from "./user.ts";
+
+export const COMMANDS: readonly Command[] = [
+  status,
+  hostList,
+  hostStatus,
+  hostDrain,
+  hostDrainStatus,
+  hostUndrain,
+  hostActivate,
+  hostUnbindKey,
+  hostReplaceLost,
+  imageList,
+  imagePush,
+  imageRemove,
+  login,
+  logout,
+  whoami,
+  tokensCreate,
+  tokensList,
+  tokensRevoke,
+  orgCreate,
+  orgList,
+  orgMembers,
+  orgMembersSet,
+  orgMembersRemove,
+  userCreate,
+  userList,
+  userPasswd,
+  userRemove,
+  events,
+];

@@ -1,0 +1,85 @@
+/** `zwrm host drain` and `drain-status`: starting a drain and showing how far it is. Following it is drain-follow.ts. */
+import type { Drain, DrainRow } from "./answers.ts";
+import { DRAIN } from "./answers.ts";
+import { command, secondsFlag, switchFlag, textFlag, wholeFlag } from "./command.ts";
+import { followDrain } from "./drain-follow.ts";
+import { ageOf } from "./format.ts";
+import { HOST_ID, hostPath } from "./host.ts";
+import type { Session } from "./session.ts";
+import { understand } from "./session.ts";
+import { statusCell } from "./table.ts";
+
+export const hostDrain = command({
+  name: "host drain",
+  summary: "move the machines off a host, which is then in maintenance",
+  details: [
+    "Each machine is replaced elsewhere before it is stopped. The command follows the drain and ends with it: exit code 0 where it completed,",
+    "1 where it failed or was cancelled. Ctrl-C ends the following, not the drain.",
+  ].join("\n"),
+  args: { id: HOST_ID },
+  flags: {
+    "max-parallel": wholeFlag("N", "machines that move at once (default 2)", { min: 1, max: 1_000 }),
+    deadline: secondsFlag("TIME", "give up after this long, such as 10m; what has not moved by then stays"),
+    reason: textFlag("TEXT", "why, for those who look at the host"),
+    force: switchFlag("stop what is left at the deadline"),
+    "dry-run": switchFlag("show what would be moved, and change nothing"),
+    detach: switchFlag("start the drain and do not follow it"),
+  },
+  run: async (session, { id }, flags) => {
+    const body = {
+      ...(flags["max-parallel"] === null ? {} : { max_parallel: flags["max-parallel"] }),
+      ...(flags.deadline === null ? {} : { deadline_seconds: flags.deadline }),
+      ...(flags.reason === null ? {} : { reason: flags.reason }),
+      ...(flags.force ? { force: true } : {}),
+      ...(flags["dry-run"] ? { dry_run: true } : {}),
+    };
+    const path = hostPath(id, "drain");
+    if (flags["dry-run"]) return session.show("POST", path, { body }, DRAIN, (plan) => showPlan(session, plan));
+    if (flags.detach) return session.show("POST", path, { body }, DRAIN, (drain) => showStarted(session, drain));
+    const { body: started } = await session.call("POST", path, { body });
+    return followDrain(session, id, understand(DRAIN, started), started);
+  },
+});
+
+export const hostDrainStatus = command({
+  name: "host drain-status",
+  summary: "show how far a drain is, machine by machine",
+  args: { id: HOST_ID },
+  flags: {},
+  run: (session, { id }) => session.show("GET", hostPath(id, "drain-status"), {}, DRAIN, (drain) => showDrain(session, drain)),
+});
+
+function showStarted(session: Session, drain: Drain): void {
+  session.line(`${drain.host_id} is draining: ${countOf(drain)}. See "zwrm host drain-status ${drain.host_id}".`);
+}
+
+function showPlan(session: Session, plan: Drain): void {
+  session.line(`A drain of ${plan.host_id} would move ${countOf(plan)}. Nothing was changed.`);
+  if (plan.machines.length > 0) showRows(session, plan.machines);
+}
+
+function showDrain(session: Session, drain: Drain): void {
+  const now = session.io.clock.wall();
+  session.facts([
+    ["host", drain.host_id],
+    ["state", statusCell(drain.state)],
+    ...(drain.reason === undefined ? [] : [["reason", drain.reason] as const]),
+    ...(drain.started_at === undefined ? [] : [["started", `${ageOf(drain.started_at, now)} ago`] as const]),
+    ...(drain.finished_at === undefined ? [] : [["finished", `${ageOf(drain.finished_at, now)} ago`] as const]),
+    ...(drain.deadline_at === undefined ? [] : [["deadline", drain.deadline_at] as const]),
+    ["machines", `${drain.migrated} of ${drain.total} migrated, ${drain.remaining} remaining, ${drain.failed} failed`],
+  ]);
+  if (drain.machines.length === 0) return;
+  session.line("");
+  showRows(session, drain.machines);
+}
+
+function showRows(session: Session, rows: readonly DrainRow[]): void {
+  const columns = ["MACHINE", "APP", "STATE", "TO HOST", "REPLACEMENT", "REASON"].map((title) => ({ title }));
+  const cells = rows.map((row) => [row.id, row.app_id ?? "-", statusCell(row.state), row.target_host_id ?? "-", row.replacement_id ?? "-", row.reason ?? ""]);
+  session.table(columns, cells);
+}
+
+function countOf({ total }: Drain): string {
+  return total === 1 ? "1 machine" : `${total} machines`;
+}

@@ -1,0 +1,81 @@
+/** `zwrm auth tokens`: API keys of one's own. The one place where a token is shown, once, alone on stdout. */
+import { parseDuration } from "../lib/duration.ts";
+import { toRfc3339 } from "../lib/clock.ts";
+import { readField, timestamp } from "../lib/schema.ts";
+import { ANYTHING, NEW_TOKEN, TOKENS } from "./answers.ts";
+import type { ValueFlag } from "./command.ts";
+import { command, listFlag, readText } from "./command.ts";
+import { ageOf } from "./format.ts";
+import { understand } from "./session.ts";
+
+/** A hundred years: whoever means for ever leaves the flag out. */
+const LONGEST_MS = 36_525 * 86_400_000;
+
+/** From now, or at a time; which now is, only the run knows. */
+type Expiry = (nowWall: number) => string;
+
+const EXPIRES: ValueFlag<Expiry> = {
+  placeholder: "WHEN",
+  help: "when the key ends: a duration such as 90d, or an RFC 3339 time (default never)",
+  read: (text) => {
+    const ms = parseDuration(text);
+    if (ms !== null && ms >= 1_000 && ms <= LONGEST_MS) return (nowWall) => toRfc3339(nowWall + ms);
+    const at = ms === null ? readTime(text) : null;
+    if (at === null) throw new Error("must be a duration from 1s to 36525d, or a time such as 2027-01-31T00:00:00Z");
+    return () => at;
+  },
+};
+
+function readTime(text: string): string | null {
+  try {
+    return readField(timestamp, "expires", text);
+  } catch {
+    return null;
+  }
+}
+
+export const tokensCreate = command({
+  name: "auth tokens create",
+  summary: "make an API key and show it, this once",
+  details: [
+    "The key acts for you, in the org that you act in. Without --scope it may do all that you may. It is the only thing on stdout.",
+    "Scopes: hosts:read, hosts:write, images:read, images:write, apps:read, apps:write, status:read, admin.",
+  ].join("\n"),
+  args: { name: { placeholder: "NAME", help: "what it is for, such as ci", read: readText } },
+  flags: { scope: listFlag("SCOPE", "what it may do; several with commas, or the flag again"), expires: EXPIRES },
+  run: async (session, { name }, { scope, expires }) => {
+    const body = { name, ...(scope === null ? {} : { scopes: scope }), ...(expires === null ? {} : { expires_at: expires(session.io.clock.wall()) }) };
+    const answer = await session.call("POST", "/v1/auth/tokens", { body });
+    if (session.json) {
+      session.printJson(answer.body);
+      return 0;
+    }
+    const made = understand(NEW_TOKEN, answer.body);
+    session.line(made.token);
+    session.note(`The key ${made.name} (${made.id}) may do ${made.scopes?.join(", ") ?? "all that you may"} and ends ${made.expires_at ?? "never"}. It is shown this once.`);
+    return 0;
+  },
+});
+
+export const tokensList = command({
+  name: "auth tokens list",
+  summary: "list your API keys in the org, without the keys themselves",
+  args: {},
+  flags: {},
+  run: (session) =>
+    session.show("GET", "/v1/auth/tokens", {}, TOKENS, ({ tokens }) => {
+      if (tokens.length === 0) return session.note("You have no API key here: zwrm auth tokens create NAME");
+      const now = session.io.clock.wall();
+      const columns = [{ title: "ID" }, { title: "NAME" }, { title: "SCOPES" }, { title: "AGE", right: true }, { title: "EXPIRES" }];
+      const endOf = (at: string | undefined): string => (at === undefined ? "never" : Date.parse(at) <= now ? `${at} (over)` : at);
+      session.table(columns, tokens.map((key) => [key.id, key.name, key.scopes?.join(" ") ?? "all", ageOf(key.created_at, now), endOf(key.expires_at)]));
+    }),
+});
+
+export const tokensRevoke = command({
+  name: "auth tokens revoke",
+  summary: "end an API key, from the next request on",
+  args: { id: { placeholder: "ID", help: `the key's id, as "zwrm auth tokens list" shows it`, read: readText } },
+  flags: {},
+  run: (session, { id }) => session.show("DELETE", `/v1/auth/tokens/${encodeURIComponent(id)}`, {}, ANYTHING, () => session.line(`${id} is revoked.`)),
+});

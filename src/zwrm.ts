@@ -1,0 +1,34 @@
+#!/usr/bin/env node
+/** The program zwrm: this process's arguments, input, outputs and clock go in, its exit code comes out. */
+import { homedir } from "node:os";
+import type { WriteStream } from "node:tty";
+import type { Output } from "./cli/io.ts";
+import { main } from "./cli/main.ts";
+import { StandardInput } from "./cli/stdin.ts";
+import type { Clock } from "./lib/clock.ts";
+import { systemClock } from "./lib/clock.ts";
+
+function output(stream: WriteStream): Output {
+  // Whoever reads has gone, as `head` does: there is nobody left to tell.
+  stream.on("error", () => process.exit(1));
+  return {
+    write: (text) => void stream.write(text),
+    // tty's own types say that both are always there; a pipe has neither.
+    isTerminal: Boolean(stream.isTTY) && process.env["TERM"] !== "dumb",
+    get columns() {
+      return stream.columns || 80;
+    },
+  };
+}
+
+/** Here a timer is what the program waits for, so it keeps the process alive. */
+const clock: Clock = {
+  ...systemClock,
+  after(ms, run) {
+    const timer = setTimeout(run, ms);
+    return () => clearTimeout(timer);
+  },
+};
+
+const stdin = new StandardInput(() => process.stdin);
+process.exitCode = await main(process.argv.slice(2), { stdin, stdout: output(process.stdout), stderr: output(process.stderr), env: process.env, home: homedir(), clock });

@@ -1,0 +1,163 @@
+/** The one place where the agent is put together: start order, stop order. It decides nothing. */
+import { hostname } from "node:os";
+import { join } from "node:path";
+import { Client } from "../client/http.ts";
+import type { Cancel, Clock } from "../lib/clock.ts";
+import { messageOf } from "../lib/errors.ts";
+import { diskFiles } from "../lib/files.ts";
+import { newId, newUuid, sha256Hex } from "../lib/ids.ts";
+import type { Log } from "../lib/log.ts";
+import { VERSION } from "../lib/version.ts";
+import { ProbingChecks } from "./checks.ts";
+import { boundConsoles } from "./console.ts";
+import { HttpControlPlane } from "./control-plane.ts";
+import { httpDownloads } from "./download.ts";
+import { ExecDriver } from "./exec-driver.ts";
+import { detectCapacity, thisHost, UsageMeter } from "./host-facts.ts";
+import { ImageCache } from "./image-cache.ts";
+import { lockStateDir } from "./lock.ts";
+import { Loop } from "./loop.ts";
+import { DiskMachineStore } from "./machine-store.ts";
+import { Machines } from "./machines.ts";
+import { DiskMembership } from "./membership.ts";
+import { hostKey, LastList } from "./own-state.ts";
+import { createProber } from "./probes.ts";
+import type { AgentConfig } from "./settings.ts";
+import type { RegisterRequest, Usage } from "./wire.ts";
+
+const MIB = 1024 * 1024;
+const GIB = 1024 * MIB;
+const DOWNLOAD_TIMEOUT_MS = 30_000;
+/** As long as a control plane takes to call a host offline: who was silent for longer may find its machines replaced elsewhere. */
+const STALE_MS = 30_000;
+const DEREGISTER_TRIES = 3;
+
+export interface AgentOptions {
+  readonly config: AgentConfig;
+  readonly hostId: string;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Where programs are looked for. */
+  readonly path: string;
+  /** From [0, 1). */
+  readonly chance: () => number;
+}
+
+export class Agent {
+  readonly #options: AgentOptions;
+  readonly #client: Client;
+  readonly #loop: Loop;
+  readonly #machines: Machines;
+  readonly #lastList: LastList;
+  readonly #cancelConsoles: Cancel;
+
+  private constructor(options: AgentOptions, parts: { client: Client; loop: Loop; machines: Machines; lastList: LastList; cancelConsoles: Cancel }) {
+    this.#options = options;
+    this.#client = parts.client;
+    this.#loop = parts.loop;
+    this.#machines = parts.machines;
+    this.#lastList = parts.lastList;
+    this.#cancelConsoles = parts.cancelConsoles;
+  }
+
+  /** Adopts what runs, then begins to call the control plane. Rejects where the state folder cannot be used. */
+  static async start(options: AgentOptions): Promise<Agent> {
+    const { config, clock, log } = options;
+    const stateDir = config.state_dir;
+    await diskFiles.mkdir(stateDir);
+    lockStateDir(stateDir);
+    const headers = { "X-Zwrm-Host-Key": await hostKey(diskFiles, stateDir) };
+    const token = sha256Hex(config.license_key);
+    const userAgent = `zwrm-agent/${VERSION}`;
+    const client = new Client({ apiUrl: config.control_plane_url, clock, userAgent, token, headers });
+    const membership = await DiskMembership.open(diskFiles, stateDir, log);
+    const lastList = new LastList(diskFiles, stateDir, log);
+    const machinesDir = join(stateDir, "machines");
+    await diskFiles.mkdir(machinesDir);
+    const download = httpDownloads({ address: client.address, headers: { Authorization: `Bearer ${token}`, "User-Agent": userAgent }, clock, timeoutMs: DOWNLOAD_TIMEOUT_MS });
+    const images = new ImageCache({ folder: config.image_cache_dir, maxBytes: config.image_cache_max_gb * GIB, open: download, clock, log, inUse: () => machines.imagesInUse() });
+    await images.open();
+    const machines = createMachines(options, machinesDir, images);
+    await machines.load(await lastList.load(membership.clusterId));
+    const workload = {
+      report: () => machines.report(),
+      take(list: Parameters<Machines["take"]>[0]) {
+        if (membership.clusterId !== null) lastList.save(membership.clusterId, list);
+        machines.take(list);
+      },
+    };
+    const meter = new UsageMeter(thisHost, config.image_cache_dir);
+    const facts = () => factsOf(options);
+    const loop = new Loop({ clock, log, control: new HttpControlPlane(client), membership, workload, facts, usage: () => read(meter, log), bootId: newUuid(), chance: options.chance });
+    machines.onChange(() => loop.notify());
+    loop.start();
+    return new Agent(options, { client, loop, machines, lastList, cancelConsoles: boundConsoles(machinesDir, config.runtime.console_max_mb * MIB, clock, log) });
+  }
+
+  /** Stops calling. Machines go on. */
+  async stop(): Promise<void> {
+    this.#loop.stop();
+    this.#cancelConsoles();
+    await this.#machines.close();
+    await this.#lastList.settled();
+    this.#client.close();
+  }
+
+  /** Leaves the control plane's list, then stops all machines, which are placed elsewhere. Where it cannot leave, they go on: false. */
+  async leave(reason: string): Promise<boolean> {
+    const { clock, log } = this.#options;
+    this.#loop.stop();
+    for (let tries = 1; tries <= DEREGISTER_TRIES; tries += 1) {
+      try {
+        await this.#loop.deregister(reason);
+        log.info("deregistered; stopping all machines");
+        await this.#machines.stopAll();
+        return true;
+      } catch (error) {
+        log.warn("the host could not be deregistered", { reason: messageOf(error), tries });
+        if (tries < DEREGISTER_TRIES) await new Promise<void>((resolve) => void clock.after(1_000, resolve));
+      }
+    }
+    return false;
+  }
+}
+
+function createMachines({ config, clock, log, path }: AgentOptions, machinesDir: string, images: ImageCache): Machines {
+  const { runtime } = config;
+  const store = new DiskMachineStore(machinesDir, clock, log);
+  store.keepSwept();
+  return new Machines({
+    clock,
+    log,
+    images,
+    store,
+    runtime: new ExecDriver({ clock, machinesDir, command: runtime.command, passEnv: runtime.pass_env, path }),
+    checks: new ProbingChecks(clock, createProber({ clock, checkCommand: runtime.check_command, machinesDir, path })),
+    newLaunchId: () => newId("l"),
+    stopGraceMs: runtime.stop_grace,
+    staleMs: STALE_MS,
+  });
+}
+
+function factsOf({ config, hostId }: AgentOptions): RegisterRequest {
+  return {
+    host_id: hostId,
+    hostname: config.hostname === "" ? hostname() : config.hostname,
+    region: config.region,
+    datacenter: config.datacenter,
+    ...(config.ip_address === "" ? {} : { ip_address: config.ip_address }),
+    capacity: detectCapacity(thisHost, config.image_cache_dir, { cpus: config.capacity_cpus, memoryMb: config.capacity_memory_mb }),
+    agent_version: VERSION,
+    labels: config.labels,
+  };
+}
+
+/** A host that cannot be measured for a moment is heard all the same. */
+function read(meter: UsageMeter, log: Log): Usage | undefined {
+  try {
+    return meter.read();
+  } catch (error) {
+    log.warn("usage could not be measured", { reason: messageOf(error) });
+    return undefined;
+  }
+}

@@ -1,0 +1,127 @@
+/** When a machine is ready: reads its check, asks again and again, and tells of changes. How one question is asked is the Prober's. */
+import type { Cancel, Clock } from "../lib/clock.ts";
+import { messageOf } from "../lib/errors.ts";
+import type { TypeOf } from "../lib/schema.ts";
+import { integer, list, number, object, oneOf, optional, pattern, readBody, string } from "../lib/schema.ts";
+import type { Checks } from "./runtime.ts";
+import type { DesiredMachine } from "./wire.ts";
+
+/**
+ * A check as it stands in a deployment: `{"type":"http","port":8080,"path":"/healthz"}`, `{"type":"tcp","port":5432}`,
+ * `{"type":"exec","command":["pg_isready"]}`. `host` is the machine's address as its host sees it, which for a plain process is the host itself.
+ */
+const CHECK = object({
+  type: oneOf("http", "tcp", "exec"),
+  host: optional(pattern(/^[A-Za-z0-9.:_-]{1,253}$/, "an IP address or a host name")),
+  port: optional(integer({ min: 1, max: 65_535 })),
+  path: optional(pattern(/^\/[\x21-\x7e]*$/, "a path that begins with /")),
+  command: optional(list(string({ min: 0, max: 4096 }), 256)),
+  interval_seconds: optional(number({ min: 0.1, max: 3600 })),
+  timeout_seconds: optional(number({ min: 0.1, max: 300 })),
+  /** Failures in a row that make a ready machine unready. */
+  failures: optional(integer({ min: 1, max: 100 })),
+});
+
+export type Probe =
+  | { readonly type: "http"; readonly host: string; readonly port: number; readonly path: string; readonly timeoutMs: number }
+  | { readonly type: "tcp"; readonly host: string; readonly port: number; readonly timeoutMs: number }
+  | { readonly type: "exec"; readonly command: readonly string[]; readonly timeoutMs: number };
+
+/** Asks once. Resolves with null where all is well, else with a short reason. */
+export type Prober = (probe: Probe, machine: DesiredMachine) => Promise<string | null>;
+
+/** So often while a machine is not ready, where its interval is longer: what waits for it waits no longer than this. */
+const EAGER_MS = 500;
+const INTERVAL_SECONDS = 5;
+const TIMEOUT_SECONDS = 2;
+const FAILURES = 3;
+
+export class ProbingChecks implements Checks {
+  readonly #clock: Clock;
+  readonly #prober: Prober;
+
+  constructor(clock: Clock, prober: Prober) {
+    this.#clock = clock;
+    this.#prober = prober;
+  }
+
+  watch(machine: DesiredMachine, tell: (failure: string | null) => void): Cancel {
+    let plan: Plan;
+    try {
+      plan = toPlan(readBody(CHECK, machine.check));
+    } catch (error) {
+      const cancel = this.#clock.after(0, () => tell(`its check is not understood by this agent: ${messageOf(error)}`));
+      return cancel;
+    }
+    const watch = new Watch(this.#clock, plan, () => this.#prober(plan.probe, machine), tell);
+    watch.ask();
+    return () => watch.cancel();
+  }
+}
+
+interface Plan {
+  readonly probe: Probe;
+  readonly intervalMs: number;
+  readonly failures: number;
+}
+
+function toPlan(check: TypeOf<typeof CHECK>): Plan {
+  const timeoutMs = (check.timeout_seconds ?? TIMEOUT_SECONDS) * 1000;
+  return { probe: toProbe(check, timeoutMs), intervalMs: (check.interval_seconds ?? INTERVAL_SECONDS) * 1000, failures: check.failures ?? FAILURES };
+}
+
+function toProbe({ type, host = "127.0.0.1", port, path = "/", command = [] }: TypeOf<typeof CHECK>, timeoutMs: number): Probe {
+  if (type === "exec") {
+    if (command.length === 0) throw new Error("command is required.");
+    return { type, command, timeoutMs };
+  }
+  if (port === undefined) throw new Error("port is required.");
+  return type === "http" ? { type, host, port, path, timeoutMs } : { type, host, port, timeoutMs };
+}
+
+/** One machine's check, from its start to its end. */
+class Watch {
+  readonly #clock: Clock;
+  readonly #plan: Plan;
+  readonly #probe: () => Promise<string | null>;
+  readonly #tell: (failure: string | null) => void;
+  #cancelled = false;
+  #cancelTimer: Cancel = () => undefined;
+  #ready = false;
+  #failed = 0;
+
+  constructor(clock: Clock, plan: Plan, probe: () => Promise<string | null>, tell: (failure: string | null) => void) {
+    this.#clock = clock;
+    this.#plan = plan;
+    this.#probe = probe;
+    this.#tell = tell;
+  }
+
+  cancel(): void {
+    this.#cancelled = true;
+    this.#cancelTimer();
+  }
+
+  ask(): void {
+    void this.#probe()
+      .catch((error: unknown) => messageOf(error))
+      .then((failure) => {
+        if (this.#cancelled) return;
+        this.#judge(failure);
+        const { intervalMs } = this.#plan;
+        this.#cancelTimer = this.#clock.after(this.#ready ? intervalMs : Math.min(intervalMs, EAGER_MS), () => this.ask());
+      });
+  }
+
+  #judge(failure: string | null): void {
+    this.#failed = failure === null ? 0 : this.#failed + 1;
+    if (failure === null && !this.#ready) {
+      this.#ready = true;
+      this.#tell(null);
+    } else if (failure !== null && this.#failed === this.#plan.failures) {
+      // Said once, so that words which differ at every try fill no log.
+      this.#ready = false;
+      this.#tell(`its check fails: ${failure}`);
+    }
+  }
+}

@@ -1,0 +1,123 @@
+/** One image on its way to this host: goes on where the connection broke, also after a restart of the agent, and is done only when its bytes hash to its digest. */
+import { createHash } from "node:crypto";
+import type { Hash } from "node:crypto";
+import { open } from "node:fs/promises";
+import type { FileHandle } from "node:fs/promises";
+import { ClientError } from "../client/errors.ts";
+import type { Clock } from "../lib/clock.ts";
+import type { Log } from "../lib/log.ts";
+import { callDelay } from "./backoff.ts";
+import type { OpenDownload } from "./download.ts";
+import { LaunchError } from "./runtime.ts";
+
+export interface PullOptions {
+  readonly digest: string;
+  /** The file that grows. */
+  readonly path: string;
+  readonly open: OpenDownload;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Told before the first byte of each connection how many are still to come. */
+  readonly makeRoom: (bytes: number) => Promise<void>;
+}
+
+/** Tries in a row that brought no byte; then the machine waits by its own backoff. */
+const VAIN_TRIES = 6;
+/** Whole images with wrong bytes. */
+const WRONG_IMAGES = 2;
+const READ_PIECE = 1 << 20;
+
+export class ImagePull {
+  readonly #options: PullOptions;
+  #hash: Hash = createHash("sha256");
+  /** Bytes in the file, which are those in the hash. */
+  #have = 0;
+
+  constructor(options: PullOptions) {
+    this.#options = options;
+  }
+
+  /** Resolves when the file is whole, true and synced. Rejects with a LaunchError, or what the disk says; what has come so far stays for the next try. */
+  async run(): Promise<void> {
+    const { path, digest, log } = this.#options;
+    const file = await open(path, "a+", 0o600);
+    try {
+      await this.#takeUp(file);
+      for (let wrong = 0; wrong < WRONG_IMAGES; wrong += 1) {
+        await this.#fetch(file);
+        if (this.#isTrue()) return await file.datasync();
+        log.warn("an image came with other bytes than its digest promises; it is thrown away and pulled again", { digest });
+        await this.#restart(file);
+      }
+      throw new LaunchError(`the image ${digest} comes with other bytes than its digest promises`, false);
+    } finally {
+      await file.close();
+    }
+  }
+
+  /** What an earlier try left is hashed, not believed. */
+  async #takeUp(file: FileHandle): Promise<void> {
+    const buffer = Buffer.allocUnsafe(READ_PIECE);
+    for (;;) {
+      const { bytesRead } = await file.read(buffer, 0, buffer.length, this.#have);
+      if (bytesRead === 0) return;
+      this.#hash.update(buffer.subarray(0, bytesRead));
+      this.#have += bytesRead;
+    }
+  }
+
+  #isTrue(): boolean {
+    return `sha256:${this.#hash.copy().digest("hex")}` === this.#options.digest;
+  }
+
+  async #restart(file: FileHandle): Promise<void> {
+    await file.truncate(0);
+    this.#hash = createHash("sha256");
+    this.#have = 0;
+  }
+
+  /** Until the whole is there, over as many connections as it takes. */
+  async #fetch(file: FileHandle): Promise<void> {
+    const { clock, log, digest } = this.#options;
+    // A connection may break behind the last byte; asked for what follows it, the control plane would have nothing to send.
+    for (let vain = 0; !this.#isTrue(); ) {
+      const before = this.#have;
+      try {
+        return await this.#connect(file);
+      } catch (error) {
+        if (!(error instanceof ClientError)) throw error;
+        if (error.code === "image_not_found") throw new LaunchError(`the control plane does not have the image ${digest}`, true, { cause: error });
+        // More bytes than the image has: they are none of its.
+        if (error.code === "range_not_satisfiable") await this.#restart(file);
+        vain = this.#have > before ? 0 : vain + 1;
+        if (vain >= VAIN_TRIES) throw new LaunchError(`the image ${digest} cannot be pulled: ${error.message}`, false, { cause: error });
+        log.debug("an image's download broke off and goes on", { digest, have_bytes: this.#have, reason: error.message });
+        const delay = Math.max(vain === 0 ? 0 : callDelay(vain, 0.5), (error.retryAfterSeconds ?? 0) * 1000);
+        await new Promise<void>((resolve) => void clock.after(delay, resolve));
+      }
+    }
+  }
+
+  async #connect(file: FileHandle): Promise<void> {
+    const { digest, makeRoom, open: download } = this.#options;
+    const { totalBytes, start, bytes, abandon } = await download(digest, this.#have);
+    try {
+      if (start !== this.#have) await this.#restart(file);
+      await makeRoom(totalBytes - this.#have);
+      for await (const piece of bytes) {
+        await writeWhole(file, piece);
+        this.#hash.update(piece);
+        this.#have += piece.length;
+        if (this.#have > totalBytes) throw new ClientError("bad_answer", "The control plane sent more bytes than the image has.");
+      }
+    } finally {
+      abandon();
+    }
+    if (this.#have < totalBytes) throw new ClientError("closed", `The download ended after ${this.#have} of ${totalBytes} bytes.`);
+  }
+}
+
+/** Appends all of it: a short write is no error to the kernel. */
+async function writeWhole(file: FileHandle, piece: Uint8Array): Promise<void> {
+  for (let done = 0; done < piece.length; ) done += (await file.write(piece, done, piece.length - done)).bytesWritten;
+}

@@ -1,0 +1,231 @@
+/**
+ * The agent's side of register and heartbeat: when to call, what to say, whose word to obey. It sees neither network nor processes, only
+ * ControlPlane and Workload, so that a simulation can run this very code a thousand times over virtual time.
+ */
+import { ClientError } from "../client/errors.ts";
+import type { Cancel, Clock } from "../lib/clock.ts";
+import { messageOf } from "../lib/errors.ts";
+import type { Log } from "../lib/log.ts";
+import { callDelay } from "./backoff.ts";
+import { EarlyBudget } from "./early-budget.ts";
+import type { DesiredMachine, HeartbeatAnswer, HeartbeatRequest, MachineReport, RegisterAnswer, RegisterRequest, Usage } from "./wire.ts";
+
+/** The three calls. Each rejects with a ClientError. */
+export interface ControlPlane {
+  register(request: RegisterRequest): Promise<RegisterAnswer>;
+  heartbeat(hostId: string, request: HeartbeatRequest): Promise<HeartbeatAnswer>;
+  deregister(hostId: string, reason: string): Promise<void>;
+}
+
+/** The cluster that this agent belongs to, kept on disk. */
+export interface Membership {
+  /** Null until the first one was met. */
+  readonly clusterId: string | null;
+  /** Durable when it resolves. */
+  join(clusterId: string): Promise<void>;
+  /** Notes that another cluster answers, for `accept-cluster`. */
+  offer(clusterId: string): Promise<void>;
+  /** What an operator has accepted since, or null. */
+  accepted(): Promise<string | null>;
+}
+
+/** What runs on this host (machines.ts). */
+export interface Workload {
+  report(): readonly MachineReport[];
+  /** The own cluster's list, which is to be made so. */
+  take(machines: readonly DesiredMachine[]): void;
+}
+
+export interface LoopOptions {
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly control: ControlPlane;
+  readonly membership: Membership;
+  readonly workload: Workload;
+  /** What a registration says; asked anew for each. */
+  readonly facts: () => RegisterRequest;
+  readonly usage: () => Usage | undefined;
+  /** Names this process among all agents that this host ever ran. */
+  readonly bootId: string;
+  /** A number from [0, 1), for jitter. */
+  readonly chance: () => number;
+}
+
+const LONGEST_WAIT_SECONDS = 25;
+/** Changes that come together are told together. */
+const GATHER_MS = 20;
+
+export class Loop {
+  readonly #options: LoopOptions;
+  readonly #budget: EarlyBudget;
+  #hostId: string;
+  #intervalSeconds = 1;
+  #registered = false;
+  #stopped = false;
+  /** The list that is acted on; null before the first one and while another cluster answers. */
+  #observed: string | null = null;
+  #foreign: string | null = null;
+  /** Numbers of the newest beat sent, and of the newest whose answer was taken: answers may overtake each other. */
+  #sent = 0;
+  #answered = 0;
+  #sentAt = 0;
+  #failures = 0;
+  #complained = "";
+  #timer: { readonly at: number; readonly cancel: Cancel } | null = null;
+  /** Answers are taken one after another. */
+  #taking: Promise<void> = Promise.resolve();
+
+  constructor(options: LoopOptions) {
+    this.#options = options;
+    this.#budget = new EarlyBudget(options.clock);
+    this.#hostId = options.facts().host_id;
+  }
+
+  start(): void {
+    void this.#register();
+  }
+
+  /** The report has changed: says so as soon as the budget for early beats allows. While calls fail, the next try says it anyway. */
+  notify(): void {
+    const { clock } = this.#options;
+    if (this.#registered && this.#failures === 0) this.#schedule(Math.max(clock.mono() + GATHER_MS, this.#budget.readyAt()));
+  }
+
+  /** Calls nobody any more, and takes no answer. */
+  stop(): void {
+    this.#stopped = true;
+    this.#timer?.cancel();
+    this.#timer = null;
+  }
+
+  /** Leaves the list of hosts, after `stop`. Rejects with a ClientError. */
+  async deregister(reason: string): Promise<void> {
+    await this.#options.control.deregister(this.#hostId, reason);
+  }
+
+  async #register(): Promise<void> {
+    const { control, facts, log } = this.#options;
+    this.#registered = false;
+    try {
+      const request = facts();
+      const answer = await control.register(request);
+      if (this.#stopped) return;
+      this.#hostId = answer.host.id;
+      this.#intervalSeconds = answer.heartbeat_interval_seconds;
+      // Only a beat proves that the host is in the list; until then this may be one of many vain tries.
+      this.#registered = true;
+      this.#observed = null;
+      log.info("registered", { host: this.#hostId, cluster: answer.cluster_id, interval_seconds: this.#intervalSeconds });
+      this.#beat();
+    } catch (error) {
+      if (!this.#stopped) this.#retry(error, () => void this.#register());
+    }
+  }
+
+  #beat(): void {
+    const { clock, control, workload, usage, bootId } = this.#options;
+    const used = usage();
+    this.#sent += 1;
+    const beat = this.#sent;
+    if (clock.mono() < this.#regularAt()) this.#budget.spend();
+    this.#sentAt = clock.mono();
+    const request = {
+      ...(used === undefined ? {} : { usage: used }),
+      machines: workload.report(),
+      ...(this.#observed === null ? {} : { observed_revision: this.#observed }),
+      boot_id: bootId,
+      beat,
+      wait_seconds: this.#observed === null ? 0 : Math.min(LONGEST_WAIT_SECONDS, this.#intervalSeconds),
+    };
+    control.heartbeat(this.#hostId, request).then(
+      (answer) => (this.#taking = this.#taking.then(() => this.#heard(beat, answer))),
+      (error: unknown) => this.#failed(beat, error),
+    );
+  }
+
+  /** When the next beat is due where there is nothing to tell. */
+  #regularAt(): number {
+    return this.#sentAt + this.#intervalSeconds * 1000;
+  }
+
+  async #heard(beat: number, answer: HeartbeatAnswer): Promise<void> {
+    const { clock, log } = this.#options;
+    // An older answer than one already taken may hold an older list.
+    if (this.#stopped || !this.#registered || beat <= this.#answered) return;
+    this.#answered = beat;
+    if (this.#complained !== "") log.info("the control plane answers again", { host: this.#hostId });
+    this.#failures = 0;
+    this.#complained = "";
+    const isNew = await this.#obey(answer).catch((error: unknown) => {
+      log.error("the control plane's answer could not be taken", { reason: messageOf(error) });
+      return false;
+    });
+    if (this.#stopped || beat !== this.#sent) return;
+    this.#schedule(isNew ? Math.max(clock.mono() + GATHER_MS, this.#budget.readyAt()) : Math.max(clock.mono(), this.#regularAt()));
+  }
+
+  /** True where a new list was taken, which the control plane must hear of. */
+  async #obey({ cluster_id, revision, machines }: HeartbeatAnswer): Promise<boolean> {
+    if (!(await this.#isOurs(cluster_id))) {
+      this.#observed = null;
+      return false;
+    }
+    if (machines === undefined || this.#stopped) return false;
+    this.#observed = revision;
+    this.#options.workload.take(machines);
+    return true;
+  }
+
+  /** Whether this agent obeys that cluster. The first one that it meets is its own; any other only by an operator's word. */
+  async #isOurs(clusterId: string): Promise<boolean> {
+    const { membership, log } = this.#options;
+    const own = membership.clusterId;
+    if (own !== clusterId && (own === null || (await membership.accepted()) === clusterId)) {
+      await membership.join(clusterId);
+      log.info("joined the cluster", { cluster: clusterId, before: own });
+    }
+    if (membership.clusterId === clusterId) {
+      this.#foreign = null;
+      return true;
+    }
+    if (this.#foreign !== clusterId) {
+      this.#foreign = clusterId;
+      log.error("another cluster answers than the one this host belongs to: nothing is started or stopped on its word until an operator says: zwrm-agent accept-cluster", { own, answers: clusterId });
+      await membership.offer(clusterId);
+    }
+    return false;
+  }
+
+  #failed(beat: number, error: unknown): void {
+    // A newer beat is on its way, and will tell.
+    if (this.#stopped || !this.#registered || beat !== this.#sent) return;
+    const isUnknown = error instanceof ClientError && error.code === "host_not_registered";
+    this.#retry(error, () => (isUnknown ? void this.#register() : this.#beat()));
+  }
+
+  #retry(error: unknown, again: () => void): void {
+    const { clock, log, chance } = this.#options;
+    this.#failures += 1;
+    const known = error instanceof ClientError ? error : null;
+    const delay = Math.max(callDelay(this.#failures, chance()), (known?.retryAfterSeconds ?? 0) * 1000);
+    const code = known?.code ?? messageOf(error);
+    // Once for each new trouble: an hour without the control plane is one line, not four hundred.
+    if (code !== this.#complained) log.warn("the control plane does not take this host's call; it is tried again, machines go on", { code, reason: messageOf(error) });
+    this.#complained = code;
+    this.#timer?.cancel();
+    this.#timer = null;
+    this.#schedule(clock.mono() + delay, again);
+  }
+
+  /** Keeps the earlier of two times. */
+  #schedule(at: number, run: () => void = () => this.#beat()): void {
+    if (this.#stopped || (this.#timer !== null && this.#timer.at <= at)) return;
+    this.#timer?.cancel();
+    const { clock } = this.#options;
+    const cancel = clock.after(Math.max(0, at - clock.mono()), () => {
+      this.#timer = null;
+      run();
+    });
+    this.#timer = { at, cancel };
+  }
+}

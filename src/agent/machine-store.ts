@@ -1,0 +1,92 @@
+/**
+ * Machines on disk, a folder each: its record, its environment, how it ended, what it wrote to its console. The last stays when a machine is let
+ * go, so that `zwrm-agent logs` can say why it ended, and is swept away a day later.
+ */
+import { mkdir, readdir, rename, rm, stat, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import type { Clock } from "../lib/clock.ts";
+import { messageOf, systemCode } from "../lib/errors.ts";
+import { diskFiles } from "../lib/files.ts";
+import type { Log } from "../lib/log.ts";
+import { readJsonFile } from "./read-json.ts";
+import type { MachineRecord, MachineStore } from "./records.ts";
+import { MACHINE_RECORD } from "./records.ts";
+import { MACHINE_ID_PATTERN } from "./wire.ts";
+
+const RECORD_NAME = "machine.json";
+const CONSOLE = /^console\.log(?:\.1)?$/;
+/** As long as the control plane lists ended machines. */
+const KEEP_CONSOLE_MS = 24 * 3_600_000;
+const SWEEP_MS = 3_600_000;
+/** However many machines end in a day. */
+const KEEP_CONSOLES = 200;
+
+export class DiskMachineStore implements MachineStore {
+  readonly #folder: string;
+  readonly #clock: Clock;
+  readonly #log: Log;
+
+  constructor(folder: string, clock: Clock, log: Log) {
+    this.#folder = folder;
+    this.#clock = clock;
+    this.#log = log;
+  }
+
+  async load(): Promise<MachineRecord[]> {
+    const records: MachineRecord[] = [];
+    for (const id of await this.#ids()) {
+      const record = await readJsonFile(diskFiles, this.#log, join(this.#folder, id, RECORD_NAME), MACHINE_RECORD);
+      if (record !== null && record.machine.id === id) records.push(record);
+    }
+    return records;
+  }
+
+  /** Not synced: what a record speaks of ends with the kernel, and so may the record. */
+  async save(record: MachineRecord): Promise<void> {
+    const folder = join(this.#folder, record.machine.id);
+    await mkdir(folder, { recursive: true, mode: 0o700 });
+    await writeFile(join(folder, `${RECORD_NAME}.new`), JSON.stringify(record), { mode: 0o600 });
+    await rename(join(folder, `${RECORD_NAME}.new`), join(folder, RECORD_NAME));
+  }
+
+  async remove(id: string): Promise<void> {
+    const folder = join(this.#folder, id);
+    // The record first: without it the rest is only what is left of a machine.
+    await rm(join(folder, RECORD_NAME), { force: true });
+    for (const name of await namesIn(folder)) if (!CONSOLE.test(name)) await rm(join(folder, name), { recursive: true, force: true });
+    if ((await namesIn(folder)).length === 0) await rm(folder, { recursive: true, force: true });
+  }
+
+  /** Sweeps now and every hour, until the process ends. */
+  keepSwept(): void {
+    void this.sweep()
+      .catch((error: unknown) => this.#log.warn("what ended machines left could not be swept away", { reason: messageOf(error) }))
+      .then(() => this.#clock.after(SWEEP_MS, () => this.keepSwept()));
+  }
+
+  /** Removes what is left of machines that were let go: after a day, and all but the newest. */
+  async sweep(): Promise<void> {
+    const left: { readonly path: string; readonly at: number }[] = [];
+    for (const id of await this.#ids()) {
+      const path = join(this.#folder, id);
+      const names = await namesIn(path);
+      if (!names.includes(RECORD_NAME)) left.push({ path, at: (await stat(path)).mtimeMs });
+    }
+    left.sort((a, b) => b.at - a.at);
+    const before = this.#clock.wall() - KEEP_CONSOLE_MS;
+    for (const [index, { path, at }] of left.entries()) if (index >= KEEP_CONSOLES || at < before) await rm(path, { recursive: true, force: true });
+  }
+
+  async #ids(): Promise<string[]> {
+    return (await namesIn(this.#folder)).filter((name) => MACHINE_ID_PATTERN.test(name));
+  }
+}
+
+async function namesIn(folder: string): Promise<string[]> {
+  try {
+    return await readdir(folder);
+  } catch (error) {
+    if (systemCode(error) === "ENOENT") return [];
+    throw error;
+  }
+}

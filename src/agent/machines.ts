@@ -1,0 +1,293 @@
+/**
+ * The machines of this host: carries out what reconcile decides, hears how machines end, and keeps their records.
+ * It knows no process and no network: those are behind Runtime, Images and Checks, so that a simulation can run it by the thousand.
+ */
+import type { Cancel, Clock } from "../lib/clock.ts";
+import { messageOf } from "../lib/errors.ts";
+import type { Log } from "../lib/log.ts";
+import { afterExit, restartDelay } from "./backoff.ts";
+import { HostMachine } from "./machine.ts";
+import type { Step, Wish } from "./reconcile.ts";
+import { nextDue, reconcile } from "./reconcile.ts";
+import type { MachineRecord, MachineStore } from "./records.ts";
+import { RecordWriter } from "./records.ts";
+import type { Checks, Exit, Images, RunningMachine, Runtime } from "./runtime.ts";
+import { LaunchError } from "./runtime.ts";
+import type { DesiredMachine, MachineReport } from "./wire.ts";
+
+export interface MachinesOptions {
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly runtime: Runtime;
+  readonly images: Images;
+  readonly checks: Checks;
+  readonly store: MachineStore;
+  /** Makes the name of a start. */
+  readonly newLaunchId: () => string;
+  readonly stopGraceMs: number;
+  /** How long after a start of the agent an old list is only kept, not acted on, while the control plane says nothing. */
+  readonly staleMs: number;
+}
+
+export class Machines {
+  readonly #options: MachinesOptions;
+  readonly #machines = new Map<string, HostMachine>();
+  #wish: Wish = { machines: null, fresh: false };
+  #cancelTimer: Cancel = () => undefined;
+  #cancelStale: Cancel = () => undefined;
+  #onChange: () => void = () => undefined;
+  readonly #records: RecordWriter;
+  #closed = false;
+  #onIdle: (() => void)[] = [];
+
+  constructor(options: MachinesOptions) {
+    this.#options = options;
+    this.#records = new RecordWriter(options.store, options.log);
+  }
+
+  /** Called whenever a report would be another than before. */
+  onChange(listener: () => void): void {
+    this.#onChange = listener;
+  }
+
+  /** Adopts what an earlier agent left. `list` is the last one of the own cluster: it is acted on when no newer comes in time. */
+  async load(list: readonly DesiredMachine[] | null): Promise<void> {
+    const { clock, store, staleMs } = this.#options;
+    this.#wish = { machines: list, fresh: false };
+    await Promise.all((await store.load()).map((record) => this.#adopt(record)));
+    this.#cancelStale = clock.after(staleMs, () => {
+      this.#wish = { ...this.#wish, fresh: true };
+      this.#pass();
+    });
+    this.#arm();
+  }
+
+  /** The control plane's newest word on all machines of this host. */
+  take(machines: readonly DesiredMachine[]): void {
+    this.#wish = { machines, fresh: true };
+    this.#pass();
+  }
+
+  report(): MachineReport[] {
+    return [...this.#machines.values()].map((machine) => machine.toReport()).sort((a, b) => (a.id < b.id ? -1 : 1));
+  }
+
+  /** The images that a machine runs from or may yet be started from. */
+  imagesInUse(): Set<string> {
+    const used = [...this.#machines.values()].filter(({ isUp, phase }) => isUp || phase === "waiting");
+    return new Set(used.map(({ machine }) => machine.image));
+  }
+
+  /** Stops all machines; resolves when none runs. */
+  stopAll(): Promise<void> {
+    this.take([]);
+    return new Promise((resolve) => {
+      this.#onIdle.push(resolve);
+      this.#tellIdle();
+    });
+  }
+
+  /** Lets go of timers and checks. Machines go on; their records are on disk when this resolves. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.#cancelTimer();
+    this.#cancelStale();
+    for (const machine of this.#machines.values()) machine.stopChecks();
+    await this.#records.settled();
+  }
+
+  async #adopt(record: MachineRecord): Promise<void> {
+    const { clock, runtime, log } = this.#options;
+    const machine = HostMachine.fromRecord(record, clock.mono());
+    const { id, launch } = machine;
+    this.#machines.set(id, machine);
+    if (launch === null || !machine.isUp) {
+      // It had not come to a start.
+      if (machine.phase === "starting") machine.phase = "waiting";
+      if (machine.phase === "stopping") this.#settle(machine, "stopped", null);
+      return;
+    }
+    const found = await runtime.adopt({ id, launchId: launch.id, handle: launch.handle, startedAt: launch.startedAt }).catch((error: unknown): Exit => ({ code: null, detail: messageOf(error) }));
+    if (this.#closed) return;
+    if (!("exited" in found)) {
+      log.info("a machine ended while the agent was away", { machine: id, exit_code: found.code });
+      this.#ended(machine, found);
+      return;
+    }
+    log.info("adopted a machine", { machine: id });
+    this.#started(machine, found);
+  }
+
+  /** Takes every step that is due, and sets the timer for the next. */
+  #pass(): void {
+    if (this.#closed) return;
+    // A step may make another due at once (created, then launched); each brings its machine nearer to rest, so this ends.
+    const due = (): Step[] => reconcile(this.#wish, [...this.#machines.values()], this.#options.clock.mono());
+    for (let steps = due(); steps.length > 0; steps = due()) for (const step of steps) this.#take(step);
+    this.#arm();
+    this.#tellIdle();
+  }
+
+  #arm(): void {
+    this.#cancelTimer();
+    const { clock } = this.#options;
+    const due = nextDue(this.#wish, [...this.#machines.values()]);
+    if (due < Infinity && !this.#closed) this.#cancelTimer = clock.after(Math.max(0, due - clock.mono()), () => this.#pass());
+  }
+
+  #take(step: Step): void {
+    if (step.type === "create") {
+      this.#machines.set(step.machine.id, new HostMachine(step.machine, this.#options.clock.mono()));
+      return this.#onChange();
+    }
+    const machine = this.#machines.get(step.id);
+    if (machine === undefined) return;
+    if (step.type === "launch") void this.#launch(machine);
+    else if (step.type === "stop") this.#stop(machine);
+    else if (step.type === "kill") this.#kill(machine);
+    else this.#forget(machine);
+  }
+
+  async #launch(machine: HostMachine): Promise<void> {
+    const { runtime, images, clock, newLaunchId } = this.#options;
+    machine.phase = "starting";
+    machine.due = Infinity;
+    machine.launch = null;
+    this.#changed(machine);
+    try {
+      const imagePath = await images.ensure(machine.machine.image);
+      if (!this.#isStarting(machine)) return;
+      const launchId = newLaunchId();
+      machine.launch = { id: launchId, handle: null, startedAt: clock.wall() };
+      // Written down before anything runs: whatever happens next, the next agent knows what to look for.
+      await this.#records.save(machine.toRecord());
+      // Asked to stop while the record was written.
+      if (!this.#isStarting(machine)) return this.#notLaunched(machine, null);
+      const running = await runtime.launch({ machine: machine.machine, imagePath, launchId });
+      if (!this.#closed) this.#started(machine, running);
+    } catch (error) {
+      this.#notLaunched(machine, error);
+    } finally {
+      this.#pass();
+    }
+  }
+
+  /** It runs; where a stop was asked for meanwhile, that follows at once. */
+  #started(machine: HostMachine, running: RunningMachine): void {
+    const stopAsked = machine.phase === "stopping";
+    this.#up(machine, running);
+    if (stopAsked) this.#stop(machine);
+  }
+
+  /** False where it was asked to stop meanwhile, or the agent ends. */
+  #isStarting(machine: HostMachine): boolean {
+    return !this.#closed && machine.phase === "starting" && this.#machines.get(machine.id) === machine;
+  }
+
+  #notLaunched(machine: HostMachine, error: unknown): void {
+    if (this.#machines.get(machine.id) !== machine || this.#closed) return;
+    machine.launch = null;
+    if (machine.phase === "stopping") return this.#settle(machine, "stopped", null);
+    if (machine.phase !== "starting") return;
+    const reason = messageOf(error);
+    this.#options.log.warn("a machine could not be started", { machine: machine.id, reason });
+    if (error instanceof LaunchError && error.final) return this.#settle(machine, "failed", reason);
+    machine.failures += 1;
+    this.#wait(machine, restartDelay(machine.failures), reason);
+  }
+
+  #up(machine: HostMachine, running: RunningMachine): void {
+    const { clock } = this.#options;
+    machine.running = running;
+    machine.phase = "running";
+    machine.upSince = clock.mono() - Math.max(0, clock.wall() - running.startedAt);
+    machine.due = Infinity;
+    machine.reason = null;
+    machine.exitCode = null;
+    machine.launch = { id: machine.launch?.id ?? "", handle: running.handle, startedAt: running.startedAt };
+    this.#watch(machine);
+    this.#changed(machine);
+    void running.exited.then((exit) => {
+      if (this.#closed || machine.running !== running) return;
+      this.#ended(machine, exit);
+      this.#pass();
+    });
+  }
+
+  #watch(machine: HostMachine): void {
+    if (machine.machine.check === undefined) return;
+    machine.ready = false;
+    machine.stopChecks = this.#options.checks.watch(machine.machine, (failure) => {
+      machine.ready = failure === null;
+      machine.reason = failure;
+      this.#onChange();
+    });
+  }
+
+  #stop(machine: HostMachine): void {
+    const { clock, stopGraceMs } = this.#options;
+    const isLaunching = machine.phase === "starting" && machine.launch !== null;
+    if (machine.running === null && !isLaunching) return this.#settle(machine, "stopped", null);
+    machine.stopChecks();
+    machine.phase = "stopping";
+    machine.asked = true;
+    machine.reason = null;
+    // While it is being started there is nothing to signal; the start comes back here.
+    machine.due = machine.running === null ? Infinity : clock.mono() + stopGraceMs;
+    machine.running?.terminate();
+    this.#changed(machine);
+  }
+
+  #kill(machine: HostMachine): void {
+    this.#options.log.warn("a machine did not stop when asked; it is killed", { machine: machine.id, grace_ms: this.#options.stopGraceMs });
+    machine.due = Infinity;
+    machine.running?.kill();
+  }
+
+  #forget(machine: HostMachine): void {
+    this.#machines.delete(machine.id);
+    this.#records.remove(machine.id);
+    this.#onChange();
+  }
+
+  #ended(machine: HostMachine, exit: Exit): void {
+    const { clock, log } = this.#options;
+    const ranMs = clock.mono() - machine.upSince;
+    machine.stopChecks();
+    machine.running = null;
+    machine.ready = null;
+    machine.exitCode = exit.code;
+    if (machine.phase === "stopping") return this.#settle(machine, "stopped", null);
+    const verdict = afterExit(machine.machine.restart, exit, ranMs, machine.failures);
+    log.info("a machine ended", { machine: machine.id, exit_code: exit.code, next: verdict.next, reason: verdict.reason });
+    if (verdict.next !== "restart") return this.#settle(machine, verdict.next, verdict.reason);
+    machine.failures = verdict.failures;
+    this.#wait(machine, verdict.delayMs, verdict.reason);
+  }
+
+  #wait(machine: HostMachine, delayMs: number, reason: string): void {
+    machine.phase = "waiting";
+    machine.due = this.#options.clock.mono() + delayMs;
+    machine.reason = reason;
+    this.#changed(machine);
+  }
+
+  /** It runs no more and will not be started by itself. Without a reason it was asked to. */
+  #settle(machine: HostMachine, phase: "stopped" | "failed", reason: string | null): void {
+    machine.phase = phase;
+    machine.due = Infinity;
+    machine.asked = reason === null;
+    machine.reason = reason;
+    this.#changed(machine);
+  }
+
+  #changed(machine: HostMachine): void {
+    void this.#records.save(machine.toRecord()).catch(() => undefined);
+    this.#onChange();
+  }
+
+  #tellIdle(): void {
+    if ([...this.#machines.values()].some(({ isUp }) => isUp)) return;
+    for (const resolve of this.#onIdle.splice(0)) resolve();
+  }
+}

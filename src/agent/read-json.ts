@@ -1,0 +1,26 @@
+/** Reads the agent's own small JSON files through a schema; a file that says nothing usable is as good as none, and the log says so. */
+import { messageOf } from "../lib/errors.ts";
+import type { Files } from "../lib/files.ts";
+import { readWhole, writeDurably } from "../lib/files.ts";
+import type { Log } from "../lib/log.ts";
+import type { Reader } from "../lib/schema.ts";
+import { readBody } from "../lib/schema.ts";
+
+/** Null where there is no such file, or nothing in it that can be read. Rejects where the disk fails. */
+export async function readJsonFile<T>(files: Files, log: Log, path: string, read: Reader<T>): Promise<T | null> {
+  if ((await files.stat(path)) === null) return null;
+  const bytes = await readWhole(files, path);
+  try {
+    const parsed: unknown = JSON.parse(bytes.toString("utf8"));
+    return readBody(read, parsed);
+  } catch (error) {
+    log.warn("a file of the agent's own cannot be read and is taken for absent", { path, reason: messageOf(error) });
+    return null;
+  }
+}
+
+/** After any crash the file is the old one or the whole new one. Only the agent's user may read it. */
+export async function writeJsonFile(files: Files, folder: string, name: string, value: unknown): Promise<void> {
+  const line = `${JSON.stringify(value)}\n`;
+  await writeDurably(files, folder, name, Buffer.from(line), 0o600);
+}

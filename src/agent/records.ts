@@ -1,0 +1,69 @@
+/** The record of a machine that outlives the agent, and where records are kept. It holds the machine's environment, so it is as secret as that. */
+import { messageOf } from "../lib/errors.ts";
+import type { Log } from "../lib/log.ts";
+import type { TypeOf } from "../lib/schema.ts";
+import { boolean, integer, number, object, oneOf, optional, string } from "../lib/schema.ts";
+import { LaunchError } from "./runtime.ts";
+import { DESIRED_MACHINES } from "./wire.ts";
+
+const COUNT = { min: 0, max: Number.MAX_SAFE_INTEGER };
+const anything = (value: unknown): unknown => value;
+
+export const MACHINE_RECORD = object({
+  machine: (value: unknown) => {
+    const [machine] = DESIRED_MACHINES([value]);
+    if (machine === undefined) throw new Error("a list of one machine is read as one");
+    return machine;
+  },
+  phase: oneOf("waiting", "starting", "running", "stopping", "stopped", "failed"),
+  asked: boolean,
+  /** Restarts in a row. */
+  failures: integer(COUNT),
+  reason: optional(string({ min: 0, max: 10_000 })),
+  exit_code: optional(integer({ min: -(2 ** 31), max: 2 ** 31 })),
+  /** The newest start; absent where there was none. */
+  launch: optional(object({ id: string({ min: 1, max: 128 }), handle: optional(anything), started_at: number(COUNT) })),
+});
+export type MachineRecord = TypeOf<typeof MACHINE_RECORD>;
+
+export interface MachineStore {
+  /** Every record that can be read. */
+  load(): Promise<MachineRecord[]>;
+  save(record: MachineRecord): Promise<void>;
+  /** Lets a machine go; what it wrote to its console stays for a while. */
+  remove(id: string): Promise<void>;
+}
+
+/** Writes records one after another, so that the newest is the last. */
+export class RecordWriter {
+  readonly #store: MachineStore;
+  readonly #log: Log;
+  #writing: Promise<void> = Promise.resolve();
+
+  constructor(store: MachineStore, log: Log) {
+    this.#store = store;
+    this.#log = log;
+  }
+
+  /** Rejects with a LaunchError; the log has said so then. */
+  save(record: MachineRecord): Promise<void> {
+    return this.#after(record.machine.id, () => this.#store.save(record));
+  }
+
+  remove(id: string): void {
+    void this.#after(id, () => this.#store.remove(id)).catch(() => undefined);
+  }
+
+  settled(): Promise<void> {
+    return this.#writing;
+  }
+
+  #after(id: string, write: () => Promise<void>): Promise<void> {
+    const done = this.#writing.then(write).catch((error: unknown) => {
+      this.#log.warn("a machine's record could not be written", { machine: id, reason: messageOf(error) });
+      throw new LaunchError(`its record cannot be written on this host: ${messageOf(error)}`, false, { cause: error });
+    });
+    this.#writing = done.catch(() => undefined);
+    return done;
+  }
+}

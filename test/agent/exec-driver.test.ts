@@ -1,0 +1,170 @@
+/** The exec driver with real processes. */
+import assert from "node:assert/strict";
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import test, { after } from "node:test";
+import { fillIn, fillInCheck, unknownPlaceholder } from "../../src/agent/exec-command.ts";
+import { ExecDriver } from "../../src/agent/exec-driver.ts";
+import { groupMembers, isAlive, readStat } from "../../src/agent/proc.ts";
+import type { RunningMachine } from "../../src/agent/runtime.ts";
+import { LaunchError } from "../../src/agent/runtime.ts";
+import type { DesiredMachine } from "../../src/agent/wire.ts";
+import { systemClock } from "../../src/lib/clock.ts";
+import { eventually } from "../support/daemon.ts";
+import { desired, stayAlive } from "./fakes.ts";
+
+const folder = mkdtempSync(join(tmpdir(), "zwrm-exec-"));
+const running: RunningMachine[] = [];
+after(async () => {
+  for (const machine of running) machine.kill();
+  await Promise.all(running.map(({ exited }) => exited));
+  rmSync(folder, { recursive: true, force: true });
+});
+// Behind the hook above, which waits for machines.
+stayAlive(after);
+
+const PATH = process.env["PATH"] ?? "";
+
+function driver(command: readonly string[] = ["/bin/sh", "{image}"], passEnv = false): ExecDriver {
+  return new ExecDriver({ clock: systemClock, machinesDir: folder, command, passEnv, path: PATH });
+}
+
+async function launch(id: string, script: string, changes: Partial<DesiredMachine> = {}, by: ExecDriver = driver()): Promise<RunningMachine> {
+  const imagePath = join(folder, `${id}.sh`);
+  writeFileSync(imagePath, script);
+  const machine = await by.launch({ machine: desired(id, changes), imagePath, launchId: `l-${id}` });
+  running.push(machine);
+  return machine;
+}
+
+function pidOf({ handle }: RunningMachine): number {
+  assert.ok(typeof handle === "object" && handle !== null && "pid" in handle && typeof handle.pid === "number");
+  return handle.pid;
+}
+
+function consoleOf(id: string): string {
+  return readFileSync(join(folder, id, "console.log"), "utf8");
+}
+
+test("runs the command with its placeholders and nothing of the agent's environment, and keeps what it writes", async () => {
+  process.env["ZWRM_AGENT_LICENSE_KEY"] = "secret";
+  const by = driver(["/bin/sh", "-c", "echo {id} {app_id} {cpus} {memory_mb} >>{console}; cat {env_file}; env; pwd", "sh"]);
+  const machine = await launch("m-env", "", { cpus: 2, memory_mb: 512, env: { GREETING: "it's\ntwo lines" } }, by);
+  delete process.env["ZWRM_AGENT_LICENSE_KEY"];
+  assert.deepEqual(await machine.exited, { code: 0, detail: null });
+  const text = consoleOf("m-env");
+  assert.match(text, /^m-env app 2 512\nGREETING='it'\\''s\ntwo lines'\n/);
+  assert.doesNotMatch(text, /secret|^GREETING=it/m);
+  assert.match(text, /^ZWRM_MACHINE_ID=m-env$/m);
+  assert.ok(text.endsWith(`${join(folder, "m-env")}\n`));
+  assert.equal(statSync(join(folder, "m-env", "env")).mode & 0o777, 0o600);
+});
+
+test("the environment's file is read back by sh as it was given", async () => {
+  const value = `a'b"c $HOME \`id\` \\ \n end`;
+  const machine = await launch("m-sh", '. "$1"; printf %s "$VALUE"', { env: { VALUE: value } }, driver(["/bin/sh", "{image}", "{env_file}"]));
+  await machine.exited;
+  assert.equal(consoleOf("m-sh"), value);
+});
+
+test("a process gets the machine's environment where the operator says so", async () => {
+  const machine = await launch("m-pass", "echo $GREETING $ZWRM_MACHINE_ID", { env: { GREETING: "hello", ZWRM_MACHINE_ID: "another" } }, driver(["/bin/sh", "{image}"], true));
+  await machine.exited;
+  assert.equal(consoleOf("m-pass"), "hello m-pass\n");
+});
+
+test("an exit code is seen, and a stop reaches the whole group", async () => {
+  const machine = await launch("m-stop", "trap 'echo bye; exit 7' TERM; sleep 60 & echo up; while :; do wait; done");
+  await eventually("its start", () => (consoleOf("m-stop") === "up\n" ? true : undefined));
+  machine.terminate();
+  assert.deepEqual(await machine.exited, { code: 7, detail: null });
+  assert.equal(consoleOf("m-stop"), "up\nbye\n");
+  assert.deepEqual(groupMembers(pidOf(machine)), []);
+});
+
+test("what a machine leaves behind in its group ends with it", async () => {
+  const machine = await launch("m-orphan", "trap '' TERM; sleep 60 & echo $!");
+  await machine.exited;
+  const orphan = Number(consoleOf("m-orphan"));
+  await eventually("the end of what was left", () => (readStat(orphan) === null || readStat(orphan)?.state === "Z" ? true : undefined));
+});
+
+test("a machine that does not listen is killed with all that it started", async () => {
+  const machine = await launch("m-deaf", "trap '' TERM; sleep 60 & echo up; while :; do sleep 1; done");
+  await eventually("its start", () => (consoleOf("m-deaf") === "up\n" ? true : undefined));
+  machine.terminate();
+  machine.kill();
+  assert.equal((await machine.exited).code, null);
+  await eventually("the end of its group", () => (groupMembers(pidOf(machine)).length === 0 ? true : undefined));
+});
+
+test("another agent adopts a machine by pid and start, and sees its exit code within a second", async () => {
+  const machine = await launch("m-adopt", "read -r line <fifo; exit 5", {}, driver(["/bin/sh", "-c", "mkfifo fifo; echo up; exec /bin/sh {image}"]));
+  await eventually("its start", () => (consoleOf("m-adopt") === "up\n" ? true : undefined));
+  const adopted = await driver().adopt({ id: "m-adopt", launchId: "l-m-adopt", handle: machine.handle, startedAt: 42 });
+  assert.ok("exited" in adopted);
+  assert.equal(adopted.startedAt, 42);
+  writeFileSync(join(folder, "m-adopt", "fifo"), "\n");
+  await machine.exited;
+  const ended = performance.now();
+  assert.deepEqual(await adopted.exited, { code: 5, detail: null });
+  assert.ok(performance.now() - ended < 1_000);
+});
+
+test("a machine that ended while no agent was there still says how", async () => {
+  const machine = await launch("m-away", "exit 9");
+  await machine.exited;
+  assert.deepEqual(await driver().adopt({ id: "m-away", launchId: "l-m-away", handle: machine.handle, startedAt: 0 }), { code: 9, detail: null });
+});
+
+test("the exit code of an earlier start is not taken for that of this one", async () => {
+  const machine = await launch("m-again", "exit 9");
+  await machine.exited;
+  const found = await driver().adopt({ id: "m-again", launchId: "l-later", handle: machine.handle, startedAt: 0 });
+  assert.ok(!("exited" in found));
+  assert.equal(found.code, null);
+});
+
+test("a start that nobody wrote down is found by its name", async () => {
+  const machine = await launch("m-lost", "sleep 60");
+  const found = await driver().adopt({ id: "m-lost", launchId: "l-m-lost", handle: null, startedAt: 0 });
+  assert.ok("exited" in found);
+  assert.deepEqual(found.handle, machine.handle);
+  const other = await driver().adopt({ id: "m-lost", launchId: "l-another", handle: null, startedAt: 0 });
+  assert.ok(!("exited" in other));
+});
+
+test("a pid that another process has now is neither adopted nor signalled", async () => {
+  const machine = await launch("m-reuse", "sleep 60");
+  const handle = { ...(machine.handle as object), start_ticks: 1 };
+  const found = await driver().adopt({ id: "m-reuse", launchId: "l-m-reuse", handle, startedAt: 0 });
+  assert.ok(!("exited" in found));
+  const stat = readStat(pidOf(machine));
+  assert.ok(stat !== null && isAlive(stat.pid, stat.startTicks));
+});
+
+test("nothing that ran before the kernel's start is taken for alive", async () => {
+  const machine = await launch("m-boot", "sleep 60");
+  const handle = { ...(machine.handle as object), kernel: "00000000-0000-0000-0000-000000000000" };
+  assert.deepEqual(await driver().adopt({ id: "m-boot", launchId: "l-m-boot", handle, startedAt: 0 }), { code: null, detail: "the host was restarted" });
+});
+
+test("a program that is not there fails for good, before anything is made", async () => {
+  for (const command of [["/nowhere/vmm"], ["no-such-program-anywhere"], ["{image}"]]) {
+    const refused = driver(command).launch({ machine: desired("m-none"), imagePath: join(folder, "none"), launchId: "l" });
+    await assert.rejects(refused, (error) => error instanceof LaunchError && error.final && /cannot be run/.test(error.message));
+  }
+  assert.equal(existsSync(join(folder, "m-none")), false);
+});
+
+test("a name that no environment can hold fails for good", async () => {
+  await assert.rejects(launch("m-badenv", "", { env: { "a b": "c" } }), (error) => error instanceof LaunchError && error.final);
+});
+
+test("placeholders are filled in once, and unknown ones are named", () => {
+  const values = { image: "{id}", id: "m" };
+  assert.deepEqual(fillIn(["{image}", "x{id}y", "{constructor}", "{}"], values), ["{id}", "xmy", "{constructor}", "{}"]);
+  assert.deepEqual(fillInCheck(["in", "{id}", "--", "{check}"], ["a", "{id}"], values), ["in", "m", "--", "a", "{id}"]);
+  assert.equal(unknownPlaceholder(["{id}", "a{imag}b"], ["id"]), "imag");
+});

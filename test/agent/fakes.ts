@@ -1,0 +1,219 @@
+/** The world of an agent without processes, disks and networks: each of its interfaces, driven by the test. */
+import type { ControlPlane, Membership } from "../../src/agent/loop.ts";
+import type { MachineRecord, MachineStore } from "../../src/agent/records.ts";
+import type { Checks, Exit, Images, Launch, Launched, RunningMachine, Runtime } from "../../src/agent/runtime.ts";
+import type { DesiredMachine, HeartbeatAnswer, HeartbeatRequest, RegisterAnswer, RegisterRequest } from "../../src/agent/wire.ts";
+import type { Clock } from "../../src/lib/clock.ts";
+import type { Log, LogFields, LogLevel } from "../../src/lib/log.ts";
+
+export const IMAGE = `sha256:${"a".repeat(64)}`;
+
+export function desired(id: string, changes: Partial<DesiredMachine> = {}): DesiredMachine {
+  return { id, app_id: "app", image: IMAGE, cpus: 1, memory_mb: 64, env: {}, restart: "on-failure", check: undefined, desired_state: "running", ...changes };
+}
+
+export class FakeLog implements Log {
+  readonly lines: { readonly level: LogLevel; readonly message: string; readonly fields: LogFields }[] = [];
+  debug = (message: string, fields: LogFields = {}): void => this.#add("debug", message, fields);
+  info = (message: string, fields: LogFields = {}): void => this.#add("info", message, fields);
+  warn = (message: string, fields: LogFields = {}): void => this.#add("warn", message, fields);
+  error = (message: string, fields: LogFields = {}): void => this.#add("error", message, fields);
+
+  count(level: LogLevel): number {
+    return this.lines.filter((line) => line.level === level).length;
+  }
+
+  #add(level: LogLevel, message: string, fields: LogFields): void {
+    this.lines.push({ level, message, fields });
+  }
+}
+
+/** One start of a machine, which the test ends. */
+export class FakeProcess {
+  readonly id: string;
+  readonly launchId: string;
+  terminated = 0;
+  killed = 0;
+  alive = true;
+  readonly exited: Promise<Exit>;
+  #resolve: (exit: Exit) => void = () => undefined;
+
+  constructor(id: string, launchId: string) {
+    this.id = id;
+    this.launchId = launchId;
+    this.exited = new Promise((resolve) => (this.#resolve = resolve));
+  }
+
+  exit(code: number | null): void {
+    this.alive = false;
+    this.#resolve({ code, detail: null });
+  }
+}
+
+export class FakeRuntime implements Runtime {
+  readonly #clock: Clock;
+  readonly processes: FakeProcess[] = [];
+  /** Thrown by the next starts, in order. */
+  readonly refusals: Error[] = [];
+  /** Holds starts until the test lets them go on. */
+  gate: Promise<void> = Promise.resolve();
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  async launch({ machine, launchId }: Launch): Promise<RunningMachine> {
+    await this.gate;
+    const refusal = this.refusals.shift();
+    if (refusal !== undefined) throw refusal;
+    const started = new FakeProcess(machine.id, launchId);
+    this.processes.push(started);
+    return this.#running(started);
+  }
+
+  adopt({ id, launchId }: Launched): Promise<RunningMachine | Exit> {
+    const found = this.processes.find((each) => each.id === id && each.launchId === launchId);
+    return Promise.resolve(found?.alive === true ? this.#running(found) : { code: null, detail: "gone" });
+  }
+
+  /** What runs now, by id. */
+  alive(id: string): FakeProcess[] {
+    return this.processes.filter((each) => each.id === id && each.alive);
+  }
+
+  last(id: string): FakeProcess {
+    const found = this.processes.findLast((each) => each.id === id);
+    if (found === undefined) throw new Error(`${id} was never started`);
+    return found;
+  }
+
+  #running(process: FakeProcess): RunningMachine {
+    return {
+      handle: { of: process.launchId },
+      startedAt: this.#clock.wall(),
+      exited: process.exited,
+      terminate: () => void (process.terminated += 1),
+      kill: () => {
+        process.killed += 1;
+        process.exit(null);
+      },
+    };
+  }
+}
+
+export class FakeImages implements Images {
+  readonly asked: string[] = [];
+  readonly refusals: Error[] = [];
+  gate: Promise<void> = Promise.resolve();
+
+  async ensure(digest: string): Promise<string> {
+    this.asked.push(digest);
+    await this.gate;
+    const refusal = this.refusals.shift();
+    if (refusal !== undefined) throw refusal;
+    return `/images/${digest}`;
+  }
+}
+
+export class FakeChecks implements Checks {
+  readonly watched = new Map<string, (failure: string | null) => void>();
+
+  watch(machine: DesiredMachine, tell: (failure: string | null) => void): () => void {
+    this.watched.set(machine.id, tell);
+    return () => void this.watched.delete(machine.id);
+  }
+}
+
+/** Records as another agent would read them: through JSON and back. */
+export class MemoryStore implements MachineStore {
+  readonly records = new Map<string, MachineRecord>();
+  failing: Error | null = null;
+
+  load(): Promise<MachineRecord[]> {
+    return Promise.resolve([...this.records.values()]);
+  }
+
+  save(record: MachineRecord): Promise<void> {
+    if (this.failing !== null) return Promise.reject(this.failing);
+    this.records.set(record.machine.id, JSON.parse(JSON.stringify(record)) as MachineRecord);
+    return Promise.resolve();
+  }
+
+  remove(id: string): Promise<void> {
+    this.records.delete(id);
+    return Promise.resolve();
+  }
+}
+
+export class FakeMembership implements Membership {
+  clusterId: string | null = null;
+  offered: string | null = null;
+  word: string | null = null;
+
+  join(clusterId: string): Promise<void> {
+    this.clusterId = clusterId;
+    return Promise.resolve();
+  }
+
+  offer(clusterId: string): Promise<void> {
+    this.offered = clusterId;
+    return Promise.resolve();
+  }
+
+  accepted(): Promise<string | null> {
+    return Promise.resolve(this.word);
+  }
+}
+
+export interface Beat {
+  readonly request: HeartbeatRequest;
+  readonly at: number;
+  readonly answer: (answer: Partial<HeartbeatAnswer>) => void;
+  readonly fail: (error: Error) => void;
+}
+
+/** Every call waits until the test answers it. */
+export class FakeControl implements ControlPlane {
+  readonly #clock: Clock;
+  readonly registrations: { readonly request: RegisterRequest; readonly at: number; readonly answer: (answer?: Partial<RegisterAnswer>) => void; readonly fail: (error: Error) => void }[] = [];
+  readonly beats: Beat[] = [];
+  readonly deregistered: string[] = [];
+  cluster = "c-1";
+  intervalSeconds = 10;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  register(request: RegisterRequest): Promise<RegisterAnswer> {
+    return new Promise((resolve, reject) => {
+      const answer = (changes: Partial<RegisterAnswer> = {}): void =>
+        resolve({ host: { id: request.host_id }, cluster_id: this.cluster, heartbeat_interval_seconds: this.intervalSeconds, offline_after_seconds: 30, ...changes });
+      this.registrations.push({ request, at: this.#clock.mono(), answer, fail: reject });
+    });
+  }
+
+  heartbeat(hostId: string, request: HeartbeatRequest): Promise<HeartbeatAnswer> {
+    return new Promise((resolve, reject) => {
+      const answer = (changes: Partial<HeartbeatAnswer>): void => resolve({ host_id: hostId, cluster_id: this.cluster, status: "active", revision: "r-0", machines: undefined, ...changes });
+      this.beats.push({ request, at: this.#clock.mono(), answer, fail: reject });
+    });
+  }
+
+  deregister(hostId: string): Promise<void> {
+    this.deregistered.push(hostId);
+    return Promise.resolve();
+  }
+
+  beat(index: number): Beat {
+    const found = this.beats.at(index);
+    if (found === undefined) throw new Error(`there is no beat ${index}; there are ${this.beats.length}`);
+    return found;
+  }
+}
+
+/** Keeps this test's process alive to its end: the product's timers and machines do not. */
+export function stayAlive(after: (run: () => void) => void): void {
+  const timer = setInterval(() => undefined, 1_000);
+  after(() => clearInterval(timer));
+}

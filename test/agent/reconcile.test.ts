@@ -1,0 +1,85 @@
+import assert from "node:assert/strict";
+import test from "node:test";
+import { afterExit, callDelay, restartDelay } from "../../src/agent/backoff.ts";
+import type { Actual, Phase } from "../../src/agent/reconcile.ts";
+import { nextDue, reconcile } from "../../src/agent/reconcile.ts";
+import { desired } from "./fakes.ts";
+
+function actual(phase: Phase, changes: Partial<Actual> = {}): Actual {
+  return { id: "m-1", phase, due: phase === "waiting" ? 0 : Infinity, asked: false, ...changes };
+}
+
+function steps(list: readonly ReturnType<typeof desired>[] | null, machines: readonly Actual[], now = 0, fresh = true): string[] {
+  return reconcile({ machines: list, fresh }, machines, now).map((step) => `${step.type} ${step.type === "create" ? step.machine.id : step.id}`);
+}
+
+const RUN = [desired("m-1")];
+const STOP = [desired("m-1", { desired_state: "stopped" })];
+const ALL: readonly Phase[] = ["waiting", "starting", "running", "stopping", "stopped", "failed"];
+
+test("what is listed and not here is created; what is listed as stopped is not", () => {
+  assert.deepEqual(steps([desired("m-1"), desired("m-2", { desired_state: "stopped" })], []), ["create m-1"]);
+});
+
+test("what is not in the list shall not run, and is forgotten once it does not", () => {
+  const found = ALL.map((phase) => [phase, ...steps([], [actual(phase)])]);
+  assert.deepEqual(found, [["waiting", "forget m-1"], ["starting", "stop m-1"], ["running", "stop m-1"], ["stopping"], ["stopped", "forget m-1"], ["failed", "forget m-1"]]);
+});
+
+test("a listed stop stops what runs or waits, and keeps what has ended until it leaves the list", () => {
+  const found = ALL.map((phase) => [phase, ...steps(STOP, [actual(phase)])]);
+  assert.deepEqual(found, [["waiting", "stop m-1"], ["starting", "stop m-1"], ["running", "stop m-1"], ["stopping"], ["stopped"], ["failed"]]);
+});
+
+test("what ended by itself stays ended; what was asked to stop is started anew when it is wanted again", () => {
+  assert.deepEqual(steps(RUN, [actual("stopped")]), []);
+  assert.deepEqual(steps(RUN, [actual("failed")]), []);
+  assert.deepEqual(steps(RUN, [actual("stopped", { asked: true })]), ["create m-1"]);
+  assert.deepEqual(steps(RUN, [actual("stopping", { asked: true })]), []);
+});
+
+test("a restart waits for its time, and a stop that takes too long becomes a kill", () => {
+  assert.deepEqual(steps(RUN, [actual("waiting", { due: 10 })], 9), []);
+  assert.deepEqual(steps(RUN, [actual("waiting", { due: 10 })], 10), ["launch m-1"]);
+  assert.deepEqual(steps(RUN, [actual("stopping", { due: 10 })], 9), []);
+  assert.deepEqual(steps(RUN, [actual("stopping", { due: 10 })], 10), ["kill m-1"]);
+});
+
+test("without a list everything goes on as it is", () => {
+  assert.deepEqual(ALL.flatMap((phase) => steps(null, [actual(phase)])), ["launch m-1"]);
+});
+
+test("an old list starts and stops nothing until it is known to be good, and a kill is not held up by that", () => {
+  assert.deepEqual(ALL.flatMap((phase) => steps([desired("m-2")], [actual(phase)], 0, false)), []);
+  assert.deepEqual(steps([], [actual("stopping", { due: 0 })], 0, false), ["kill m-1"]);
+});
+
+test("the next time to look is the earliest restart or kill", () => {
+  const machines = [actual("waiting", { due: 30 }), actual("stopping", { due: 20 }), actual("running")];
+  assert.equal(nextDue({ machines: RUN, fresh: true }, machines), 20);
+  assert.equal(nextDue({ machines: RUN, fresh: false }, [actual("waiting", { due: 5 })]), Infinity);
+});
+
+test("restarts are spaced 1 s apart, doubling to 5 minutes", () => {
+  assert.deepEqual([1, 2, 3, 9, 10, 50].map(restartDelay), [1_000, 2_000, 4_000, 256_000, 300_000, 300_000]);
+});
+
+test("each policy follows an end in its own way", () => {
+  const next = (restart: "always" | "on-failure" | "never", code: number | null): string => afterExit(restart, { code, detail: null }, 0, 0).next;
+  assert.deepEqual([next("always", 0), next("always", 1), next("always", null)], ["restart", "restart", "restart"]);
+  assert.deepEqual([next("on-failure", 0), next("on-failure", 1), next("on-failure", null)], ["stopped", "restart", "restart"]);
+  assert.deepEqual([next("never", 0), next("never", 1), next("never", null)], ["stopped", "failed", "failed"]);
+});
+
+test("a machine that ran for ten minutes starts over with its backoff", () => {
+  const delay = (ranMs: number): number | undefined => {
+    const verdict = afterExit("always", { code: 1, detail: null }, ranMs, 5);
+    return verdict.next === "restart" ? verdict.delayMs : undefined;
+  };
+  assert.equal(delay(599_999), 32_000);
+  assert.equal(delay(600_000), 1_000);
+});
+
+test("calls are spread by chance over half to one and a half of their delay, 10 s at most", () => {
+  assert.deepEqual([callDelay(1, 0), callDelay(1, 0.5), callDelay(3, 0.5), callDelay(99, 0.5), callDelay(99, 0.75)], [250, 500, 2_000, 10_000, 12_500]);
+});

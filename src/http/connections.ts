@@ -123,9 +123,9 @@ export class Connections<T extends Running> {
     this.#sweep ??= this.#arm();
   }
 
-  /** Ends the connections on which nothing runs: those that never sent a byte at once; with `all` also those in the middle of a request's headers. */
-  endIdle(all: boolean): void {
-    for (const { socket, running } of this.#open.values()) if (running.size === 0 && (all || socket.bytesRead === 0)) socket.destroy();
+  /** Ends the connections on which nothing runs: those that never sent a byte, and those in the middle of a request's headers. */
+  endIdle(): void {
+    for (const { socket, running } of this.#open.values()) if (running.size === 0) socket.destroy();
   }
 
   endAll(): void {

@@ -48,9 +48,6 @@ export function createHttpServer<R extends RouteShape, C>(options: HttpServerOpt
   return new Front(options);
 }
 
-/** How long a stop waits for the first byte of a connection that has sent none. */
-const UNUSED_MS = 200;
-
 type Line<R extends RouteShape, C> = Connection<Exchange<R, C>>;
 
 class Front<R extends RouteShape, C> implements HttpServer, ListenerEvents {
@@ -90,16 +87,14 @@ class Front<R extends RouteShape, C> implements HttpServer, ListenerEvents {
     const { clock } = this.#options;
     this.#connections.stopping = true;
     const closed = this.#listeners.map((listener) => listener.close());
-    // A connection accepted this moment may have its request still unread in the kernel: it gets time to be one.
-    const cancelUnused = clock.after(Math.min(graceMs, UNUSED_MS), () => this.#connections.endIdle(false));
-    // Node's own timeouts end with close() (nodejs/node#48383), so whoever dawdles over a request's headers is ended here.
-    const cancelIdle = clock.after(Math.min(graceMs, this.#limits.discardMs), () => this.#connections.endIdle(true));
+    // A connection accepted this moment may have sent nothing yet, and Node's own timeouts end with close() (nodejs/node#48383): all get the same time to
+    // become a request. Timers run before what has arrived is read; on a starved machine that is the request itself, so one round of reading comes first.
+    const cancelIdle = clock.after(Math.min(graceMs, this.#limits.discardMs), () => void setImmediate(() => this.#connections.endIdle()));
     const cancelAll = clock.after(graceMs, () => {
       for (const listener of this.#listeners) listener.endHandshakes();
       this.#connections.endAll();
     });
     await Promise.all(closed);
-    cancelUnused();
     cancelIdle();
     cancelAll();
   }

@@ -2,8 +2,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { get, HOST, post, serve, until, Wire } from "./harness.ts";
 
-test("stops at once where nothing runs: idle connections and silent ones are closed", async (t) => {
-  const { connect, server, port } = await serve(t);
+test("stops soon where nothing runs: idle connections at once, silent ones after a moment", async (t) => {
+  const { connect, server, port } = await serve(t, { limits: { discardMs: 100 } });
   const idle = (await connect()).send(get("/"));
   await idle.one();
   const silent = await connect();
@@ -15,6 +15,18 @@ test("stops at once where nothing runs: idle connections and silent ones are clo
   await silent.end();
   assert.equal(server.connections, 0);
   await assert.rejects(Wire.connect(port), { code: "ECONNREFUSED" });
+});
+
+test("answers a request that waited unread while the machine was starved during the stop", async (t) => {
+  const { connect, server } = await serve(t, { limits: { discardMs: 50 } });
+  const wire = await connect();
+  await until(() => server.connections === 1, "the connection");
+  const closed = server.close(5_000);
+  wire.send(get("/"));
+  // The request lies in the kernel while the time for silent connections passes.
+  for (const until = performance.now() + 120; performance.now() < until; );
+  assert.equal((await wire.end())[0]?.status, 200);
+  await closed;
 });
 
 test("lets what runs end, and closes each connection behind its answer", async (t) => {

@@ -1,26 +1,11 @@
 /** When a machine is ready: reads its check, asks again and again, and tells of changes. How one question is asked is the Prober's. */
+import type { Check } from "../lib/check.ts";
+import { CHECK } from "../lib/check.ts";
 import type { Cancel, Clock } from "../lib/clock.ts";
 import { messageOf } from "../lib/errors.ts";
-import type { TypeOf } from "../lib/schema.ts";
-import { integer, list, number, object, oneOf, optional, pattern, readBody, string } from "../lib/schema.ts";
+import { readBody } from "../lib/schema.ts";
 import type { Checks } from "./runtime.ts";
 import type { DesiredMachine } from "./wire.ts";
-
-/**
- * A check as it stands in a deployment: `{"type":"http","port":8080,"path":"/healthz"}`, `{"type":"tcp","port":5432}`,
- * `{"type":"exec","command":["pg_isready"]}`. `host` is the machine's address as its host sees it, which for a plain process is the host itself.
- */
-const CHECK = object({
-  type: oneOf("http", "tcp", "exec"),
-  host: optional(pattern(/^[A-Za-z0-9.:_-]{1,253}$/, "an IP address or a host name")),
-  port: optional(integer({ min: 1, max: 65_535 })),
-  path: optional(pattern(/^\/[\x21-\x7e]*$/, "a path that begins with /")),
-  command: optional(list(string({ min: 0, max: 4096 }), 256)),
-  interval_seconds: optional(number({ min: 0.1, max: 3600 })),
-  timeout_seconds: optional(number({ min: 0.1, max: 300 })),
-  /** Failures in a row that make a ready machine unready. */
-  failures: optional(integer({ min: 1, max: 100 })),
-});
 
 export type Probe =
   | { readonly type: "http"; readonly host: string; readonly port: number; readonly path: string; readonly timeoutMs: number }
@@ -65,12 +50,12 @@ interface Plan {
   readonly failures: number;
 }
 
-function toPlan(check: TypeOf<typeof CHECK>): Plan {
+function toPlan(check: Check): Plan {
   const timeoutMs = (check.timeout_seconds ?? TIMEOUT_SECONDS) * 1000;
   return { probe: toProbe(check, timeoutMs), intervalMs: (check.interval_seconds ?? INTERVAL_SECONDS) * 1000, failures: check.failures ?? FAILURES };
 }
 
-function toProbe({ type, host = "127.0.0.1", port, path = "/", command = [] }: TypeOf<typeof CHECK>, timeoutMs: number): Probe {
+function toProbe({ type, host = "127.0.0.1", port, path = "/", command = [] }: Check, timeoutMs: number): Probe {
   if (type === "exec") {
     if (command.length === 0) throw new Error("command is required.");
     return { type, command, timeoutMs };

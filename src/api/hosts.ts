@@ -1,8 +1,11 @@
 /** /v1/hosts: what operators see of hosts and do with them. */
-import { changesTerms, decideActivate, decideDrain, decideUndrain, getDrain, machinesToDrain, runningDrain } from "../fleet/drain.ts";
+import { changesTerms, decideActivate, decideDrain, decideUndrain, getDrain, heldMachines } from "../fleet/drain.ts";
+import { drainRows, planRows } from "../fleet/drain-rows.ts";
+import { runningDrain } from "../fleet/drain-terms.ts";
 import { decideReplaceLost } from "../fleet/liveness.ts";
 import { statusOf } from "../fleet/modes.ts";
 import { decideUnbindKey, getHost } from "../fleet/registration.ts";
+import type { DrainView } from "../fleet/view.ts";
 import { drainView, hostView } from "../fleet/view.ts";
 import { empty, json } from "../http/respond.ts";
 import type { MaybePromise, Reply } from "../http/types.ts";
@@ -45,25 +48,33 @@ export function showHost(context: ApiContext, app: App): MaybePromise<Reply> {
 export function drainHost(context: ApiContext, app: App): MaybePromise<Reply> {
   const id = param(context, "host_id");
   const body = readBody(DRAIN_BODY, context.body);
-  if (body.dry_run === true) return app.store.read((state) => dryRun(state, id, body, app.clock.wall()));
+  if (body.dry_run === true) return app.store.read((state) => dryRun(app, state, id, body));
   return app.store.change(actorOf(context), (state) => {
     const event = decideDrain(state, id, body, app.clock.wall());
     const status = event.type === "host.drain_started" ? 202 : 200;
-    return { event: changesTerms(state, event) ? event : null, answer: (after) => json(status, drainView(after, getHost(after, id), getDrain(after, id))) };
+    return { event: changesTerms(state, event) ? event : null, answer: (after) => json(status, drainStatus(app, after, id)) };
   });
 }
 
-/** What a drain would do, from the same decision; nothing is written. */
-function dryRun(state: State, hostId: string, body: Parameters<typeof decideDrain>[2], nowWall: number): Reply {
-  const { data } = decideDrain(state, hostId, body, nowWall);
-  const machineIds = runningDrain(state, hostId)?.machine_ids ?? machinesToDrain(state, hostId);
-  const drain: Drain = { ...data, state: "draining", started_at: "", finished_at: null, forced: false, machine_ids: machineIds };
-  return json(200, { ...drainView(state, getHost(state, hostId), drain), started_at: runningDrain(state, hostId)?.started_at ?? null, dry_run: true });
+/** What a drain would do, from the same decisions; nothing is written. */
+function dryRun(app: App, state: State, hostId: string, body: Parameters<typeof decideDrain>[2]): Reply {
+  const running = runningDrain(state, hostId);
+  const { data } = decideDrain(state, hostId, body, app.clock.wall());
+  const host = getHost(state, hostId);
+  const rows = planRows(app.fleet.reconciler.scene(state), host, heldMachines(state, hostId));
+  const drain: Drain = { ...data, state: "draining", started_at: "", finished_at: null, forced: false, machine_ids: [] };
+  return json(200, { ...drainView(host, drain, rows), started_at: running?.started_at ?? null, dry_run: true });
+}
+
+function drainStatus(app: App, state: State, hostId: string): DrainView {
+  const host = getHost(state, hostId);
+  const drain = getDrain(state, hostId);
+  return drainView(host, drain, drainRows(app.fleet.reconciler.scene(state), host, drain));
 }
 
 export function showDrainStatus(context: ApiContext, app: App): MaybePromise<Reply> {
   const id = param(context, "host_id");
-  return app.store.read((state) => json(200, drainView(state, getHost(state, id), getDrain(state, id))));
+  return app.store.read((state) => json(200, drainStatus(app, state, id)));
 }
 
 export function undrainHost(context: ApiContext, app: App): MaybePromise<Reply> {

@@ -2,16 +2,15 @@
 import { empty, json } from "../http/respond.ts";
 import type { MaybePromise, Reply } from "../http/types.ts";
 import { decideMember, decideMemberRemoval, decideOrg, decideUser, decideUserRemoval, findUserByEmail, getUser, listMembers, userView, visibleOrgs } from "../identity/people.ts";
-import { requireStanding } from "../identity/tokens.ts";
 import { ApiError } from "../lib/errors.ts";
 import { boolean, object, oneOf, optional, pattern, readBody, string } from "../lib/schema.ts";
 import type { Event } from "../state/events.ts";
-import type { State } from "../state/state.ts";
 import type { Decision } from "../state/store.ts";
 import type { PasswordHash } from "../state/types.ts";
 import type { ApiContext, App } from "./app.ts";
 import { param, personOf } from "./app.ts";
 import { listReply } from "./lists.ts";
+import { changeAs } from "./once.ts";
 
 const SLUG = pattern(/^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/, "1 to 63 of a-z 0-9 -, not starting or ending with a hyphen");
 /** Long enough that scrypt's cost counts; what it is made of is the person's choice (NIST SP 800-63B). */
@@ -27,15 +26,6 @@ const USER_BODY = object({
   org: optional(string({ min: 1, max: 64 })),
 });
 const PASSWORD_BODY = object({ password: PASSWORD, current_password: optional(string({ min: 1, max: 1024 })) });
-
-/** A change by someone who may still make it: whoever was removed while their body came in, or their password was hashed, may not. */
-function changeAs(context: ApiContext, app: App, decide: (state: State) => Decision<Reply>): MaybePromise<Reply> {
-  const caller = personOf(context);
-  return app.store.change(caller.actor, (state) => {
-    requireStanding(state, caller, app.clock.wall());
-    return decide(state);
-  });
-}
 
 function deletion(event: Event): Decision<Reply> {
   return { event, answer: () => empty(204) };

@@ -3,10 +3,12 @@ import type { Access } from "../identity/access.ts";
 import type { Scope } from "../state/types.ts";
 import { deregisterHost, heartbeat, registerHost } from "./agents.ts";
 import type { ApiHandler, ApiRoute } from "./app.ts";
+import { createApp, createDeployment, deleteApp, listApps, listDeployments, scaleApp, showApp, showDeployment } from "./apps.ts";
 import { createToken, listTokens, logIn, logOut, revokeToken, showWhoami } from "./auth.ts";
 import { listEvents } from "./events.ts";
 import { activateHost, drainHost, listHosts, replaceLost, showDrainStatus, showHost, unbindHostKey, undrainHost } from "./hosts.ts";
 import { deleteImage, downloadImage, listAllImages, listOwnImages, pushImage, showOwnImage, verifyStore } from "./images.ts";
+import { deleteMachine, listMachines, showMachine, showPlacement, startMachine, stopMachine } from "./machines.ts";
 import { createOrg, createUser, listOrgMembers, listOrgs, listUsers, removeMember, removeUser, setMember, setPassword } from "./people.ts";
 import { notAvailableYet, showHealth, showMetrics, showReady, showService } from "./service.ts";
 import { showStatus } from "./status.ts";
@@ -62,6 +64,22 @@ export const ROUTES: readonly ApiRoute[] = [
   route("PUT", "/v1/images/{digest}", scoped("images:write"), "stream", pushImage),
   route("DELETE", "/v1/images/{digest}", scoped("images:write"), "none", deleteImage),
   route("POST", "/v1/images/verify", admin("images:write"), "none", verifyStore),
+
+  route("GET", "/v1/apps", scoped("apps:read"), "none", listApps),
+  route("POST", "/v1/apps", scoped("apps:write"), "json", createApp),
+  route("GET", "/v1/apps/{id}", scoped("apps:read"), "none", showApp),
+  route("DELETE", "/v1/apps/{id}", scoped("apps:write"), "none", deleteApp),
+  route("GET", "/v1/apps/{id}/deployments", scoped("apps:read"), "none", listDeployments),
+  route("POST", "/v1/apps/{id}/deployments", scoped("apps:write"), "json", createDeployment),
+  route("GET", "/v1/apps/{id}/deployments/{deployment_id}", scoped("apps:read"), "none", showDeployment),
+  route("POST", "/v1/apps/{id}/scale", scoped("apps:write"), "json", scaleApp),
+
+  route("GET", "/v1/machines", scoped("apps:read"), "none", listMachines),
+  route("GET", "/v1/machines/{id}", scoped("apps:read"), "none", showMachine),
+  route("DELETE", "/v1/machines/{id}", scoped("apps:write"), "none", deleteMachine),
+  route("GET", "/v1/machines/{id}/placement", scoped("apps:read"), "none", showPlacement),
+  route("POST", "/v1/machines/{id}/stop", scoped("apps:write"), "json", stopMachine),
+  route("POST", "/v1/machines/{id}/start", scoped("apps:write"), "json", startMachine),
 
   route("POST", "/v1/auth/login", PUBLIC, "json", logIn),
   route("POST", "/v1/auth/logout", PROTECTED, "json", logOut),

@@ -18,7 +18,7 @@ export function showStatus(context: ApiContext, app: App): MaybePromise<Reply> {
       uptime_seconds: uptimeSeconds,
       org: caller.org,
       ...(caller.access === "host-admin" ? { hosts: countHosts(state) } : {}),
-      apps: { total: 0 },
+      apps: { total: state.apps.group(caller.org.id).length },
       machines: countMachines(state, caller),
       images: countImages(state, caller),
     }),

@@ -105,7 +105,16 @@ export class Daemon {
     this.#config = config;
     this.#journal = journal;
     this.#store = store;
-    this.#fleet = new Fleet({ store, clock, log, offlineAfterMs: config.hosts.offlineAfterMs, checkIntervalMs: config.hosts.checkIntervalMs });
+    this.#fleet = new Fleet({
+      store,
+      clock,
+      log,
+      offlineAfterMs: config.hosts.offlineAfterMs,
+      checkIntervalMs: config.hosts.checkIntervalMs,
+      strategy: config.scheduler.strategy,
+      newMachineId: () => newId("m"),
+      onPlacement: (result) => metrics.placements.labels(result).inc(),
+    });
     this.#background = new JournalBackground(join(config.state.dataDir, "journal"), log);
     this.#feed = new EventFeed(store, diskFiles, join(config.state.dataDir, "journal"), () => journal.durable.seq);
     this.#cors = createCors(config.cors.allowedOrigins);

@@ -2,9 +2,10 @@
 import { ApiError } from "../lib/errors.ts";
 import { toRfc3339 } from "../lib/clock.ts";
 import type { Event, EventOf } from "../state/events.ts";
-import { holdsCapacity } from "../state/reducers.ts";
+import { holdsCapacity } from "../state/workload-reducers.ts";
 import type { State } from "../state/state.ts";
 import type { Drain, Host, Machine } from "../state/types.ts";
+import { DEFAULT_MAX_PARALLEL, runningDrain } from "./drain-terms.ts";
 import { nextMode } from "./modes.ts";
 import { getHost } from "./registration.ts";
 
@@ -13,18 +14,6 @@ export interface DrainRequest {
   readonly deadline_seconds: number | undefined;
   readonly reason: string | undefined;
   readonly force: boolean | undefined;
-}
-
-const DEFAULT_MAX_PARALLEL = 2;
-
-/** Where one machine of a drained host stands. */
-export interface DrainRow {
-  readonly id: string;
-  readonly app_id: string;
-  readonly state: "pending" | "starting" | "stopping" | "migrated" | "blocked" | "failed";
-  readonly replacement_id: string | null;
-  readonly target_host_id: string | null;
-  readonly reason: string | null;
 }
 
 /** Starts a drain, or gives a running one new terms. Throws where the host is unknown or in maintenance. */
@@ -60,14 +49,8 @@ export function decideActivate(state: State, hostId: string): EventOf<"host.acti
   return { type: "host.activated", data: { host_id: hostId } };
 }
 
-/** The drain that is under way, or null. One whose deadline passed is over, though the mode stays. */
-export function runningDrain(state: State, hostId: string): Drain | null {
-  const drain = state.drains.get(hostId);
-  return drain?.state === "draining" ? drain : null;
-}
-
-/** Machines that a drain still has to take off the host, sorted by id. */
-function heldMachines(state: State, hostId: string): Machine[] {
+/** Machines that a drain has to take off the host, sorted by id. */
+export function heldMachines(state: State, hostId: string): Machine[] {
   return state.machines
     .group(hostId)
     .filter(holdsCapacity)
@@ -88,24 +71,6 @@ export function planDrain(state: State, host: Host, drain: Drain, reported: numb
   const toStop = left.filter((machine) => machine.desired_state === "running");
   if (drain.forced && toStop.length === 0) return null;
   return { type: "host.drain_forced", data: { host_id: host.id, machine_ids: toStop.map((machine) => machine.id) } };
-}
-
-/** A row for every machine the drain has or had to move. */
-export function drainRows(state: State, host: Host, machineIds: readonly string[]): DrainRow[] {
-  return machineIds.map((id) => {
-    const machine = state.machines.get(id);
-    if (machine === undefined || !holdsCapacity(machine) || machine.host_id !== host.id) {
-      return { id, app_id: machine?.app_id ?? "", state: "migrated", replacement_id: machine?.replaced_by ?? null, target_host_id: null, reason: null };
-    }
-    const row = { id, app_id: machine.app_id, replacement_id: machine.replaced_by, target_host_id: null };
-    if (host.health === "offline") return { ...row, state: "blocked", reason: `host offline since ${host.offline_since ?? host.heard_at}` };
-    return { ...row, state: machine.desired_state === "stopped" ? "stopping" : "pending", reason: null };
-  });
-}
-
-/** The machines a drain started now would have to move. */
-export function machinesToDrain(state: State, hostId: string): string[] {
-  return heldMachines(state, hostId).map((machine) => machine.id);
 }
 
 /** The drain that `drain-status` tells of. Throws `no_drain` where there never was one. */

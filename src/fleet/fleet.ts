@@ -10,15 +10,20 @@ import type { Store } from "../state/store.ts";
 import type { HostStatus } from "../state/types.ts";
 import type { Desired, DesiredMachine } from "./desired.ts";
 import { DesiredLists } from "./desired.ts";
-import { planDrain, runningDrain } from "./drain.ts";
+import { runningDrain } from "./drain-terms.ts";
+import { planDrain } from "./drain.ts";
+import { decideExpired } from "./expiry.ts";
 import { decideHeard } from "./heartbeat.ts";
 import type { ReportedMachine } from "./heartbeat.ts";
 import { decideLost, pausedFor, sweepInterval } from "./liveness.ts";
 import { statusOf } from "./modes.ts";
+import type { Strategy } from "./placement.ts";
 import type { BeatOrder, Usage } from "./presence.ts";
 import { Presence } from "./presence.ts";
+import { Reconciler } from "./reconciler.ts";
 import type { Registration } from "./registration.ts";
 import { checkHostKey, decideRegister, fitsHostKey, getHost, hostNotRegistered } from "./registration.ts";
+import { touchedBy } from "./touched.ts";
 import type { HostView } from "./view.ts";
 import { hostView } from "./view.ts";
 import { Waiters } from "./waiters.ts";
@@ -29,6 +34,10 @@ export interface FleetOptions {
   readonly log: Log;
   readonly offlineAfterMs: number;
   readonly checkIntervalMs: number;
+  readonly strategy: Strategy;
+  newMachineId(): string;
+  /** Told of each machine that was given a host, or for which there was none. */
+  onPlacement(result: "placed" | "no_host"): void;
 }
 
 export interface Heartbeat extends BeatOrder {
@@ -45,12 +54,15 @@ export interface HeartbeatAnswer {
   readonly machines?: readonly DesiredMachine[];
 }
 
-/** Drains are looked at this often for their deadlines; everything else about them follows events at once. */
-const DRAIN_SWEEP_MS = 500;
+/** Drains and waiting apps are looked at this often for their times and for room that came free; everything else about them follows events at once. */
+const SWEEP_MS = 500;
+/** How often what was kept long enough is let go. */
+const EXPIRY_MS = 60_000;
 
 export class Fleet {
   readonly presence: Presence;
   readonly waiters: Waiters;
+  readonly reconciler: Reconciler;
   readonly #lists = new DesiredLists();
   readonly #options: FleetOptions;
   readonly #sweepMs: number;
@@ -64,6 +76,7 @@ export class Fleet {
     this.presence = new Presence(options.offlineAfterMs);
     this.waiters = new Waiters(options.clock);
     this.#sweepMs = sweepInterval(options.offlineAfterMs, options.checkIntervalMs);
+    this.reconciler = new Reconciler({ ...options, onError: (what, error) => this.#sayLater(what, error) });
     options.store.onDurable((events) => this.#follow(events));
   }
 
@@ -73,12 +86,18 @@ export class Fleet {
     for (const host of store.state.hosts.values()) this.presence.assume(host.id, clock.mono(), Date.parse(host.heard_at));
     this.#lastSweep = clock.mono();
     this.#repeat(this.#sweepMs, () => this.sweep());
-    this.#repeat(DRAIN_SWEEP_MS, () => this.#sweepDrains());
+    this.reconciler.start();
+    this.#repeat(SWEEP_MS, () => {
+      this.reconciler.sweep();
+      this.#sweepDrains();
+    });
+    this.#repeat(EXPIRY_MS, () => this.#expire());
   }
 
   stop(): void {
     for (const cancel of this.#timers) cancel();
     this.#timers = [];
+    this.reconciler.stop();
     this.waiters.close();
   }
 
@@ -184,18 +203,28 @@ export class Fleet {
     throw error;
   }
 
-  /** What is on disk now may wake held heartbeats and move drains. */
+  /** What is on disk now may wake held heartbeats, move apps on, and drains. */
   #follow(events: readonly Recorded[]): void {
+    const { state } = this.#options.store;
+    const touched = new Set<string>();
     for (const event of events) {
-      if (event.type === "host.deregistered") {
-        // It may have registered again while its leave was on its way to the disk.
-        if (this.#options.store.state.hosts.get(event.data.host_id) === undefined) this.presence.forget(event.data.host_id);
-        this.#lists.forget(event.data.host_id);
-        this.waiters.wake(event.data.host_id);
-      } else if (event.type === "machine.created" && event.data.host_id !== null) this.waiters.wake(event.data.host_id);
-      else if (event.type === "host.drain_forced" || (event.type === "host.heard" && event.data.machines.length > 0)) this.waiters.wake(event.data.host_id);
-      if ("host_id" in event.data && typeof event.data.host_id === "string") this.#moveDrain(event.data.host_id);
+      for (const hostId of touchedBy(state, event).hosts) touched.add(hostId);
+      if (event.type !== "host.deregistered") continue;
+      // It may have registered again while its leave was on its way to the disk.
+      if (state.hosts.get(event.data.host_id) === undefined) this.presence.forget(event.data.host_id);
+      this.#lists.forget(event.data.host_id);
     }
+    this.reconciler.follow(events);
+    for (const hostId of touched) {
+      this.waiters.wake(hostId);
+      this.#moveDrain(hostId);
+    }
+  }
+
+  async #expire(): Promise<void> {
+    const { store, clock } = this.#options;
+    const event = store.writability.writable ? decideExpired(store.state, clock.wall()) : null;
+    if (event !== null) await store.change(SYSTEM, () => ({ event, answer: () => undefined }));
   }
 
   #sweepDrains(): void {
@@ -226,7 +255,11 @@ export class Fleet {
     try {
       await work();
     } catch (error) {
-      this.#options.log.warn(`${what} failed, will be tried again`, { reason: messageOf(error) });
+      this.#sayLater(what, error);
     }
+  }
+
+  #sayLater(what: string, error: unknown): void {
+    this.#options.log.warn(`${what} failed, will be tried again`, { reason: messageOf(error) });
   }
 }

@@ -1,10 +1,9 @@
 /** A host as people and agents see it on the wire. */
 import { toRfc3339 } from "../lib/clock.ts";
-import { holdsCapacity } from "../state/reducers.ts";
+import { holdsCapacity } from "../state/workload-reducers.ts";
 import type { State } from "../state/state.ts";
 import type { Capacity, Drain, Health, Host, HostFacts, HostStatus, Mode } from "../state/types.ts";
-import type { DrainRow } from "./drain.ts";
-import { drainRows } from "./drain.ts";
+import type { DrainRow } from "./drain-rows.ts";
 import { statusOf } from "./modes.ts";
 import type { Presence, Usage } from "./presence.ts";
 
@@ -68,8 +67,7 @@ export interface DrainView {
   readonly machines: readonly DrainRow[];
 }
 
-export function drainView(state: State, host: Host, drain: Drain): DrainView {
-  const machines = drainRows(state, host, drain.machine_ids);
+export function drainView(host: Host, drain: Drain, machines: readonly DrainRow[]): DrainView {
   const count = (wanted: DrainRow["state"]): number => machines.filter((row) => row.state === wanted).length;
   return {
     host_id: host.id,

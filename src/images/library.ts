@@ -62,6 +62,8 @@ export class ImageLibrary {
       findOwn(state, orgId, digest);
       const user = [...state.machines.values()].find((machine) => machine.image === digest && machine.org_id === orgId && machine.state !== "stopped" && machine.state !== "failed");
       if (user !== undefined) throw new ApiError("image_in_use", `Machine ${user.id} of app ${user.app_id} needs ${digest}.`);
+      const needed = state.apps.group(orgId).find((app) => [app.deployment_id, app.stable_id].some((id) => state.deployments.get(id ?? "")?.image === digest));
+      if (needed !== undefined) throw new ApiError("image_in_use", `App ${needed.name} needs ${digest}: its deployment, or the one that it would be rolled back to, is of it.`);
       return { event: { type: "image.removed", data: { digest, org_id: orgId } }, answer: () => undefined };
     });
     // The reference is gone for good; a file that cannot be unlinked is a stranger, which the log and `images verify` tell of.

@@ -1,6 +1,6 @@
 /** The vocabulary of the log: every fact that can change the state, as one union. A fact carries its times and ids; nothing is computed again at replay. */
 import type { JournalRecord } from "../journal/types.ts";
-import type { ApiKey, Capacity, DrainState, HostFacts, MachineSpec, MachineState, Mode, Org, PasswordHash, Role, Session, User } from "./types.ts";
+import type { ApiKey, Capacity, Deployment, DeploymentState, DrainState, HostFacts, MachineSpec, MachineState, Mode, Org, PasswordHash, Role, Session, User } from "./types.ts";
 
 /** Who caused a change, and from where. Never a secret. */
 export interface Actor {
@@ -22,11 +22,19 @@ export interface MachineReport {
   readonly started_at: string | null;
 }
 
+/** The Idempotency-Key that a command came with; null where it had none. */
+export interface IdempotencyNote {
+  readonly key: string;
+  readonly body_sum: string;
+}
+
 /** Type to data. What one command changes is one event, hence the lists inside. */
 export interface EventData {
   /** First line of every segment, written by the journal itself. */
   "journal.segment": Readonly<Record<string, unknown>>;
   "cluster.created": { readonly cluster_id: string; readonly org: { readonly id: string; readonly slug: string; readonly name: string } };
+  /** The first line behind a restore: agents of the cluster before stop nothing on the word of this one. */
+  "cluster.restored": { readonly cluster_id: string };
   /** Facts of a host as it registered; mode is decided once, here. `key_hash` is the SHA-256 of X-Zwrm-Host-Key. */
   "host.registered": { readonly host_id: string; readonly facts: HostFacts; readonly capacity: Capacity; readonly key_hash: string | null; readonly mode: Mode; readonly mode_reason: string | null };
   /** A heartbeat that changed something: the host came back, machines moved on, or (`key_hash` not null) its first key bound its id. */
@@ -49,7 +57,27 @@ export interface EventData {
   "host.drain_forced": { readonly host_id: string; readonly machine_ids: readonly string[] };
   "host.drain_finished": { readonly host_id: string; readonly state: Exclude<DrainState, "draining">; readonly mode: Mode };
   "host.activated": { readonly host_id: string };
-  "machine.created": { readonly machine: MachineSpec; readonly host_id: string | null; readonly replaces: string | null };
+  "app.created": { readonly app_id: string; readonly org_id: string; readonly name: string; readonly idempotency: IdempotencyNote | null };
+  /** Its machines are told to stop, for good. */
+  "app.deleted": { readonly app_id: string };
+  /** Becomes what the app's machines shall be; one that was still rolling is superseded. */
+  "deployment.created": { readonly deployment: Omit<Deployment, "state" | "reason" | "created_at" | "asked_at" | "finished_at">; readonly idempotency: IdempotencyNote | null };
+  "deployment.scaled": { readonly deployment_id: string; readonly replicas: number; readonly idempotency: IdempotencyNote | null };
+  /** `target_id`: the deployment that the app's machines shall be of from now on. */
+  "deployment.moved": { readonly deployment_id: string; readonly app_id: string; readonly state: DeploymentState; readonly reason: string | null; readonly target_id: string };
+  /** `why`: what spoke for the host, in words and numbers; null with no host. */
+  "machine.created": { readonly machine: MachineSpec; readonly host_id: string | null; readonly replaces: string | null; readonly why: string | null };
+  /** A machine that had no host, or was stopped and is started again, is given one. */
+  "machine.placed": { readonly machine_id: string; readonly host_id: string; readonly why: string };
+  /** A replacement came to nothing and goes; its original stays. `failed`: by its own or its host's fault, so that other hosts are tried. */
+  "machine.given_up": { readonly machine_id: string; readonly original_id: string; readonly host_id: string | null; readonly failed: boolean; readonly reason: string };
+  /** Told to stop for good: replaced, too many, or deleted. */
+  "machine.removed": { readonly machine_ids: readonly string[]; readonly reason: string };
+  /** An operator's stop: it stays a replica, and may be started again. */
+  "machine.stop_requested": { readonly machine_id: string; readonly idempotency: IdempotencyNote | null };
+  "machine.start_requested": { readonly machine_id: string; readonly idempotency: IdempotencyNote | null };
+  /** Ended machines and idempotency keys that were kept long enough. */
+  "workload.expired": { readonly machine_ids: readonly string[]; readonly idempotency_keys: readonly string[] };
   "image.added": { readonly digest: string; readonly size_bytes: number; readonly org_id: string; readonly app_id: string | null };
   "image.removed": { readonly digest: string; readonly org_id: string };
   "org.created": { readonly org: Org };
@@ -80,6 +108,7 @@ export type Recorded<T extends EventType = EventType> = T extends EventType ? Ev
 const TYPES: Readonly<Record<EventType, true>> = {
   "journal.segment": true,
   "cluster.created": true,
+  "cluster.restored": true,
   "host.registered": true,
   "host.heard": true,
   "host.lost": true,
@@ -91,7 +120,18 @@ const TYPES: Readonly<Record<EventType, true>> = {
   "host.drain_forced": true,
   "host.drain_finished": true,
   "host.activated": true,
+  "app.created": true,
+  "app.deleted": true,
+  "deployment.created": true,
+  "deployment.scaled": true,
+  "deployment.moved": true,
   "machine.created": true,
+  "machine.placed": true,
+  "machine.given_up": true,
+  "machine.removed": true,
+  "machine.stop_requested": true,
+  "machine.start_requested": true,
+  "workload.expired": true,
   "image.added": true,
   "image.removed": true,
   "org.created": true,

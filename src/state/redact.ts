@@ -2,7 +2,7 @@
 import type { JournalRecord } from "../journal/types.ts";
 
 /** Field names whose values are secrets wherever they stand. */
-const SECRET_FIELDS: ReadonlySet<string> = new Set(["key_hash", "token_hash", "expired", "password", "password_hash", "salt"]);
+const SECRET_FIELDS: ReadonlySet<string> = new Set(["key_hash", "token_hash", "expired", "password", "password_hash", "salt", "body_sum"]);
 
 /** A copy of the record with key hashes, password hashes and env values taken out. The `sum` stays: it is of the whole line. */
 export function redactRecord(record: JournalRecord): JournalRecord {

@@ -1,7 +1,8 @@
 /** What each event does to the state. No clock, no randomness, no I/O, no refusal: whatever was decided is simply so. */
 import type { EventType, Recorded } from "./events.ts";
-import type { Drain, Host, Machine } from "./types.ts";
+import type { Drain, Host } from "./types.ts";
 import { identityReducers } from "./identity-reducers.ts";
+import { holdsCapacity, patchMachine, removeMachine, reportMachine, workloadReducers } from "./workload-reducers.ts";
 import { CLUSTER_KEY } from "./state.ts";
 import type { State } from "./state.ts";
 
@@ -22,17 +23,17 @@ function patchDrain(state: State, hostId: string, change: Partial<Drain>): void 
   if (drain !== undefined) state.drains.set(hostId, { ...drain, ...change });
 }
 
-function patchMachine(state: State, id: string, change: Partial<Machine>): void {
-  const machine = state.machines.get(id);
-  if (machine !== undefined) state.machines.set(id, { ...machine, ...change });
-}
-
 export const reducers: Reducers = {
   "journal.segment": () => undefined,
 
   "cluster.created": (state, { data }) => {
     state.cluster.set(CLUSTER_KEY, { id: data.cluster_id, default_org_id: data.org.id });
     state.orgs.set(data.org.id, { ...data.org });
+  },
+
+  "cluster.restored": (state, { data }) => {
+    const cluster = state.cluster.get(CLUSTER_KEY);
+    if (cluster !== undefined) state.cluster.set(CLUSTER_KEY, { ...cluster, id: data.cluster_id });
   },
 
   "host.registered": (state, { data, at }) => {
@@ -57,7 +58,7 @@ export const reducers: Reducers = {
   "host.heard": (state, { data, at }) => {
     if (data.key_hash !== null) patchHost(state, data.host_id, { key_hash: data.key_hash });
     if (data.online) patchHost(state, data.host_id, { health: "online", offline_since: null, replacement_held: false, heard_at: at });
-    for (const { id, ...report } of data.machines) patchMachine(state, id, report);
+    for (const report of data.machines) reportMachine(state, report, at);
   },
 
   "host.lost": (state, { data, at }) => {
@@ -86,7 +87,10 @@ export const reducers: Reducers = {
     if (mode === "active") state.drains.delete(host.id);
     else if (state.drains.get(host.id)?.state === "draining") patchDrain(state, host.id, { state: "cancelled", finished_at: at });
     for (const machine of state.machines.group(host.id)) {
-      if (holdsCapacity(machine)) patchMachine(state, machine.id, { state: "unknown", ready: false, reason: "host_deregistered" });
+      if (!holdsCapacity(machine)) continue;
+      // What was to stop has nobody left to say that it did; the host, if it comes back, is told to run nothing that is not in its list.
+      if (machine.desired_state === "stopped") patchMachine(state, machine.id, { state: "stopped", ready: false, reason: "host_deregistered", ended_at: at });
+      else patchMachine(state, machine.id, { state: "unknown", ready: false, reason: "host_deregistered" });
     }
   },
 
@@ -108,9 +112,9 @@ export const reducers: Reducers = {
     patchDrain(state, host_id, { max_parallel, deadline_at, force, reason });
   },
 
-  "host.drain_forced": (state, { data }) => {
+  "host.drain_forced": (state, { data, at }) => {
     patchDrain(state, data.host_id, { forced: true });
-    for (const id of data.machine_ids) patchMachine(state, id, { desired_state: "stopped" });
+    for (const id of data.machine_ids) removeMachine(state, id, "stopped at the deadline of a drain with force", at);
   },
 
   "host.drain_finished": (state, { data, at }) => {
@@ -120,14 +124,6 @@ export const reducers: Reducers = {
   },
 
   "host.activated": (state, { data }) => patchHost(state, data.host_id, { mode: "active", mode_reason: null }),
-
-  "machine.created": (state, { data, at }) => {
-    const { machine, host_id, replaces } = data;
-    const fresh = { state: "pending", ready: false, desired_state: "running", reason: null, exit_code: null, replaced_by: null, started_at: null } as const;
-    state.machines.set(machine.id, { ...machine, ...fresh, host_id, replaces, created_at: at });
-    if (replaces !== null) patchMachine(state, replaces, { replaced_by: machine.id });
-    if (host_id !== null) patchHost(state, host_id, { ever_assigned: true });
-  },
 
   "image.added": (state, { data, at }) => {
     const { digest, size_bytes, org_id, app_id } = data;
@@ -144,12 +140,8 @@ export const reducers: Reducers = {
   },
 
   ...identityReducers,
+  ...workloadReducers,
 };
-
-/** Machines that count against a host: not ended, wherever they stand between pending and stopping. */
-export function holdsCapacity(machine: Machine): boolean {
-  return machine.state !== "stopped" && machine.state !== "failed";
-}
 
 /** Applies one event. The mapped type pairs each type with its data, which an index by a union cannot express; hence the one cast. */
 export function reduce(state: State, event: Recorded): void {

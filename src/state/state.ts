@@ -1,5 +1,5 @@
 /** The whole state as tables, and how it goes into a snapshot and comes back. Changed by reducers only. */
-import type { ApiKey, Cluster, DepartedHost, Drain, Host, Image, ImageRef, Machine, Membership, Org, Session, User } from "./types.ts";
+import type { ApiKey, App, Cluster, DepartedHost, Deployment, Drain, Host, IdempotencyRow, Image, ImageRef, Machine, Membership, Org, Session, User } from "./types.ts";
 import { Table, UndoLog } from "./table.ts";
 
 /** The key of the one row of the cluster table. */
@@ -12,7 +12,12 @@ export class State {
   readonly hosts = new Table<Host>("hosts", this.undo);
   readonly departedHosts = new Table<DepartedHost>("departed_hosts", this.undo);
   readonly drains = new Table<Drain>("drains", this.undo);
-  readonly machines = new Table<Machine>("machines", this.undo, (machine) => machine.host_id);
+  readonly apps = new Table<App>("apps", this.undo, (app) => app.org_id);
+  readonly deployments = new Table<Deployment>("deployments", this.undo, (deployment) => deployment.app_id);
+  /** Grouped by host, and by app. */
+  readonly machines = new Table<Machine>("machines", this.undo, (machine) => machine.host_id, (machine) => machine.app_id);
+  /** By `<org_id>/<key>`. */
+  readonly idempotency = new Table<IdempotencyRow>("idempotency", this.undo);
   readonly images = new Table<Image>("images", this.undo);
   /** By `<org_id>/<digest>`, grouped by digest. */
   readonly imageRefs = new Table<ImageRef>("image_refs", this.undo, (ref) => ref.digest);
@@ -28,8 +33,13 @@ export class State {
   /** Every table, in the order of a snapshot. */
   get tables(): readonly Table<unknown>[] {
     const fleet = [this.hosts, this.departedHosts, this.drains, this.machines];
+    const workloads = [this.apps, this.deployments, this.idempotency];
     const people = [this.orgs, this.users, this.memberships, this.sessions, this.apiKeys];
-    return [this.cluster, ...people, ...fleet, this.images, this.imageRefs] as readonly Table<unknown>[];
+    return [this.cluster, ...people, ...fleet, ...workloads, this.images, this.imageRefs] as readonly Table<unknown>[];
+  }
+
+  machinesOf(appId: string): Machine[] {
+    return this.machines.group(appId, 1);
   }
 
   clear(): void {

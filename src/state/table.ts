@@ -42,21 +42,64 @@ export class UndoLog {
   }
 }
 
-/** Rows by key, with at most one grouping (machines by host) and a version a group, so that what is derived from a group can be cached. */
-export class Table<V> {
-  readonly name: string;
-  readonly #undo: UndoLog;
-  readonly #groupOf: (row: V) => string | null;
-  readonly #rows = new Map<string, V>();
+/** The group that a row belongs to, or null for none. */
+type GroupOf<V> = (row: V) => string | null;
+
+/** The keys of the rows of each group, with a version a group, so that what is derived from a group can be cached. */
+class Grouping<V> {
+  readonly #of: GroupOf<V>;
   /** Only groups that have rows. */
   readonly #groups = new Map<string, { version: number; keys: Set<string> }>();
   /** The newest version of any group, so that a group that was empty for a while never repeats one. */
   #version = 0;
 
-  constructor(name: string, undo: UndoLog, groupOf: (row: V) => string | null = () => null) {
+  constructor(of: GroupOf<V>) {
+    this.#of = of;
+  }
+
+  keys(name: string): ReadonlySet<string> | undefined {
+    return this.#groups.get(name)?.keys;
+  }
+
+  version(name: string): number {
+    return this.#groups.get(name)?.version ?? 0;
+  }
+
+  add(key: string, row: V): void {
+    this.#change(row, (keys) => keys.add(key));
+  }
+
+  remove(key: string, row: V): void {
+    this.#change(row, (keys) => keys.delete(key));
+  }
+
+  clear(): void {
+    this.#groups.clear();
+  }
+
+  #change(row: V, change: (keys: Set<string>) => void): void {
+    const name = this.#of(row);
+    if (name === null) return;
+    const group = this.#groups.get(name) ?? { version: 0, keys: new Set<string>() };
+    group.version = ++this.#version;
+    change(group.keys);
+    if (group.keys.size === 0) this.#groups.delete(name);
+    else this.#groups.set(name, group);
+  }
+}
+
+/** Rows by key, grouped in one or more ways (machines by host and by app). */
+export class Table<V> {
+  readonly name: string;
+  readonly #undo: UndoLog;
+  readonly #groupings: readonly Grouping<V>[];
+  readonly #rows = new Map<string, V>();
+
+  /** `groupings`: how the rows are grouped; `group` and `groupVersion` name one by its place, the first where they name none. */
+  constructor(name: string, undo: UndoLog, ...groupings: GroupOf<V>[]) {
     this.name = name;
     this.#undo = undo;
-    this.#groupOf = groupOf;
+    this.#groupings = groupings.map((of) => new Grouping(of));
   }
 
   get size(): number {
@@ -65,6 +108,10 @@ export class Table<V> {
 
   get(key: string): V | undefined {
     return this.#rows.get(key);
+  }
+
+  keys(): IterableIterator<string> {
+    return this.#rows.keys();
   }
 
   values(): IterableIterator<V> {
@@ -76,9 +123,9 @@ export class Table<V> {
   }
 
   /** The rows of one group, in no order. */
-  group(name: string): V[] {
+  group(name: string, grouping = 0): V[] {
     const rows: V[] = [];
-    for (const key of this.#groups.get(name)?.keys ?? []) {
+    for (const key of this.#groupings[grouping]?.keys(name) ?? []) {
       const row = this.#rows.get(key);
       if (row !== undefined) rows.push(row);
     }
@@ -86,8 +133,8 @@ export class Table<V> {
   }
 
   /** Differs after every change in the group; equal versions mean equal rows. 0 where the group is empty. */
-  groupVersion(name: string): number {
-    return this.#groups.get(name)?.version ?? 0;
+  groupVersion(name: string, grouping = 0): number {
+    return this.#groupings[grouping]?.version(name) ?? 0;
   }
 
   set(key: string, row: V): void {
@@ -105,25 +152,14 @@ export class Table<V> {
 
   clear(): void {
     this.#rows.clear();
-    this.#groups.clear();
+    for (const grouping of this.#groupings) grouping.clear();
   }
 
   #put(key: string, row: V | undefined): void {
     const before = this.#rows.get(key);
-    if (before !== undefined) this.#regroup(this.#groupOf(before), (keys) => keys.delete(key));
-    if (row === undefined) this.#rows.delete(key);
-    else {
-      this.#rows.set(key, row);
-      this.#regroup(this.#groupOf(row), (keys) => keys.add(key));
-    }
-  }
-
-  #regroup(name: string | null, change: (keys: Set<string>) => void): void {
-    if (name === null) return;
-    const group = this.#groups.get(name) ?? { version: 0, keys: new Set<string>() };
-    group.version = ++this.#version;
-    change(group.keys);
-    if (group.keys.size === 0) this.#groups.delete(name);
-    else this.#groups.set(name, group);
+    if (before !== undefined) for (const grouping of this.#groupings) grouping.remove(key, before);
+    if (row === undefined) return void this.#rows.delete(key);
+    this.#rows.set(key, row);
+    for (const grouping of this.#groupings) grouping.add(key, row);
   }
 }

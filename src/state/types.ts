@@ -68,17 +68,40 @@ export interface Drain {
 
 export type MachineState = "pending" | "starting" | "running" | "stopping" | "stopped" | "failed" | "unknown";
 
-/** What a machine shall be; decided when it is created. */
-export interface MachineSpec {
-  readonly id: string;
-  readonly app_id: string;
-  readonly org_id: string;
+/** What runs where the deployment asks for it, and how; a machine takes it over as it stands at its creation. */
+export interface Workload {
   readonly image: string;
   readonly cpus: number;
   readonly memory_mb: number;
   readonly env: Readonly<Record<string, string>>;
+  /** null: any region. */
+  readonly region: string | null;
   readonly restart: "always" | "on-failure" | "never";
   readonly check: Readonly<Record<string, unknown>> | null;
+  readonly on_host_loss: "replace" | "wait";
+  /** How long a machine may take to be ready. */
+  readonly progress_deadline_seconds: number;
+}
+
+/** What a machine shall be; decided when it is created. */
+export interface MachineSpec extends Workload {
+  readonly id: string;
+  readonly app_id: string;
+  readonly org_id: string;
+  readonly deployment_id: string;
+  /** How many machines before it, each replacing the one before, gave up soon after their start. */
+  readonly streak: number;
+}
+
+/** The replacements of a machine that came to nothing. */
+export interface Retry {
+  /** Hosts tried in this round. */
+  readonly tried: readonly string[];
+  /** Rounds in which every host that fitted was tried. */
+  readonly rounds: number;
+  /** When the last of them was given up, and why. */
+  readonly at: string;
+  readonly reason: string;
 }
 
 export interface Machine extends MachineSpec {
@@ -86,12 +109,57 @@ export interface Machine extends MachineSpec {
   readonly state: MachineState;
   readonly ready: boolean;
   readonly desired_state: "running" | "stopped";
+  /** It goes for good: it is told to stop and never started again. An operator's stop is not that. */
+  readonly removing: boolean;
   readonly reason: string | null;
   readonly exit_code: number | null;
   readonly replaces: string | null;
   readonly replaced_by: string | null;
+  readonly retry: Retry | null;
   readonly created_at: string;
+  /** When it was given its host, and what spoke for that host. */
+  readonly placed_at: string | null;
+  readonly placed_why: string | null;
   readonly started_at: string | null;
+  /** When it was ready first. */
+  readonly ready_at: string | null;
+  readonly ended_at: string | null;
+}
+
+export interface App {
+  readonly id: string;
+  readonly name: string;
+  readonly org_id: string;
+  readonly created_at: string;
+  /** The deployment that its machines shall be of. */
+  readonly deployment_id: string | null;
+  /** The last one that completed: where a roll-back goes. */
+  readonly stable_id: string | null;
+}
+
+export type DeploymentState = "pending" | "rolling" | "completed" | "failed" | "rolled_back" | "superseded";
+
+export interface Deployment extends Workload {
+  readonly id: string;
+  readonly app_id: string;
+  readonly org_id: string;
+  readonly replicas: number;
+  readonly state: DeploymentState;
+  readonly reason: string | null;
+  readonly created_at: string;
+  /** When what it asks for was changed last: its creation or a scale. The progress deadline counts from here. */
+  readonly asked_at: string;
+  readonly finished_at: string | null;
+}
+
+/** What an Idempotency-Key led to. */
+export interface IdempotencyRow {
+  readonly key: string;
+  readonly org_id: string;
+  /** SHA-256 of method, path and body. */
+  readonly body_sum: string;
+  readonly resource_id: string;
+  readonly at: string;
 }
 
 export interface Org {

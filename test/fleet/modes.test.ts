@@ -1,7 +1,8 @@
 /** Every action in every mode and health: the table as it was agreed, written out here, held against the table and against the decisions that carry it out. */
 import assert from "node:assert/strict";
 import test from "node:test";
-import { decideActivate, decideDrain, decideUndrain, planDrain, runningDrain } from "../../src/fleet/drain.ts";
+import { runningDrain } from "../../src/fleet/drain-terms.ts";
+import { decideActivate, decideDrain, decideUndrain, planDrain } from "../../src/fleet/drain.ts";
 import { decideHeard } from "../../src/fleet/heartbeat.ts";
 import { decideLost } from "../../src/fleet/liveness.ts";
 import type { Action } from "../../src/fleet/modes.ts";

@@ -23,6 +23,8 @@ export interface World {
   readonly store: Store;
   readonly fleet: Fleet;
   readonly warnings: string[];
+  /** What came of each placement. */
+  readonly placements: string[];
 }
 
 /** A daemon that has just replayed these events. Lines are durable at once, until a test says otherwise. */
@@ -34,10 +36,12 @@ export function begin(...events: Event[]): World {
   const clock = new FakeClock();
   const store = new Store(state, log, clock);
   const warnings: string[] = [];
+  const placements: string[] = [];
+  let made = 0;
   const quiet: Log = { debug: () => undefined, info: () => undefined, warn: (message) => warnings.push(message), error: (message) => warnings.push(message) };
-  const fleet = new Fleet({ store, clock, log: quiet, offlineAfterMs: OFFLINE_AFTER, checkIntervalMs: 15_000 });
+  const fleet = new Fleet({ store, clock, log: quiet, offlineAfterMs: OFFLINE_AFTER, checkIntervalMs: 15_000, strategy: "spread", newMachineId: () => `m-new-${++made}`, onPlacement: (result) => placements.push(result) });
   fleet.start();
-  return { log, clock, state, store, fleet, warnings };
+  return { log, clock, state, store, fleet, warnings, placements };
 }
 
 export function beatOf(more: Partial<Heartbeat> = {}): Heartbeat {

@@ -1,5 +1,6 @@
 /** Random commands on a small world, by the program's own decisions where it has them: few ids, so that everything meets everything. */
-import { decideActivate, decideDrain, decideUndrain, planDrain, runningDrain } from "../../src/fleet/drain.ts";
+import { runningDrain } from "../../src/fleet/drain-terms.ts";
+import { decideActivate, decideDrain, decideUndrain, planDrain } from "../../src/fleet/drain.ts";
 import { decideHeard } from "../../src/fleet/heartbeat.ts";
 import type { ReportedMachine } from "../../src/fleet/heartbeat.ts";
 import { decideLost, decideReplaceLost } from "../../src/fleet/liveness.ts";

@@ -77,6 +77,6 @@ export function appendLine(dataDir: string, type: string, data: Json): void {
 
 /** Puts a machine on a host, as the fleet would, into the journal of a daemon that is stopped. */
 export function placeMachine(dataDir: string, id: string, hostId: string): void {
-  const spec = { id, app_id: "a-1", org_id: "o-1", image: `sha256:${"a".repeat(64)}`, cpus: 2, memory_mb: 512, env: { MODE: "test" }, restart: "on-failure", check: null };
-  appendLine(dataDir, "machine.created", { machine: spec, host_id: hostId, replaces: null });
+  const spec = { id, app_id: "a-1", org_id: "o-1", image: `sha256:${"a".repeat(64)}`, cpus: 2, memory_mb: 512, env: { MODE: "test" }, restart: "on-failure", check: null, deployment_id: "dep_1", region: null, on_host_loss: "replace", progress_deadline_seconds: 600, streak: 0 };
+  appendLine(dataDir, "machine.created", { machine: spec, host_id: hostId, replaces: null, why: null });
 }

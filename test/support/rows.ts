@@ -13,7 +13,7 @@ export function factsOf(hostId: string, more: Partial<HostFacts> = {}): HostFact
 }
 
 export function specOf(id: string, more: Partial<MachineSpec> = {}): MachineSpec {
-  return { id, app_id: "web", org_id: "o_1", image: `sha256:${"a".repeat(64)}`, cpus: 1, memory_mb: 256, env: {}, restart: "on-failure", check: null, ...more };
+  return { id, app_id: "web", org_id: "o_1", image: `sha256:${"a".repeat(64)}`, cpus: 1, memory_mb: 256, env: {}, restart: "on-failure", check: null, deployment_id: "dep_1", region: null, on_host_loss: "replace", progress_deadline_seconds: 600, streak: 0, ...more };
 }
 
 /** Applies events as a replay does. */
@@ -34,7 +34,7 @@ export function drainStarted(hostId: string, more: { deadline_at?: string | null
 }
 
 export function created(machine: MachineSpec, hostId: string | null, replaces: string | null = null): Event {
-  return { type: "machine.created", data: { machine, host_id: hostId, replaces } };
+  return { type: "machine.created", data: { machine, host_id: hostId, replaces, why: hostId === null ? null : "the only one" } };
 }
 
 export function heard(hostId: string, machines: { id: string; state: Machine["state"] }[], online = false): Event {

@@ -130,8 +130,8 @@ for (const format of ["text", "json"] as const) {
     log.push(...daemon.stdoutLines, daemon.stderr);
     const user = textAt(readJournal(daemon.dataDir).find((line) => pick(line.value, "type") === "user.created")?.value, "data.user.id");
     appendSession(daemon.dataDir, user, "org", PLANTED.lost, new Date(Date.now() - 1_000).toISOString());
-    const spec = { id: "m-1", app_id: "a-1", org_id: "o-1", image: `sha256:${"a".repeat(64)}`, cpus: 1, memory_mb: 1, env: { PLANTED: PLANTED.env }, restart: "never", check: null };
-    appendLine(daemon.dataDir, "machine.created", { machine: spec, host_id: "h-1", replaces: null });
+    const spec = { id: "m-1", app_id: "a-1", org_id: "o-1", image: `sha256:${"a".repeat(64)}`, cpus: 1, memory_mb: 1, env: { PLANTED: PLANTED.env }, restart: "never", check: null, deployment_id: "dep_1", region: null, on_host_loss: "replace", progress_deadline_seconds: 600, streak: 0 };
+    appendLine(daemon.dataDir, "machine.created", { machine: spec, host_id: "h-1", replaces: null, why: null });
     await daemon.start();
     // Sweeps the expired session out, whose hash the event then names.
     const login = await daemon.request("POST", "/v1/auth/login", { body: { email: "root@example.com", password: PLANTED.secondPassword } });

@@ -1,0 +1,82 @@
+/** Where each machine of a drained host stands, and why it waits: what drain-status and a dry run show. Pure. */
+import { toRfc3339 } from "../lib/clock.ts";
+import type { Drain, Host, Machine } from "../state/types.ts";
+import { holdsCapacity } from "../state/workload-reducers.ts";
+import type { Allocation } from "./allocations.ts";
+import { choose, whyNowhere } from "./placement.ts";
+import { chooseReplacement, needOf } from "./replicas.ts";
+import type { PlanScene } from "./replicas.ts";
+import { isUp, movingFrom, nextRoundAt, replacementOf } from "./replacement.ts";
+
+export interface DrainRow {
+  readonly id: string;
+  readonly app_id: string;
+  readonly state: "pending" | "starting" | "stopping" | "migrated" | "blocked" | "failed";
+  readonly replacement_id: string | null;
+  readonly target_host_id: string | null;
+  readonly reason: string | null;
+}
+
+/** A row for every machine that the drain has or had to move: those it began with, and those that came back to the host since. */
+export function drainRows(scene: PlanScene, host: Host, drain: Drain): DrainRow[] {
+  const { state } = scene;
+  const since = drain.state === "draining" ? state.machines.group(host.id).filter(holdsCapacity).map(({ id }) => id) : [];
+  return [...new Set([...drain.machine_ids, ...since])].sort().map((id) => drainRow(scene, host, drain, id, state.machines.get(id)));
+}
+
+function drainRow(scene: PlanScene, host: Host, drain: Drain, id: string, machine: Machine | undefined): DrainRow {
+  const { state } = scene;
+  const replacement = state.machines.get(machine?.replaced_by ?? "") ?? null;
+  const row = { id, app_id: machine?.app_id ?? "", replacement_id: machine?.replaced_by ?? null, target_host_id: replacement?.host_id ?? null };
+  if (machine === undefined || machine.host_id !== host.id) return { ...row, state: "migrated", reason: null };
+  if (!holdsCapacity(machine)) {
+    // Only a deadline with force takes a machine off its host with nothing in its stead.
+    if (drain.forced && replacement === null) return { ...row, state: "failed", reason: machine.reason };
+    return { ...row, state: "migrated", reason: replacement === null ? machine.reason : null };
+  }
+  if (host.health === "offline") return { ...row, state: "blocked", reason: `host offline since ${host.offline_since ?? host.heard_at}` };
+  if (machine.desired_state === "stopped") return { ...row, state: "stopping", reason: machine.reason };
+  if (drain.state !== "draining") return { ...row, state: "pending", reason: `stays: the drain is ${drain.state}` };
+  if (replacement !== null && replacementOf(state, machine) !== null) {
+    return { ...row, state: "starting", reason: isUp(replacement) ? null : (replacement.reason ?? `${replacement.state}${replacement.state === "running" ? ", not ready yet" : ""}`) };
+  }
+  return { ...row, replacement_id: null, target_host_id: null, ...whyItWaits(scene, host, drain, machine) };
+}
+
+/** What keeps the replacement of a machine from being started now. */
+function whyItWaits(scene: PlanScene, host: Host, drain: Drain, machine: Machine): Pick<DrainRow, "state" | "reason"> {
+  const { state, now } = scene;
+  const deployment = state.deployments.get(state.apps.get(machine.app_id)?.deployment_id ?? "");
+  if (deployment === undefined) return { state: "pending", reason: "it belongs to no app that could make a replacement; stop it, or set a deadline with force" };
+  const need = needOf({ id: machine.app_id }, deployment);
+  if (chooseReplacement(scene, need, machine, "draining") === null) {
+    const nowhere = choose(scene, need, new Map()) === null;
+    if (nowhere) return { state: "blocked", reason: whyNowhere(scene, need) };
+    return { state: "blocked", reason: `every host that fits was tried (${machine.retry?.reason ?? ""}); again at ${toRfc3339(nextRoundAt(machine))}, it is ${toRfc3339(now)}` };
+  }
+  const moving = movingFrom(state, host.id);
+  const most = drain.max_parallel;
+  return { state: "pending", reason: moving >= most ? `${moving} of at most ${most} are being moved` : (machine.retry?.reason ?? null) };
+}
+
+/** Where each machine would go if the host were drained now: the same choice, one after the other, each with the ones before it in place. */
+export function planRows(scene: PlanScene, host: Host, machines: readonly Machine[]): DrainRow[] {
+  const { state } = scene;
+  const planned = new Map<string, Allocation>();
+  const allocated = (hostId: string): Allocation => planned.get(hostId) ?? scene.allocated(hostId);
+  const imagined = { ...scene, allocated };
+  const leaving = new Map([[host.id, "it is the one to be drained"]]);
+  return machines.map((machine) => {
+    const row = { id: machine.id, app_id: machine.app_id, replacement_id: null, target_host_id: null };
+    if (host.health === "offline") return { ...row, state: "blocked", reason: `host offline since ${host.offline_since ?? host.heard_at}` };
+    if (machine.desired_state === "stopped") return { ...row, state: "stopping", reason: machine.reason };
+    const deployment = state.deployments.get(state.apps.get(machine.app_id)?.deployment_id ?? "");
+    if (deployment === undefined) return { ...row, state: "pending", reason: "it belongs to no app that could make a replacement" };
+    const need = needOf({ id: machine.app_id }, deployment);
+    const target = choose(imagined, need, leaving);
+    if (target === null) return { ...row, state: "blocked", reason: whyNowhere(imagined, need, leaving) };
+    const taken = allocated(target.hostId);
+    planned.set(target.hostId, { cpus: taken.cpus + need.cpus, memory_mb: taken.memory_mb + need.memory_mb, machines: taken.machines + 1 });
+    return { ...row, target_host_id: target.hostId, state: "pending", reason: null };
+  });
+}

@@ -1,0 +1,162 @@
+/** Where a machine goes, and why: one row per host, in words and numbers. Pure; it places nothing. */
+import type { State } from "../state/state.ts";
+import type { Host } from "../state/types.ts";
+import { holdsCapacity } from "../state/workload-reducers.ts";
+import type { Allocation } from "./allocations.ts";
+import { statusOf } from "./modes.ts";
+
+/** `spread`: the emptiest host first. `pack`: the fullest that still fits. */
+export type Strategy = "spread" | "pack";
+
+export interface Need {
+  readonly app_id: string;
+  /** The machine itself, where it has a host already: it is no company of its own. */
+  readonly machine_id?: string;
+  readonly cpus: number;
+  readonly memory_mb: number;
+  readonly region: string | null;
+}
+
+export interface PlacementRow {
+  readonly host_id: string;
+  readonly fits: boolean;
+  readonly chosen: boolean;
+  readonly reason: string;
+}
+
+/** What a choice is made from. */
+export interface Scene {
+  readonly state: State;
+  readonly strategy: Strategy;
+  /** What is taken of a host, with whatever is planned on top. */
+  allocated(hostId: string): Allocation;
+}
+
+/** Hosts that are not to be taken, with the reason why. */
+export type Excluded = ReadonlyMap<string, string>;
+
+interface Candidate {
+  readonly host: Host;
+  /** Machines of the same app on the host, and on its datacenter. */
+  readonly beside: number;
+  readonly nearby: number;
+  /** How full the host is with the machine on it, 0 to 1, by what it has least of. */
+  readonly load: number;
+}
+
+export interface Choice {
+  readonly hostId: string;
+  /** What spoke for it, in words and numbers. */
+  readonly why: string;
+}
+
+/** The best host, or null where none fits: fewest machines of the app on the host, then in its datacenter, then by strategy, then by id. */
+export function choose(scene: Scene, need: Need, excluded: Excluded): Choice | null {
+  let best: Candidate | null = null;
+  let fitting = 0;
+  const company = companyOf(scene.state, need);
+  for (const host of scene.state.hosts.values()) {
+    if (excluded.has(host.id) || obstacle(scene, need, host) !== null) continue;
+    fitting += 1;
+    const candidate = candidateOf(scene, need, host, company);
+    if (best === null || isBetter(candidate, best, scene.strategy)) best = candidate;
+  }
+  if (best === null) return null;
+  return { hostId: best.host.id, why: `${scene.strategy}: chosen of ${fitting} that fit among ${count(scene.state.hosts.size, "host")}; ${describe(best)}` };
+}
+
+function describe({ host, beside, nearby, load }: Candidate): string {
+  return `${beside} of the app's machines here, ${nearby} in datacenter ${host.datacenter}; ${Math.round(load * 100)} % full with it`;
+}
+
+/** Why each host is taken or not, sorted by id. `chosenId`: the host that was taken, or null to mark the one that would be now. */
+export function explain(scene: Scene, need: Need, excluded: Excluded, chosenId: string | null): PlacementRow[] {
+  const chosen = chosenId ?? choose(scene, need, excluded)?.hostId ?? null;
+  const company = companyOf(scene.state, need);
+  const rows = [...scene.state.hosts.values()].map((host) => {
+    const why = obstacle(scene, need, host) ?? excluded.get(host.id) ?? null;
+    const reason = why ?? describe(candidateOf(scene, need, host, company));
+    return { host_id: host.id, fits: why === null, chosen: host.id === chosen, reason };
+  });
+  return rows.sort((a, b) => (a.host_id < b.host_id ? -1 : 1));
+}
+
+/** Why no host takes it, in one sentence with the numbers that would have to change. */
+export function whyNowhere(scene: Scene, need: Need, excluded: Excluded = new Map()): string {
+  const hosts = [...scene.state.hosts.values()];
+  if (hosts.length === 0) return "no host is registered";
+  const inRegion = hosts.filter((host) => need.region === null || host.region === need.region);
+  if (inRegion.length === 0) return `no host is in region ${need.region ?? ""}; ${hosts.length} are elsewhere`;
+  const open = inRegion.filter((host) => statusOf(host) === "active");
+  if (open.length === 0) return `none of the ${inRegion.length} hosts${inPlace(need)} is active (${countStatus(inRegion)})`;
+  const untried = open.filter((host) => !excluded.has(host.id));
+  if (untried.length === 0) return `each of the ${open.length} active hosts${inPlace(need)} was tried (${[...excluded.values()].at(-1) ?? ""})`;
+  const free = untried.map((host) => ({ host, ...freeOf(scene, host) }));
+  const mostCpus = free.reduce((a, b) => (b.cpus > a.cpus ? b : a));
+  const mostMemory = free.reduce((a, b) => (b.memory_mb > a.memory_mb ? b : a));
+  if (mostCpus.cpus < need.cpus) return `needs ${count(need.cpus, "cpu")}; the largest free host ${mostCpus.host.id} has ${mostCpus.cpus}`;
+  if (mostMemory.memory_mb < need.memory_mb) return `needs ${need.memory_mb} MiB; the host with most free memory, ${mostMemory.host.id}, has ${mostMemory.memory_mb}`;
+  return `needs ${count(need.cpus, "cpu")} and ${need.memory_mb} MiB on one host; ${mostCpus.host.id} has ${mostCpus.cpus} and ${mostCpus.memory_mb} MiB free, ${mostMemory.host.id} has ${mostMemory.cpus} and ${mostMemory.memory_mb} MiB`;
+}
+
+/** What stands against a host, or null. */
+function obstacle(scene: Scene, need: Need, host: Host): string | null {
+  const status = statusOf(host);
+  if (status === "offline") return `offline since ${host.offline_since ?? host.heard_at}`;
+  if (status !== "active") return status === "draining" ? "draining" : "in maintenance";
+  if (need.region !== null && host.region !== need.region) return `in region ${host.region}, not ${need.region}`;
+  const free = freeOf(scene, host);
+  if (free.cpus < need.cpus) return `needs ${count(need.cpus, "cpu")}, has ${free.cpus} of ${host.capacity.cpus} free`;
+  if (free.memory_mb < need.memory_mb) return `needs ${need.memory_mb} MiB, has ${free.memory_mb} of ${host.capacity.memory_mb} free`;
+  return null;
+}
+
+function freeOf(scene: Scene, host: Host): { cpus: number; memory_mb: number } {
+  const taken = scene.allocated(host.id);
+  return { cpus: Math.max(0, host.capacity.cpus - taken.cpus), memory_mb: Math.max(0, host.capacity.memory_mb - taken.memory_mb) };
+}
+
+/** The app's machines that are there to stay, by host and by datacenter. */
+interface Company {
+  readonly hosts: ReadonlyMap<string, number>;
+  readonly datacenters: ReadonlyMap<string, number>;
+}
+
+function companyOf(state: State, need: Need): Company {
+  const hosts = new Map<string, number>();
+  const datacenters = new Map<string, number>();
+  for (const machine of state.machinesOf(need.app_id)) {
+    if (machine.host_id === null || machine.id === need.machine_id || machine.removing || !holdsCapacity(machine)) continue;
+    hosts.set(machine.host_id, (hosts.get(machine.host_id) ?? 0) + 1);
+    const datacenter = state.hosts.get(machine.host_id)?.datacenter;
+    if (datacenter !== undefined) datacenters.set(datacenter, (datacenters.get(datacenter) ?? 0) + 1);
+  }
+  return { hosts, datacenters };
+}
+
+function candidateOf(scene: Scene, need: Need, host: Host, company: Company): Candidate {
+  const taken = scene.allocated(host.id);
+  const load = Math.max((taken.cpus + need.cpus) / host.capacity.cpus, (taken.memory_mb + need.memory_mb) / host.capacity.memory_mb);
+  return { host, beside: company.hosts.get(host.id) ?? 0, nearby: company.datacenters.get(host.datacenter) ?? 0, load };
+}
+
+function isBetter(a: Candidate, b: Candidate, strategy: Strategy): boolean {
+  if (a.beside !== b.beside) return a.beside < b.beside;
+  if (a.nearby !== b.nearby) return a.nearby < b.nearby;
+  if (a.load !== b.load) return strategy === "spread" ? a.load < b.load : a.load > b.load;
+  return a.host.id < b.host.id;
+}
+
+function count(n: number, noun: string): string {
+  return `${n} ${noun}${n === 1 ? "" : "s"}`;
+}
+
+function inPlace(need: Need): string {
+  return need.region === null ? "" : ` in region ${need.region}`;
+}
+
+function countStatus(hosts: readonly Host[]): string {
+  const counts = new Map<string, number>();
+  for (const host of hosts) counts.set(statusOf(host), (counts.get(statusOf(host)) ?? 0) + 1);
+  return [...counts].map(([status, n]) => `${n} ${status}`).join(", ");
+}

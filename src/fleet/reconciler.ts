@@ -1,0 +1,121 @@
+/** Carries out what replicas.ts decides: looks at the apps that something happened to, and again and again at those that wait. Decides nothing itself. */
+import type { Clock } from "../lib/clock.ts";
+import type { Event, Recorded } from "../state/events.ts";
+import { SYSTEM } from "../state/events.ts";
+import type { State } from "../state/state.ts";
+import type { Store } from "../state/store.ts";
+import { Allocations } from "./allocations.ts";
+import type { Strategy } from "./placement.ts";
+import type { PlanScene } from "./replicas.ts";
+import { nextStep } from "./replicas.ts";
+import { touchedBy } from "./touched.ts";
+
+export interface ReconcilerOptions {
+  readonly store: Store;
+  readonly clock: Clock;
+  readonly strategy: Strategy;
+  newMachineId(): string;
+  /** Told of each machine that was given a host, or for which there was none. */
+  onPlacement(result: "placed" | "no_host"): void;
+  onError(what: string, error: unknown): void;
+}
+
+/** Steps of one app before the others have their turn. */
+const STEPS_AT_ONCE = 200;
+
+export class Reconciler {
+  readonly #options: ReconcilerOptions;
+  readonly #allocations = new Allocations();
+  /** Apps to be looked at in this turn. */
+  readonly #touched = new Set<string>();
+  /** Apps that time or room elsewhere may move on. */
+  readonly #waiting = new Set<string>();
+  #scheduled = false;
+  #stopped = false;
+
+  constructor(options: ReconcilerOptions) {
+    this.#options = options;
+  }
+
+  /** What decisions about machines are made from. */
+  scene(state: State): PlanScene {
+    const { strategy, clock, newMachineId } = this.#options;
+    return { state, strategy, now: clock.wall(), newMachineId, allocated: (hostId) => this.#allocations.of(state, hostId) };
+  }
+
+  /** After a start every app is looked at once. */
+  start(): void {
+    for (const id of this.#options.store.state.apps.keys()) this.#waiting.add(id);
+  }
+
+  stop(): void {
+    this.#stopped = true;
+  }
+
+  /** What is on disk now may ask for the next step of some apps. */
+  follow(events: readonly Recorded[]): void {
+    const { state } = this.#options.store;
+    for (const event of events) {
+      if (event.type === "host.deregistered") this.#allocations.forget(event.data.host_id);
+      for (const appId of touchedBy(state, event).apps) this.#touched.add(appId);
+    }
+    this.#schedule();
+  }
+
+  /** Looks again at every app that waits. */
+  sweep(): void {
+    for (const id of this.#waiting) this.#touched.add(id);
+    this.#run();
+  }
+
+  /** After the events of this turn, so that a batch of them is one look. */
+  #schedule(): void {
+    if (this.#scheduled || this.#touched.size === 0) return;
+    this.#scheduled = true;
+    queueMicrotask(() => {
+      this.#scheduled = false;
+      this.#run();
+    });
+  }
+
+  #run(): void {
+    const { store } = this.#options;
+    if (this.#stopped || !store.writability.writable) return;
+    const ids = [...this.#touched];
+    this.#touched.clear();
+    for (const id of ids) this.#advance(id);
+  }
+
+  /** Takes steps until there is none; each is seen by the next one at once, and all of them share a write. */
+  #advance(appId: string): void {
+    const { store, onPlacement } = this.#options;
+    this.#waiting.delete(appId);
+    for (let steps = 0; steps < STEPS_AT_ONCE; steps++) {
+      const app = store.state.apps.get(appId);
+      if (app === undefined) return;
+      const { event, waits } = nextStep(this.scene(store.state), app);
+      if (event === null) return void (waits && this.#waiting.add(appId));
+      if (!this.#change(appId, event)) return void this.#waiting.add(appId);
+      if (event.type === "machine.created") onPlacement(event.data.host_id === null ? "no_host" : "placed");
+      else if (event.type === "machine.placed") onPlacement("placed");
+    }
+    this.#waiting.add(appId);
+  }
+
+  /** False where the journal refuses it at once. One that fails later was taken back, and its app is looked at again. */
+  #change(appId: string, event: Event): boolean {
+    const { store, onError } = this.#options;
+    const failed = (error: unknown): false => {
+      onError(`app ${appId}`, error);
+      this.#waiting.add(appId);
+      return false;
+    };
+    try {
+      const done = store.change(SYSTEM, () => ({ event, answer: () => undefined }));
+      if (done instanceof Promise) done.catch(failed);
+      return true;
+    } catch (error) {
+      return failed(error);
+    }
+  }
+}

@@ -1,0 +1,128 @@
+/** What an app needs next so that its machines are what its deployment asks for: one pure step at a time, from the state and the time. It carries nothing out. */
+import type { Event } from "../state/events.ts";
+import type { App, Deployment, Machine } from "../state/types.ts";
+import type { Crew } from "./crew.ts";
+import { crewOf } from "./crew.ts";
+import { DEFAULT_MAX_PARALLEL, runningDrain } from "./drain-terms.ts";
+import type { Choice, Need, Scene } from "./placement.ts";
+import { choose } from "./placement.ts";
+import type { Cause } from "./replacement.ts";
+import { afterStreak, causeOf, failureOf, isUp, movingFrom, nextRoundAt, nextStreak, originalOf, replacementOf, triedHosts } from "./replacement.ts";
+import { planRollout } from "./rollout.ts";
+
+export interface PlanScene extends Scene {
+  /** Wall time in milliseconds. */
+  readonly now: number;
+  newMachineId(): string;
+}
+
+export interface Step {
+  readonly event: Event | null;
+  /** Without an event: whether time or room elsewhere may bring one, so that the app is looked at again. */
+  readonly waits: boolean;
+}
+
+/** The next step of an app. */
+export function nextStep(scene: PlanScene, app: App): Step {
+  const target = scene.state.deployments.get(app.deployment_id ?? "");
+  if (target === undefined) return { event: null, waits: false };
+  const crew = crewOf(scene.state, app, target);
+  const event = settlePairs(scene, crew) ?? matchCount(scene, crew) ?? placeWaiting(scene, crew) ?? replaceNext(scene, crew) ?? planRollout(scene.state, crew, scene.now);
+  return event === null ? { event, waits: isWaiting(scene, crew) } : { event, waits: true };
+}
+
+function isWaiting({ state }: PlanScene, { target, members }: Crew): boolean {
+  if (target.state === "pending" || target.state === "rolling" || target.state === "failed") return true;
+  return members.some((machine) => machine.host_id === null || machine.replaced_by !== null || causeOf(state, target.id, machine) !== null);
+}
+
+/** Originals whose replacement is up go; replacements that fail, or that nobody needs any more, go. */
+function settlePairs({ state, now }: PlanScene, { target, members }: Crew): Event | null {
+  for (const original of members) {
+    const replacement = replacementOf(state, original);
+    if (replacement === null) continue;
+    if (isUp(replacement)) return { type: "machine.removed", data: { machine_ids: [original.id], reason: `replaced by ${replacement.id}` } };
+    const failure = failureOf(state, replacement, now) ?? (isNeeded(state, target, original) ? null : { failed: false, reason: `not needed: ${original.id} stays` });
+    if (failure !== null) return { type: "machine.given_up", data: { machine_id: replacement.id, original_id: original.id, host_id: replacement.host_id, ...failure } };
+  }
+  return null;
+}
+
+/** While nobody knows how the original is, its replacement goes on. */
+function isNeeded(state: PlanScene["state"], target: Deployment, original: Machine): boolean {
+  return original.state === "unknown" || causeOf(state, target.id, original) !== null;
+}
+
+/** As many replicas as asked for: too many go, those that are least worth first; too few are made, here or waiting for room. */
+function matchCount(scene: PlanScene, { app, target, members, heads }: Crew): Event | null {
+  const { state } = scene;
+  // What waits for room and is of another deployment has nothing to replace.
+  const stale = members.filter((machine) => machine.host_id === null && machine.deployment_id !== target.id && machine.desired_state === "running");
+  if (stale.length > 0) return { type: "machine.removed", data: { machine_ids: stale.map(({ id }) => id), reason: "superseded before it was placed" } };
+  if (heads.length > target.replicas) {
+    const worth = (machine: Machine): number => (isUp(machine) ? 4 : 0) + (machine.host_id === null ? 0 : 2) + (causeOf(state, target.id, machine) === null ? 1 : 0);
+    const byWorth = [...heads].reverse().sort((a, b) => worth(a) - worth(b));
+    const gone = byWorth.slice(0, heads.length - target.replicas);
+    const ids = gone.flatMap((machine) => [machine.id, ...(replacementOf(state, machine) === null ? [] : [machine.replaced_by ?? ""])]);
+    return { type: "machine.removed", data: { machine_ids: ids, reason: `scaled to ${target.replicas}` } };
+  }
+  return heads.length < target.replicas ? create(scene, app, target, choose(scene, needOf(app, target), new Map()), null, 0) : null;
+}
+
+/** Machines that had no room may have it now. The choice and the event are one decision, so the room is there when it is taken. */
+function placeWaiting(scene: PlanScene, { app, members }: Crew): Event | null {
+  for (const machine of members) {
+    if (machine.host_id !== null || machine.state !== "pending" || machine.desired_state === "stopped") continue;
+    const choice = choose(scene, needOf(app, machine), new Map());
+    if (choice !== null) return { type: "machine.placed", data: { machine_id: machine.id, host_id: choice.hostId, why: choice.why } };
+  }
+  return null;
+}
+
+const URGENCY: Readonly<Record<Cause, number>> = { lost: 0, failed: 1, draining: 2, outdated: 3 };
+
+/** Starts the most urgent replacement that may start now. */
+function replaceNext(scene: PlanScene, { app, target, members }: Crew): Event | null {
+  const due = members.flatMap((machine) => {
+    const cause = replacementOf(scene.state, machine) === null && originalOf(scene.state, machine) === null ? causeOf(scene.state, target.id, machine) : null;
+    return cause === null ? [] : [{ machine, cause }];
+  });
+  due.sort((a, b) => URGENCY[a.cause] - URGENCY[b.cause]);
+  for (const { machine, cause } of due) {
+    if (!mayStart(scene, members, target, machine, cause)) continue;
+    const choice = chooseReplacement(scene, needOf(app, target), machine, cause);
+    if (choice !== null) return create(scene, app, target, choice, machine.id, nextStreak(machine, cause));
+  }
+  return null;
+}
+
+/** So many machines of a deployment may be under way to be replaced at once: a quarter, at least one. */
+export function surgeOf(replicas: number): number {
+  return Math.max(1, Math.ceil(replicas / 4));
+}
+
+function mayStart({ state, now }: PlanScene, members: readonly Machine[], target: Deployment, machine: Machine, cause: Cause): boolean {
+  if (cause === "failed") return now >= afterStreak(machine);
+  if (cause === "outdated") return members.filter((member) => member.deployment_id !== target.id && replacementOf(state, member) !== null).length < surgeOf(target.replicas);
+  if (cause === "draining" && machine.host_id !== null) return movingFrom(state, machine.host_id) < (runningDrain(state, machine.host_id)?.max_parallel ?? DEFAULT_MAX_PARALLEL);
+  return true;
+}
+
+/** Hosts that were not tried first, at once; all of them again when their time has come. */
+export function chooseReplacement(scene: PlanScene, need: Need, machine: Machine, cause: Cause): Choice | null {
+  const tried = triedHosts(machine, cause);
+  const untried = choose(scene, need, tried);
+  if (untried !== null || tried.size === 0 || scene.now < nextRoundAt(machine)) return untried;
+  return choose(scene, need, new Map());
+}
+
+export function needOf(app: { readonly id: string }, workload: { readonly cpus: number; readonly memory_mb: number; readonly region: string | null }): Need {
+  return { app_id: app.id, cpus: workload.cpus, memory_mb: workload.memory_mb, region: workload.region };
+}
+
+function create(scene: PlanScene, app: App, target: Deployment, choice: Choice | null, replaces: string | null, streak: number): Event {
+  const { image, cpus, memory_mb, env, region, restart, check, on_host_loss, progress_deadline_seconds } = target;
+  const workload = { image, cpus, memory_mb, env, region, restart, check, on_host_loss, progress_deadline_seconds };
+  const machine = { id: scene.newMachineId(), app_id: app.id, org_id: app.org_id, deployment_id: target.id, ...workload, streak };
+  return { type: "machine.created", data: { machine, host_id: choice?.hostId ?? null, replaces, why: choice?.why ?? null } };
+}

@@ -1,0 +1,89 @@
+/** Apps, deployments and machines as people see them on the wire. Env values never leave; their names do. */
+import { toRfc3339 } from "../lib/clock.ts";
+import type { State } from "../state/state.ts";
+import type { App, Deployment, Machine } from "../state/types.ts";
+import { holdsCapacity } from "../state/workload-reducers.ts";
+import type { PlacementRow } from "./placement.ts";
+import { explain, whyNowhere } from "./placement.ts";
+import type { PlanScene } from "./replicas.ts";
+import { needOf } from "./replicas.ts";
+import { isUp } from "./replacement.ts";
+
+export interface AppView {
+  readonly id: string;
+  readonly name: string;
+  readonly org_id: string;
+  readonly created_at: string;
+  readonly deployment_id: string | null;
+}
+
+export function appView({ id, name, org_id, created_at, deployment_id }: App): AppView {
+  return { id, name, org_id, created_at, deployment_id };
+}
+
+export interface DeploymentView extends Omit<Deployment, "env" | "asked_at"> {
+  /** Machines of this deployment that run, and those of them that are ready. */
+  readonly running: number;
+  readonly ready: number;
+  readonly env_names: readonly string[];
+}
+
+export function deploymentView(state: State, deployment: Deployment): DeploymentView {
+  const { env, asked_at: _asked, ...shown } = deployment;
+  const own = state.machinesOf(deployment.app_id).filter((machine) => machine.deployment_id === deployment.id && !machine.removing);
+  const running = own.filter((machine) => machine.state === "running").length;
+  return { ...shown, running, ready: own.filter((machine) => machine.state === "running" && isUp(machine)).length, env_names: Object.keys(env).sort() };
+}
+
+export interface MachineView extends Pick<Machine, "id" | "app_id" | "deployment_id" | "host_id" | "image" | "state" | "ready" | "desired_state" | "cpus" | "memory_mb" | "region" | "restart"> {
+  readonly reason: string | null;
+  readonly exit_code: number | null;
+  readonly replaces: string | null;
+  readonly replaced_by: string | null;
+  readonly created_at: string;
+  readonly started_at: string | null;
+  readonly ended_at: string | null;
+}
+
+export function machineView(scene: PlanScene, machine: Machine): MachineView {
+  const { id, app_id, deployment_id, host_id, image, state, ready, desired_state, cpus, memory_mb, region, restart, exit_code, replaces, replaced_by, created_at, started_at, ended_at } = machine;
+  // What waits for room says what room, as the hosts are now.
+  const reason = isUnplaced(machine) ? whyNowhere(scene, needOf({ id: app_id }, machine)) : machine.reason;
+  return { id, app_id, deployment_id, host_id, image, state, ready, desired_state, cpus, memory_mb, region, restart, reason, exit_code, replaces, replaced_by, created_at, started_at, ended_at };
+}
+
+function isUnplaced(machine: Machine): boolean {
+  return machine.host_id === null && machine.state === "pending";
+}
+
+export interface PlacementView {
+  readonly machine_id: string;
+  readonly host_id: string | null;
+  readonly strategy: string;
+  /** Why it is there, as it was decided; or why it is nowhere. */
+  readonly decision: string;
+  /** When the rows were computed: they show the hosts as they are now. */
+  readonly as_of: string;
+  readonly hosts: readonly PlacementRow[];
+}
+
+/** The decision as it was made, and every host as it would be judged now. */
+export function placementView(scene: PlanScene, machine: Machine): PlacementView {
+  const { id, host_id } = machine;
+  // The machine's own share is no obstacle to itself.
+  const own = holdsCapacity(machine) ? machine : { cpus: 0, memory_mb: 0 };
+  const allocated: PlanScene["allocated"] = (hostId) => {
+    const taken = scene.allocated(hostId);
+    return hostId === host_id ? { cpus: taken.cpus - own.cpus, memory_mb: taken.memory_mb - own.memory_mb, machines: taken.machines } : taken;
+  };
+  const imagined = { ...scene, allocated };
+  const need = { ...needOf({ id: machine.app_id }, machine), machine_id: id };
+  const hosts = explain(imagined, need, new Map(), host_id);
+  return { machine_id: id, host_id, strategy: scene.strategy, decision: decisionOf(imagined, machine), as_of: toRfc3339(scene.now), hosts };
+}
+
+function decisionOf(scene: PlanScene, machine: Machine): string {
+  if (machine.host_id !== null) return `on ${machine.host_id} since ${machine.placed_at ?? machine.created_at}: ${machine.placed_why ?? "placed before reasons were kept"}`;
+  if (machine.state !== "pending") return `nowhere: it is ${machine.state}${machine.reason === null ? "" : `, ${machine.reason}`}`;
+  return `nowhere yet: ${whyNowhere(scene, needOf({ id: machine.app_id }, machine))}`;
+}

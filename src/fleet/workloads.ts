@@ -81,7 +81,11 @@ export function decideStop(state: State, machine: Machine, idempotency: Idempote
 /** Null where it runs already, or is about to. Throws `machine_state`. */
 export function decideStart(state: State, machine: Machine, idempotency: IdempotencyNote | null): Event | null {
   refuseLeaving(machine);
-  if (machine.desired_state === "running" && holdsCapacity(machine)) return null;
+  if (holdsCapacity(machine)) {
+    if (machine.desired_state === "running") return null;
+    // Its end, once reported, could not be told from the end of a machine that was to run.
+    throw new ApiError("machine_state", `Machine ${machine.id} has not stopped yet (${machine.state}${machine.reason === null ? "" : `, ${machine.reason}`}); start it when it has.`);
+  }
   const replacement = replacementOf(state, machine);
   if (replacement !== null) throw new ApiError("machine_state", `Machine ${machine.id} is being replaced by ${replacement.id}.`);
   return { type: "machine.start_requested", data: { machine_id: machine.id, idempotency } };

@@ -143,9 +143,9 @@ export const workloadReducers: { readonly [T in WorkloadEvent]: (state: State, e
   "machine.start_requested": (state, { data, at }) => {
     const machine = state.machines.get(data.machine_id);
     if (machine === undefined) return;
-    // A stopped one left its host, and is placed anew; one that has not stopped yet goes on where it is.
+    // It left its host when it stopped, and is placed anew.
     const anew = { host_id: null, placed_at: null, placed_why: null, state: "pending", ready: false, reason: null, exit_code: null, started_at: null, ready_at: null, ended_at: null, retry: null } as const;
-    patchMachine(state, machine.id, { desired_state: "running", ...(holdsCapacity(machine) ? {} : anew) });
+    patchMachine(state, machine.id, { desired_state: "running", ...anew });
     remember(state, data.idempotency, machine.org_id, machine.id, at);
   },
 

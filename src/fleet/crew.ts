@@ -6,7 +6,7 @@ import { isPaused, isUp, originalOf } from "./replacement.ts";
 export interface Crew {
   readonly app: App;
   readonly target: Deployment;
-  /** Those that are not on their way out, oldest first. */
+  /** Those that are not on their way out. */
   readonly members: readonly Machine[];
   /** Members that count as a replica: a replacement and its original count once. */
   readonly heads: readonly Machine[];
@@ -14,7 +14,6 @@ export interface Crew {
 
 export function crewOf(state: State, app: App, target: Deployment): Crew {
   const members = state.machinesOf(app.id).filter((machine) => !machine.removing);
-  members.sort((a, b) => (a.created_at === b.created_at ? (a.id < b.id ? -1 : 1) : a.created_at < b.created_at ? -1 : 1));
   return { app, target, members, heads: members.filter((machine) => originalOf(state, machine) === null) };
 }
 

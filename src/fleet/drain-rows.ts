@@ -2,8 +2,7 @@
 import { toRfc3339 } from "../lib/clock.ts";
 import type { Drain, Host, Machine } from "../state/types.ts";
 import { holdsCapacity } from "../state/workload-reducers.ts";
-import type { Allocation } from "./allocations.ts";
-import { choose, whyNowhere } from "./placement.ts";
+import { Imagined, choose, whyNowhere } from "./placement.ts";
 import { chooseReplacement, needOf } from "./replicas.ts";
 import type { PlanScene } from "./replicas.ts";
 import { isUp, movingFrom, nextRoundAt, replacementOf } from "./replacement.ts";
@@ -62,9 +61,7 @@ function whyItWaits(scene: PlanScene, host: Host, drain: Drain, machine: Machine
 /** Where each machine would go if the host were drained now: the same choice, one after the other, each with the ones before it in place. */
 export function planRows(scene: PlanScene, host: Host, machines: readonly Machine[]): DrainRow[] {
   const { state } = scene;
-  const planned = new Map<string, Allocation>();
-  const allocated = (hostId: string): Allocation => planned.get(hostId) ?? scene.allocated(hostId);
-  const imagined = { ...scene, allocated };
+  const imagined = new Imagined(scene);
   const leaving = new Map([[host.id, "it is the one to be drained"]]);
   return machines.map((machine) => {
     const row = { id: machine.id, app_id: machine.app_id, replacement_id: null, target_host_id: null };
@@ -75,8 +72,7 @@ export function planRows(scene: PlanScene, host: Host, machines: readonly Machin
     const need = needOf({ id: machine.app_id }, deployment);
     const target = choose(imagined, need, leaving);
     if (target === null) return { ...row, state: "blocked", reason: whyNowhere(imagined, need, leaving) };
-    const taken = allocated(target.hostId);
-    planned.set(target.hostId, { cpus: taken.cpus + need.cpus, memory_mb: taken.memory_mb + need.memory_mb, machines: taken.machines + 1 });
+    imagined.add(need, target.hostId);
     return { ...row, target_host_id: target.hostId, state: "pending", reason: null };
   });
 }

@@ -30,6 +30,39 @@ export interface Scene {
   readonly strategy: Strategy;
   /** What is taken of a host, with whatever is planned on top. */
   allocated(hostId: string): Allocation;
+  /** Where the machines of the app are, with whatever is planned on top. Absent: as the state has it. */
+  company?(need: Need): Company;
+}
+
+/** A scene on which further machines are imagined, one after the other. */
+export class Imagined implements Scene {
+  readonly state: State;
+  readonly strategy: Strategy;
+  readonly #scene: Scene;
+  readonly #added = new Map<string, Allocation>();
+  readonly #companies = new Map<string, Company>();
+
+  constructor(scene: Scene) {
+    this.#scene = scene;
+    this.state = scene.state;
+    this.strategy = scene.strategy;
+  }
+
+  allocated(hostId: string): Allocation {
+    return this.#added.get(hostId) ?? this.#scene.allocated(hostId);
+  }
+
+  company(need: Need): Company {
+    const known = this.#companies.get(need.app_id) ?? companyOf(this.state, need);
+    this.#companies.set(need.app_id, known);
+    return known;
+  }
+
+  add(need: Need, hostId: string): void {
+    const { cpus, memory_mb, machines } = this.allocated(hostId);
+    this.#added.set(hostId, { cpus: cpus + need.cpus, memory_mb: memory_mb + need.memory_mb, machines: machines + 1 });
+    join(this.company(need), this.state, hostId);
+  }
 }
 
 /** Hosts that are not to be taken, with the reason why. */
@@ -54,7 +87,7 @@ export interface Choice {
 export function choose(scene: Scene, need: Need, excluded: Excluded): Choice | null {
   let best: Candidate | null = null;
   let fitting = 0;
-  const company = companyOf(scene.state, need);
+  const company = scene.company?.(need) ?? companyOf(scene.state, need);
   for (const host of scene.state.hosts.values()) {
     if (excluded.has(host.id) || obstacle(scene, need, host) !== null) continue;
     fitting += 1;
@@ -116,22 +149,25 @@ function freeOf(scene: Scene, host: Host): { cpus: number; memory_mb: number } {
   return { cpus: Math.max(0, host.capacity.cpus - taken.cpus), memory_mb: Math.max(0, host.capacity.memory_mb - taken.memory_mb) };
 }
 
-/** The app's machines that are there to stay, by host and by datacenter. */
-interface Company {
-  readonly hosts: ReadonlyMap<string, number>;
-  readonly datacenters: ReadonlyMap<string, number>;
+/** How many of an app's machines are there to stay, by host and by datacenter. */
+export interface Company {
+  readonly hosts: Map<string, number>;
+  readonly datacenters: Map<string, number>;
 }
 
 function companyOf(state: State, need: Need): Company {
-  const hosts = new Map<string, number>();
-  const datacenters = new Map<string, number>();
+  const company: Company = { hosts: new Map(), datacenters: new Map() };
   for (const machine of state.machinesOf(need.app_id)) {
     if (machine.host_id === null || machine.id === need.machine_id || machine.removing || !holdsCapacity(machine)) continue;
-    hosts.set(machine.host_id, (hosts.get(machine.host_id) ?? 0) + 1);
-    const datacenter = state.hosts.get(machine.host_id)?.datacenter;
-    if (datacenter !== undefined) datacenters.set(datacenter, (datacenters.get(datacenter) ?? 0) + 1);
+    join(company, state, machine.host_id);
   }
-  return { hosts, datacenters };
+  return company;
+}
+
+function join({ hosts, datacenters }: Company, state: State, hostId: string): void {
+  hosts.set(hostId, (hosts.get(hostId) ?? 0) + 1);
+  const datacenter = state.hosts.get(hostId)?.datacenter;
+  if (datacenter !== undefined) datacenters.set(datacenter, (datacenters.get(datacenter) ?? 0) + 1);
 }
 
 function candidateOf(scene: Scene, need: Need, host: Host, company: Company): Candidate {

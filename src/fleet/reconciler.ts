@@ -20,8 +20,8 @@ export interface ReconcilerOptions {
   onError(what: string, error: unknown): void;
 }
 
-/** Steps of one app before the others have their turn. */
-const STEPS_AT_ONCE = 200;
+/** So long at a time are steps taken before requests and heartbeats have their turn. */
+const TURN_MS = 10;
 
 export class Reconciler {
   readonly #options: ReconcilerOptions;
@@ -65,41 +65,54 @@ export class Reconciler {
   /** Looks again at every app that waits. */
   sweep(): void {
     for (const id of this.#waiting) this.#touched.add(id);
-    this.#run();
+    if (!this.#scheduled) this.#turn();
   }
 
-  /** After the events of this turn, so that a batch of them is one look. */
+  /** After the events at hand, so that a batch of them is one look. */
   #schedule(): void {
     if (this.#scheduled || this.#touched.size === 0) return;
     this.#scheduled = true;
-    queueMicrotask(() => {
-      this.#scheduled = false;
-      this.#run();
-    });
+    queueMicrotask(() => this.#turn());
   }
 
+  #turn(): void {
+    this.#scheduled = false;
+    this.#run();
+    if (this.#touched.size === 0 || this.#scheduled || !this.#options.store.writability.writable) return;
+    // Requests and heartbeats first, then the rest.
+    this.#scheduled = true;
+    this.#options.clock.after(0, () => this.#turn());
+  }
+
+  /** Steps for every app that was touched, as long as the turn lasts; the others, and whoever is not through, in the next. */
   #run(): void {
-    const { store } = this.#options;
+    const { store, clock } = this.#options;
     if (this.#stopped || !store.writability.writable) return;
-    const ids = [...this.#touched];
-    this.#touched.clear();
-    for (const id of ids) this.#advance(id);
+    const until = clock.mono() + TURN_MS;
+    for (const id of this.#touched) {
+      this.#touched.delete(id);
+      while (this.#advance(id)) {
+        if (clock.mono() < until) continue;
+        this.#touched.add(id);
+        return;
+      }
+      if (clock.mono() >= until) return;
+    }
   }
 
-  /** Takes steps until there is none; each is seen by the next one at once, and all of them share a write. */
-  #advance(appId: string): void {
+  /** Takes an app's next step; true where there may be another. Each step is seen by the next one at once, and all of a turn share a write. */
+  #advance(appId: string): boolean {
     const { store, onPlacement } = this.#options;
-    this.#waiting.delete(appId);
-    for (let steps = 0; steps < STEPS_AT_ONCE; steps++) {
-      const app = store.state.apps.get(appId);
-      if (app === undefined) return;
-      const { event, waits } = nextStep(this.scene(store.state), app);
-      if (event === null) return void (waits && this.#waiting.add(appId));
-      if (!this.#change(appId, event)) return void this.#waiting.add(appId);
+    const app = store.state.apps.get(appId);
+    const { events, waits } = app === undefined ? { events: [], waits: false } : nextStep(this.scene(store.state), app);
+    if (waits) this.#waiting.add(appId);
+    else this.#waiting.delete(appId);
+    for (const event of events) {
+      if (!this.#change(appId, event)) return false;
       if (event.type === "machine.created") onPlacement(event.data.host_id === null ? "no_host" : "placed");
       else if (event.type === "machine.placed") onPlacement("placed");
     }
-    this.#waiting.add(appId);
+    return events.length > 0;
   }
 
   /** False where the journal refuses it at once. One that fails later was taken back, and its app is looked at again. */

@@ -5,7 +5,7 @@ import type { Crew } from "./crew.ts";
 import { crewOf } from "./crew.ts";
 import { DEFAULT_MAX_PARALLEL, runningDrain } from "./drain-terms.ts";
 import type { Choice, Need, Scene } from "./placement.ts";
-import { choose } from "./placement.ts";
+import { Imagined, choose } from "./placement.ts";
 import type { Cause } from "./replacement.ts";
 import { afterStreak, causeOf, failureOf, isUp, movingFrom, nextRoundAt, nextStreak, originalOf, replacementOf, triedHosts } from "./replacement.ts";
 import { planRollout } from "./rollout.ts";
@@ -17,18 +17,21 @@ export interface PlanScene extends Scene {
 }
 
 export interface Step {
-  readonly event: Event | null;
-  /** Without an event: whether time or room elsewhere may bring one, so that the app is looked at again. */
+  /** What happens now, in this order; none where there is nothing to do. */
+  readonly events: readonly Event[];
+  /** Whether time or room elsewhere may bring one, so that the app is looked at again. */
   readonly waits: boolean;
 }
 
 /** The next step of an app. */
 export function nextStep(scene: PlanScene, app: App): Step {
   const target = scene.state.deployments.get(app.deployment_id ?? "");
-  if (target === undefined) return { event: null, waits: false };
+  if (target === undefined) return { events: [], waits: false };
   const crew = crewOf(scene.state, app, target);
-  const event = settlePairs(scene, crew) ?? matchCount(scene, crew) ?? placeWaiting(scene, crew) ?? replaceNext(scene, crew) ?? planRollout(scene.state, crew, scene.now);
-  return event === null ? { event, waits: isWaiting(scene, crew) } : { event, waits: true };
+  const missing = createMissing(scene, crew);
+  if (missing.length > 0) return { events: missing, waits: true };
+  const event = settlePairs(scene, crew) ?? removeSurplus(scene, crew) ?? placeWaiting(scene, crew) ?? replaceNext(scene, crew) ?? planRollout(scene.state, crew, scene.now);
+  return event === null ? { events: [], waits: isWaiting(scene, crew) } : { events: [event], waits: true };
 }
 
 function isWaiting({ state }: PlanScene, { target, members }: Crew): boolean {
@@ -53,20 +56,37 @@ function isNeeded(state: PlanScene["state"], target: Deployment, original: Machi
   return original.state === "unknown" || causeOf(state, target.id, original) !== null;
 }
 
-/** As many replicas as asked for: too many go, those that are least worth first; too few are made, here or waiting for room. */
-function matchCount(scene: PlanScene, { app, target, members, heads }: Crew): Event | null {
-  const { state } = scene;
+/** So many machines are made in one step at most; choosing among a thousand hosts takes about a third of a millisecond each. */
+const CREATED_AT_ONCE = 25;
+
+/** Fewer replicas than asked for: the others are made, on a host or waiting for room. */
+function createMissing(scene: PlanScene, { app, target, heads }: Crew): Event[] {
+  const imagined = new Imagined(scene);
+  const need = needOf(app, target);
+  return Array.from({ length: Math.min(CREATED_AT_ONCE, target.replicas - heads.length) }, () => {
+    const choice = choose(imagined, need, new Map());
+    if (choice !== null) imagined.add(need, choice.hostId);
+    return create(scene, app, target, choice, null, 0);
+  });
+}
+
+/** More replicas than asked for: those that are least worth go, the newest of them first. */
+function removeSurplus({ state }: PlanScene, { target, members, heads }: Crew): Event | null {
   // What waits for room and is of another deployment has nothing to replace.
   const stale = members.filter((machine) => machine.host_id === null && machine.deployment_id !== target.id && machine.desired_state === "running");
   if (stale.length > 0) return { type: "machine.removed", data: { machine_ids: stale.map(({ id }) => id), reason: "superseded before it was placed" } };
-  if (heads.length > target.replicas) {
-    const worth = (machine: Machine): number => (isUp(machine) ? 4 : 0) + (machine.host_id === null ? 0 : 2) + (causeOf(state, target.id, machine) === null ? 1 : 0);
-    const byWorth = [...heads].reverse().sort((a, b) => worth(a) - worth(b));
-    const gone = byWorth.slice(0, heads.length - target.replicas);
-    const ids = gone.flatMap((machine) => [machine.id, ...(replacementOf(state, machine) === null ? [] : [machine.replaced_by ?? ""])]);
-    return { type: "machine.removed", data: { machine_ids: ids, reason: `scaled to ${target.replicas}` } };
-  }
-  return heads.length < target.replicas ? create(scene, app, target, choose(scene, needOf(app, target), new Map()), null, 0) : null;
+  if (heads.length <= target.replicas) return null;
+  const worth = (machine: Machine): number => (isUp(machine) ? 4 : 0) + (machine.host_id === null ? 0 : 2) + (causeOf(state, target.id, machine) === null ? 1 : 0);
+  const ranked = heads.map((machine) => ({ machine, worth: worth(machine) })).sort((a, b) => a.worth - b.worth || byAge(b.machine, a.machine));
+  const gone = ranked.slice(0, heads.length - target.replicas).map(({ machine }) => machine);
+  const ids = gone.flatMap((machine) => [machine.id, ...(replacementOf(state, machine) === null ? [] : [machine.replaced_by ?? ""])]);
+  return { type: "machine.removed", data: { machine_ids: ids, reason: `scaled to ${target.replicas}` } };
+}
+
+/** Oldest first. */
+function byAge(a: Machine, b: Machine): number {
+  if (a.created_at !== b.created_at) return a.created_at < b.created_at ? -1 : 1;
+  return a.id < b.id ? -1 : 1;
 }
 
 /** Machines that had no room may have it now. The choice and the event are one decision, so the room is there when it is taken. */
@@ -87,7 +107,7 @@ function replaceNext(scene: PlanScene, { app, target, members }: Crew): Event | 
     const cause = replacementOf(scene.state, machine) === null && originalOf(scene.state, machine) === null ? causeOf(scene.state, target.id, machine) : null;
     return cause === null ? [] : [{ machine, cause }];
   });
-  due.sort((a, b) => URGENCY[a.cause] - URGENCY[b.cause]);
+  due.sort((a, b) => URGENCY[a.cause] - URGENCY[b.cause] || byAge(a.machine, b.machine));
   for (const { machine, cause } of due) {
     if (!mayStart(scene, members, target, machine, cause)) continue;
     const choice = chooseReplacement(scene, needOf(app, target), machine, cause);

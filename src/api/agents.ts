@@ -1,6 +1,7 @@
 /** /v1/internal/hosts: what host agents say and are told. Field readers stand here, decisions in fleet/. */
 import { isIP } from "node:net";
 import type { HeartbeatAnswer } from "../fleet/fleet.ts";
+import { heartbeatIntervalSeconds } from "../fleet/liveness.ts";
 import { decideDeregister } from "../fleet/registration.ts";
 import { json } from "../http/respond.ts";
 import type { MaybePromise, Reply } from "../http/types.ts";
@@ -77,11 +78,6 @@ export function longestWaitMs(offlineAfterMs: number): number {
 
 function hostActor(context: ApiContext, hostId: string): Actor {
   return { kind: "host", id: hostId, ip: context.peer.remoteAddress };
-}
-
-/** max(1, floor(offline_after / 3)): a host may miss two beats before it is called offline. */
-export function heartbeatIntervalSeconds(offlineAfterMs: number): number {
-  return Math.max(1, Math.floor(offlineAfterMs / 3000));
 }
 
 export async function registerHost(context: ApiContext, app: App): Promise<Reply> {

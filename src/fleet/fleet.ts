@@ -1,5 +1,6 @@
 /** The one executor of the fleet's decisions: hears hosts, calls the silent ones offline, moves drains on. Decides nothing itself. */
 import type { Cancel, Clock } from "../lib/clock.ts";
+import { toRfc3339 } from "../lib/clock.ts";
 import { ApiError, messageOf } from "../lib/errors.ts";
 import type { Log } from "../lib/log.ts";
 import type { Actor, Recorded } from "../state/events.ts";
@@ -15,7 +16,7 @@ import { planDrain } from "./drain.ts";
 import { decideExpired } from "./expiry.ts";
 import { decideHeard } from "./heartbeat.ts";
 import type { ReportedMachine } from "./heartbeat.ts";
-import { decideLost, pausedFor, sweepInterval } from "./liveness.ts";
+import { decideLost, heartbeatIntervalSeconds, pausedFor, quietAfter, sweepInterval } from "./liveness.ts";
 import { statusOf } from "./modes.ts";
 import type { Strategy } from "./placement.ts";
 import type { BeatOrder, Usage } from "./presence.ts";
@@ -114,7 +115,11 @@ export class Fleet {
     }
     if (!store.writability.writable) return;
     for (const [id, at] of this.#recentlyLost) if (now - at >= offlineAfterMs) this.#recentlyLost.delete(id);
-    const event = decideLost(store.state, (id) => this.presence.isSilent(id, now), new Set(this.#recentlyLost.keys()));
+    const quietMs = quietAfter(offlineAfterMs, heartbeatIntervalSeconds(offlineAfterMs) * 1000);
+    // By then the last of them was silent for offline_after, and a sweep has seen it.
+    const until = toRfc3339(clock.wall() + offlineAfterMs - quietMs + 2 * this.#sweepMs);
+    const suspicion = { isQuiet: (id: string) => this.presence.silenceOf(id, now) >= quietMs, until };
+    const event = decideLost(store.state, (id) => this.presence.isSilent(id, now), new Set(this.#recentlyLost.keys()), suspicion);
     if (event === null) return;
     for (const id of event.data.host_ids) this.#recentlyLost.set(id, now);
     await store.change(SYSTEM, () => ({ event, answer: () => undefined }));

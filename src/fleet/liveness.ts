@@ -3,6 +3,11 @@ import type { Host } from "../state/types.ts";
 import type { State } from "../state/state.ts";
 import type { EventOf } from "../state/events.ts";
 
+/** max(1, floor(offline_after / 3)): a host may miss two beats before it is called offline. */
+export function heartbeatIntervalSeconds(offlineAfterMs: number): number {
+  return Math.max(1, Math.floor(offlineAfterMs / 3000));
+}
+
 /** How often the sweep runs: often enough that a host is called offline at most a quarter of offline_after late, and at least every check_interval. */
 export function sweepInterval(offlineAfterMs: number, checkIntervalMs: number): number {
   return Math.max(50, Math.min(checkIntervalMs, offlineAfterMs / 4));
@@ -19,23 +24,39 @@ export function isStorm(lostInWindow: number, onlineAtStart: number): boolean {
   return lostInWindow > Math.max(3, onlineAtStart / 3);
 }
 
+/** Hosts of one failure are not heard last at one time, but within a heartbeat interval of each other. */
+export interface Suspicion {
+  /** Whether a host has been silent so long that it may be one of those. */
+  isQuiet(hostId: string): boolean;
+  /** When all of those will have been called offline, or heard. */
+  readonly until: string;
+}
+
+/** How long a host is silent at least when another one of the same failure is called offline. A tenth of offline_after is for the jitter of beats. */
+export function quietAfter(offlineAfterMs: number, intervalMs: number): number {
+  return Math.max(0, offlineAfterMs * 0.9 - intervalMs);
+}
+
 /**
  * The event for hosts that fell silent, or null. `recentlyLost` are hosts that went offline within the last offline_after;
- * in a storm they are held too, since they belong to it.
+ * in a storm they are held too, since they belong to it. Where those that are quiet would make it a storm, replacement waits until that is known.
  */
-export function decideLost(state: State, isSilent: (hostId: string) => boolean, recentlyLost: ReadonlySet<string>): EventOf<"host.lost"> | null {
+export function decideLost(state: State, isSilent: (hostId: string) => boolean, recentlyLost: ReadonlySet<string>, suspicion: Suspicion): EventOf<"host.lost"> | null {
   const lost: string[] = [];
   let online = 0;
+  let quiet = 0;
   for (const host of state.hosts.values()) {
     if (host.health !== "online") continue;
     online++;
     if (isSilent(host.id)) lost.push(host.id);
+    else if (suspicion.isQuiet(host.id)) quiet++;
   }
   if (lost.length === 0) return null;
   const stillGone = [...recentlyLost].filter((id) => state.hosts.get(id)?.health === "offline");
   const window = [...lost, ...stillGone].sort();
   const held = isStorm(window.length, online + stillGone.length) ? window : [];
-  return { type: "host.lost", data: { host_ids: lost.sort(), held_host_ids: held } };
+  const suspected = held.length === 0 && isStorm(window.length + quiet, online + stillGone.length);
+  return { type: "host.lost", data: { host_ids: lost.sort(), held_host_ids: held, replace_after: suspected ? suspicion.until : null } };
 }
 
 /** Lifts the hold of a storm, or null where nothing is held. */

@@ -101,8 +101,13 @@ export class Presence {
 
   /** Whether nothing was heard for offline_after. A host that nobody knows anything of was not heard. */
   isSilent(hostId: string, nowMono: number): boolean {
+    return this.silenceOf(hostId, nowMono) >= this.#offlineAfterMs;
+  }
+
+  /** How long nothing was heard of the host, in milliseconds. */
+  silenceOf(hostId: string, nowMono: number): number {
     const contact = this.#contacts.get(hostId);
-    return contact === undefined || nowMono - contact.heardMono >= this.#offlineAfterMs;
+    return contact === undefined ? Infinity : nowMono - contact.heardMono;
   }
 
   /** Time in which the daemon itself could hear nobody is no silence of theirs; who was heard since is heard now, not later. */

@@ -122,6 +122,7 @@ export function surgeOf(replicas: number): number {
 }
 
 function mayStart({ state, now }: PlanScene, members: readonly Machine[], target: Deployment, machine: Machine, cause: Cause): boolean {
+  if (cause === "lost") return now >= Date.parse(state.hosts.get(machine.host_id ?? "")?.replace_after ?? "1970-01-01T00:00:00Z");
   if (cause === "failed") return now >= afterStreak(machine);
   if (cause === "outdated") return members.filter((member) => member.deployment_id !== target.id && replacementOf(state, member) !== null).length < surgeOf(target.replicas);
   if (cause === "draining" && machine.host_id !== null) return movingFrom(state, machine.host_id) < (runningDrain(state, machine.host_id)?.max_parallel ?? DEFAULT_MAX_PARALLEL);

@@ -39,8 +39,11 @@ export interface EventData {
   "host.registered": { readonly host_id: string; readonly facts: HostFacts; readonly capacity: Capacity; readonly key_hash: string | null; readonly mode: Mode; readonly mode_reason: string | null };
   /** A heartbeat that changed something: the host came back, machines moved on, or (`key_hash` not null) its first key bound its id. */
   "host.heard": { readonly host_id: string; readonly online: boolean; readonly key_hash: string | null; readonly machines: readonly MachineReport[] };
-  /** Hosts fell silent. `held`: too many at once, so nothing is replaced until a host-admin says so. */
-  "host.lost": { readonly host_ids: readonly string[]; readonly held_host_ids: readonly string[] };
+  /**
+   * Hosts fell silent. `held`: too many at once, so nothing is replaced until a host-admin says so.
+   * `replace_after`: so many others are quiet too that it may become one of those; null where nothing speaks for it.
+   */
+  "host.lost": { readonly host_ids: readonly string[]; readonly held_host_ids: readonly string[]; readonly replace_after: string | null };
   "host.replacement_allowed": { readonly host_ids: readonly string[] };
   "host.deregistered": { readonly host_id: string; readonly reason: string | null };
   "host.key_removed": { readonly host_id: string };

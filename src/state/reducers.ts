@@ -50,6 +50,7 @@ export const reducers: Reducers = {
       heard_at: at,
       offline_since: null,
       replacement_held: false,
+      replace_after: null,
       ever_assigned: before?.ever_assigned ?? state.departedHosts.get(data.host_id)?.ever_assigned ?? false,
     });
     state.departedHosts.delete(data.host_id);
@@ -57,14 +58,14 @@ export const reducers: Reducers = {
 
   "host.heard": (state, { data, at }) => {
     if (data.key_hash !== null) patchHost(state, data.host_id, { key_hash: data.key_hash });
-    if (data.online) patchHost(state, data.host_id, { health: "online", offline_since: null, replacement_held: false, heard_at: at });
+    if (data.online) patchHost(state, data.host_id, { health: "online", offline_since: null, replacement_held: false, replace_after: null, heard_at: at });
     for (const report of data.machines) reportMachine(state, report, at);
   },
 
   "host.lost": (state, { data, at }) => {
     const held = new Set(data.held_host_ids);
     for (const id of data.host_ids) {
-      patchHost(state, id, { health: "offline", offline_since: at });
+      patchHost(state, id, { health: "offline", offline_since: at, replace_after: data.replace_after });
       for (const machine of state.machines.group(id)) {
         if (holdsCapacity(machine)) patchMachine(state, machine.id, { state: "unknown", ready: false, reason: "host_offline" });
       }

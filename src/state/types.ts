@@ -36,6 +36,8 @@ export interface Host extends HostFacts {
   readonly offline_since: string | null;
   /** Lost in a storm: its machines are not replaced until a host-admin says so. */
   readonly replacement_held: boolean;
+  /** Until then it is not known whether its silence is part of a storm, and nothing of it is replaced; null where it is known. */
+  readonly replace_after: string | null;
   /** Whether a machine was ever placed here; a host without one drains without asking its agent. */
   readonly ever_assigned: boolean;
 }

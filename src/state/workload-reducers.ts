@@ -99,6 +99,9 @@ export const workloadReducers: { readonly [T in WorkloadEvent]: (state: State, e
 
   "deployment.moved": (state, { data, at }) => {
     patchDeployment(state, data.deployment_id, { state: data.state, reason: data.reason, finished_at: data.state === "rolling" ? null : at });
+    // The one that is gone back to may itself have been superseded in the middle of a scale, which goes on now.
+    const target = data.target_id === data.deployment_id ? undefined : state.deployments.get(data.target_id);
+    if (target?.state === "superseded") patchDeployment(state, target.id, { state: "rolling", reason: null, asked_at: at, finished_at: null });
     patchApp(state, data.app_id, { deployment_id: data.target_id, ...(data.state === "completed" ? { stable_id: data.deployment_id } : {}) });
   },
 

@@ -16,7 +16,8 @@ function revisionOf(state: State, hostId = "h-1"): string {
 
 test("a list has every machine of the host that has not ended, sorted, with what the agent needs and nothing else", () => {
   const { machines, revision } = new DesiredLists().of(world(), "h-1");
-  const { id: _id, org_id: _org, check: _check, ...rest } = specOf("m");
+  const { app_id, image, cpus, memory_mb, env, restart } = specOf("m");
+  const rest = { app_id, image, cpus, memory_mb, env, restart };
   assert.deepEqual(machines, [
     { id: "m-1", ...rest, env: { B: "2", A: "1" }, check: { type: "tcp", port: 1 }, desired_state: "running" },
     { id: "m-2", ...rest, desired_state: "running" },

@@ -2,7 +2,8 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import type { DrainRequest } from "../../src/fleet/drain.ts";
-import { decideDrain, decideUndrain, drainRows, getDrain, machinesToDrain, planDrain, runningDrain } from "../../src/fleet/drain.ts";
+import { decideDrain, decideUndrain, getDrain, heldMachines, planDrain } from "../../src/fleet/drain.ts";
+import { runningDrain } from "../../src/fleet/drain-terms.ts";
 import { Presence } from "../../src/fleet/presence.ts";
 import { drainView, hostView } from "../../src/fleet/view.ts";
 import type { Event } from "../../src/state/events.ts";
@@ -40,7 +41,7 @@ function busy(): State {
 
 test("a drain has its defaults, and remembers the machines that it has to move, in order", () => {
   const state = busy();
-  assert.deepEqual(machinesToDrain(state, "h-1"), ["m-1", "m-2"]);
+  assert.deepEqual(heldMachines(state, "h-1").map(({ id }) => id), ["m-1", "m-2"]);
   assert.deepEqual(drain(state), { type: "host.drain_started", data: { host_id: "h-1", max_parallel: 2, deadline_at: null, force: false, reason: null, machine_ids: ["m-1", "m-2"] } });
   const { state: name, started_at, finished_at, forced } = getDrain(state, "h-1");
   assert.deepEqual({ name, started_at, finished_at, forced }, { name: "draining", started_at: AT, finished_at: null, forced: false });
@@ -136,6 +137,8 @@ test("with force the deadline stops what is left, once, and the drain completes 
   assert.deepEqual(plan(state, 2, AT_DEADLINE), { type: "host.drain_forced", data: { host_id: "h-1", machine_ids: ["m-1", "m-2"] } });
   take(state, plan(state, 2, AT_DEADLINE));
   assert.deepEqual(["m-0", "m-1", "m-2"].map((id) => machineOf(state, id).desired_state), ["running", "stopped", "stopped"]);
+  assert.deepEqual(["m-0", "m-1", "m-2"].map((id) => machineOf(state, id).removing), [false, true, true]);
+  assert.equal(machineOf(state, "m-1").reason, "stopped at the deadline of a drain with force");
   assert.equal(getDrain(state, "h-1").forced, true);
   assert.equal(plan(state, 2, AT_DEADLINE + 60_000), null);
   apply(state, heard("h-1", [{ id: "m-1", state: "stopped" }, { id: "m-2", state: "stopped" }]));
@@ -165,36 +168,16 @@ test("there is no drain of a host that was never drained, or is not there", () =
   assert.throws(() => getDrain(state, "h-2"), { code: "host_not_found", status: 404 });
 });
 
-test("a row a machine: pending, stopping, migrated once it ended or is elsewhere", () => {
-  const state = busy();
-  drain(state);
-  apply(state, { type: "host.drain_forced", data: { host_id: "h-1", machine_ids: ["m-2"] } }, created(specOf("m-8"), "h-2", "m-1"));
-  const row = { app_id: "web", replacement_id: null, target_host_id: null, reason: null };
-  assert.deepEqual(drainRows(state, hostOf(state, "h-1"), ["m-0", "m-1", "m-2", "m-8", "m-unknown"]), [
-    { id: "m-0", state: "migrated", ...row },
-    { id: "m-1", state: "pending", ...row, replacement_id: "m-8" },
-    { id: "m-2", state: "stopping", ...row },
-    { id: "m-8", state: "migrated", ...row },
-    { id: "m-unknown", state: "migrated", ...row, app_id: "" },
-  ]);
-});
-
-test("while the host is offline its rows are blocked, since when, and what has moved has moved", () => {
-  const state = busy();
-  drain(state);
-  apply(state, lost("h-1"));
-  const rows = drainRows(state, hostOf(state, "h-1"), ["m-0", "m-1"]);
-  assert.deepEqual(rows.map(({ state: name, reason }) => [name, reason]), [["migrated", null], ["blocked", `host offline since ${AT}`]]);
-});
-
 test("the view counts the rows", () => {
   const state = busy();
   drain(state, { deadline_seconds: 60, reason: "disk" });
-  apply(state, heard("h-1", [{ id: "m-1", state: "stopped" }]));
-  const { machines, ...head } = drainView(state, hostOf(state, "h-1"), getDrain(state, "h-1"));
-  assert.equal(machines.length, 2);
+  const row = { app_id: "web", replacement_id: null, target_host_id: null, reason: null };
+  const states = ["pending", "starting", "stopping", "migrated", "migrated", "blocked", "failed"] as const;
+  const rows = states.map((name, index) => ({ id: `m-${index}`, state: name, ...row }));
+  const { machines, ...head } = drainView(hostOf(state, "h-1"), getDrain(state, "h-1"), rows);
+  assert.deepEqual(machines, rows);
   const terms = { host_id: "h-1", state: "draining", started_at: AT, finished_at: null, deadline_at: DEADLINE };
-  assert.deepEqual(head, { ...terms, total: 2, migrated: 1, remaining: 1, failed: 0 });
+  assert.deepEqual(head, { ...terms, total: 7, migrated: 2, remaining: 4, failed: 1 });
 });
 
 test("a host's view counts the machines that hold capacity, in every state", () => {

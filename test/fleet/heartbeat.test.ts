@@ -38,7 +38,7 @@ test("a beat that changes nothing is no event", () => {
 
 test("a host that was offline is online again, its hold is lifted, and nothing else changes", () => {
   const state = world();
-  apply(state, { type: "host.lost", data: { host_ids: ["h-1"], held_host_ids: ["h-1"] } });
+  apply(state, { type: "host.lost", data: { host_ids: ["h-1"], held_host_ids: ["h-1"], replace_after: null } });
   const event = decideHeard(state, hostOf(state, "h-1"), { key: null, machines: undefined, current: false });
   assert.deepEqual(event?.data, { host_id: "h-1", online: true, key_hash: null, machines: [] });
   apply(state, event);

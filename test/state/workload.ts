@@ -9,7 +9,8 @@ import { ApiError } from "../../src/lib/errors.ts";
 import type { Event } from "../../src/state/events.ts";
 import type { State } from "../../src/state/state.ts";
 import { START_WALL } from "../support/clock.ts";
-import { CAPACITY, CLUSTER, created, factsOf, specOf } from "../support/rows.ts";
+import { CALM, CAPACITY, CLUSTER, created, factsOf, specOf } from "../support/rows.ts";
+import { APP_COMMANDS, create, deploy, push, start, step, stop } from "./app-commands.ts";
 
 /** A whole number from 0 up to, not including, the argument. */
 export type Random = (below: number) => number;
@@ -19,7 +20,7 @@ export type Command = (state: State) => Event | null;
 const KEYS = [null, "k".repeat(32), "l".repeat(32)] as const;
 const STATES: readonly ReportedMachine["state"][] = ["starting", "running", "stopping", "stopped", "failed"];
 
-function pick<T>(random: Random, values: readonly T[]): T {
+export function pick<T>(random: Random, values: readonly T[]): T {
   // The index is one of the list's own.
   return values[random(values.length)] as T;
 }
@@ -46,24 +47,26 @@ const COMMANDS: readonly ((random: Random, serial: number) => Command)[] = [
   (random) => {
     const id = hostId(random);
     const machines = Array.from({ length: random(4) }, () => ({
-      id: `m-${random(12)}`,
+      place: random(12),
       state: pick(random, STATES),
       started_at: undefined,
       reason: pick(random, [undefined, "oom"]),
       exit_code: pick(random, [undefined, 1]),
       ready: pick(random, [undefined, true, false]),
     }));
-    const beat = { key: key(random), machines: random(3) === 0 ? undefined : machines, current: random(3) === 0 };
+    const [sent, silent, current, strange] = [key(random), random(3) === 0, random(3) === 0, random(3) === 0];
     return (state) => {
       const host = state.hosts.get(id);
-      return host === undefined ? null : decideHeard(state, host, beat);
+      const own = strange ? [] : state.machines.group(id).map((machine) => machine.id).sort();
+      const reports = machines.map(({ place, ...rest }) => ({ ...rest, id: own[place % own.length] ?? `m-${place}` }));
+      return host === undefined ? null : decideHeard(state, host, { key: sent, machines: silent ? undefined : reports, current });
     };
   },
 
   (random) => {
     const silent = new Set(Array.from({ length: 5 }, () => hostId(random)));
     const recent = new Set([hostId(random)]);
-    return (state) => decideLost(state, (id) => silent.has(id), recent);
+    return (state) => decideLost(state, (id) => silent.has(id), recent, CALM);
   },
 
   () => (state) => decideReplaceLost(state),
@@ -104,7 +107,7 @@ const COMMANDS: readonly ((random: Random, serial: number) => Command)[] = [
   (random) => {
     const id = hostId(random);
     const reported = pick(random, [null, 0, 1]);
-    const now = START_WALL + random(3) * 60_000;
+    const now = START_WALL + random(3) * 100_000;
     return (state) => {
       const host = state.hosts.get(id);
       const drain = runningDrain(state, id);
@@ -119,15 +122,14 @@ const COMMANDS: readonly ((random: Random, serial: number) => Command)[] = [
     return (state) => (on === null || state.hosts.get(on) !== undefined ? created(spec, on, replaces) : null);
   },
 
-  (random) => {
-    const data = { digest: `sha256:${random(3)}`, size_bytes: 10, org_id: `o_${random(3)}`, app_id: pick(random, [null, "web", "api"]) };
-    return () => ({ type: "image.added", data });
-  },
+  push,
 
   (random) => {
     const data = { digest: `sha256:${random(3)}`, org_id: `o_${random(3)}` };
     return () => ({ type: "image.removed", data });
   },
+
+  ...APP_COMMANDS,
 
   ...personal(),
 ];
@@ -167,9 +169,16 @@ function personal(): ((random: Random, serial: number) => Command)[] {
   ];
 }
 
-/** The next command. Registrations and machines come oftener, so that there is something to work on. */
+/** Most sequences begin with hosts and an app, so that there is something to work on from the start. */
+const OPENING = [COMMANDS[0], COMMANDS[1], COMMANDS[1], COMMANDS[1], push, create, deploy, deploy, step, step] as const;
+
+const [, register, hear, , replaceLost, , , drain, , activate, advance, place] = COMMANDS;
+const BUSY = [register, hear, hear, hear, replaceLost, drain, activate, advance, advance, place, deploy, step, step, step, step, step, step, stop, start] as const;
+
+/** The next command. Registrations, reports, machines and the steps of apps come oftener, for the same reason. */
 export function randomCommand(random: Random, serial: number): Command {
-  const make = random(4) === 0 ? pick(random, [COMMANDS[1], COMMANDS[2], COMMANDS[11]]) : pick(random, COMMANDS);
+  const opening = random(8) === 0 ? undefined : OPENING[serial];
+  const make = opening ?? pick(random, random(8) < 5 ? BUSY : COMMANDS);
   if (make === undefined) throw new Error("there are as many commands");
   const command = make(random, serial);
   return (state) => {

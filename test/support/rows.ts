@@ -25,8 +25,11 @@ export function registered(hostId: string, more: { mode?: Mode; key_hash?: strin
   return { type: "host.registered", data: { host_id: hostId, facts: factsOf(hostId), capacity: CAPACITY, key_hash: null, mode: "active", mode_reason: null, ...more } };
 }
 
+/** Nobody is quiet: no storm is suspected. */
+export const CALM = { isQuiet: (): boolean => false, until: AT };
+
 export function lost(...hostIds: string[]): Event {
-  return { type: "host.lost", data: { host_ids: hostIds, held_host_ids: [] } };
+  return { type: "host.lost", data: { host_ids: hostIds, held_host_ids: [], replace_after: null } };
 }
 
 export function drainStarted(hostId: string, more: { deadline_at?: string | null; force?: boolean; machine_ids?: string[] } = {}): Event {

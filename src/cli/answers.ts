@@ -47,6 +47,67 @@ export const DRAIN = object({
 });
 export type Drain = TypeOf<typeof DRAIN>;
 
+export const APP = object({ id: text, name: text, org_id: optional(text), created_at: optional(text), deployment_id: optional(text) });
+export type App = TypeOf<typeof APP>;
+export const APPS = object({ apps: list(APP, MANY) });
+
+export const DEPLOYMENT = object({
+  id: text,
+  app_id: text,
+  state: text,
+  image: text,
+  replicas: amount,
+  running: amount,
+  ready: amount,
+  reason: optional(text),
+  cpus: optional(amount),
+  memory_mb: optional(amount),
+  region: optional(text),
+  restart: optional(text),
+  check: optional((value) => value),
+  env_names: optional(list(text, MANY)),
+  on_host_loss: optional(text),
+  progress_deadline_seconds: optional(amount),
+  created_at: optional(text),
+  finished_at: optional(text),
+});
+export type Deployment = TypeOf<typeof DEPLOYMENT>;
+export const DEPLOYMENTS = object({ deployments: list(DEPLOYMENT, MANY) });
+
+export const MACHINE = object({
+  id: text,
+  app_id: text,
+  deployment_id: optional(text),
+  host_id: optional(text),
+  image: text,
+  state: text,
+  ready: boolean,
+  desired_state: text,
+  cpus: amount,
+  memory_mb: amount,
+  region: optional(text),
+  restart: optional(text),
+  reason: optional(text),
+  exit_code: optional(amount),
+  replaces: optional(text),
+  replaced_by: optional(text),
+  created_at: optional(text),
+  started_at: optional(text),
+  ended_at: optional(text),
+});
+export type Machine = TypeOf<typeof MACHINE>;
+export const MACHINES = object({ machines: list(MACHINE, MANY) });
+
+export const PLACEMENT = object({
+  machine_id: text,
+  host_id: optional(text),
+  strategy: optional(text),
+  decision: text,
+  as_of: optional(text),
+  hosts: list(object({ host_id: text, fits: boolean, chosen: boolean, reason: optional(text) }), MANY),
+});
+export type Placement = TypeOf<typeof PLACEMENT>;
+
 export const IMAGES = object({ images: list(object({ digest: text, size_bytes: amount, app_ids: list(text, MANY), created_at: optional(text) }), MANY) });
 
 const org = object({ id: text, slug: text, role: optional(text) });

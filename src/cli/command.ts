@@ -1,19 +1,22 @@
 /** What a command is: a name, its arguments and flags with their readers, and what it does. Parser and help both read this, so they cannot differ. */
 import { parseDuration } from "../lib/duration.ts";
+import { messageOf } from "../lib/errors.ts";
 import { UsageError } from "./io.ts";
 import type { Session } from "./session.ts";
 
 /** Reads the text of an argument or flag. Throws a plain Error whose message ends the sentence "NAME …": "must be a whole number". */
 type ReadText<T> = (text: string) => T;
-/** Between the values of a flag that was given several times. */
-export const VALUE_SEPARATOR = ",";
+/** Between the values of a flag that was given several times: no argument of a program can hold it, so every value stays whole. */
+export const VALUE_SEPARATOR = "\0";
 
 export interface ValueFlag<T> {
   readonly placeholder: string;
   readonly help: string;
   readonly short?: string;
-  /** May be given several times; `read` sees all values, separated by commas. Without it the last one wins. */
+  /** May be given several times; `read` sees all values with VALUE_SEPARATOR between them. Without it the last one wins. */
   readonly repeats?: boolean;
+  /** What was given is not repeated where it cannot be read: logs of scripts keep what a terminal shows. */
+  readonly secret?: boolean;
   readonly read: ReadText<T>;
 }
 
@@ -101,17 +104,18 @@ export function readFlags<F extends Flags>(flags: F, given: Given["flags"], topi
   for (const [name, flag] of Object.entries(flags)) {
     const value = given.get(name);
     if (flag.placeholder === null) values[name] = value === true;
-    else values[name] = typeof value === "string" ? readOne(`--${name}`, flag.read, value, topic) : null;
+    else values[name] = typeof value === "string" ? readOne(`--${name}`, flag.read, value, topic, flag.secret) : null;
   }
   // The loop has read exactly the table's flags.
   return values as FlagValues<F>;
 }
 
-function readOne<T>(name: string, read: ReadText<T>, text: string, topic: readonly string[]): T {
+function readOne<T>(name: string, read: ReadText<T>, text: string, topic: readonly string[], secret = false): T {
   try {
     return read(text);
   } catch (error) {
-    throw new UsageError(`${name} ${error instanceof Error ? error.message : String(error)}, not ${JSON.stringify(text)}.`, topic);
+    const given = secret ? "" : `, not ${JSON.stringify(text.replaceAll(VALUE_SEPARATOR, ","))}`;
+    throw new UsageError(`${name} ${messageOf(error)}${given}.`, topic);
   }
 }
 
@@ -154,7 +158,7 @@ export function choiceFlag<const T extends string>(placeholder: string, help: st
 
 /** Texts, from a flag that may be given several times or once with commas. */
 export function listFlag(placeholder: string, help: string): ValueFlag<readonly string[]> {
-  const read = (text: string): readonly string[] => text.split(VALUE_SEPARATOR).map((part) => readText(part.trim()));
+  const read = (text: string): readonly string[] => text.split(VALUE_SEPARATOR).flatMap((value) => value.split(",")).map((part) => readText(part.trim()));
   return { placeholder, help, repeats: true, read };
 }
 

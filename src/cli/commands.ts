@@ -1,17 +1,33 @@
 /** Every command of zwrm, in the order of its help. A new one is written in its group's file and named here; nothing else knows it. */
+import { apps, appsCreate, appsRemove, appsShow } from "./apps.ts";
 import { login, logout, whoami } from "./auth.ts";
 import type { Command } from "./command.ts";
+import { deploy } from "./deploy.ts";
 import { events } from "./events.ts";
 import { hostActivate, hostList, hostReplaceLost, hostStatus, hostUnbindKey, hostUndrain } from "./host.ts";
 import { hostDrain, hostDrainStatus } from "./host-drain.ts";
 import { imageList, imagePush, imageRemove } from "./image.ts";
+import { machines, machinesExplain, machinesRemove, machinesShow, machinesStart, machinesStop } from "./machines.ts";
 import { orgCreate, orgList, orgMembers, orgMembersRemove, orgMembersSet } from "./org.ts";
+import { scale } from "./scale.ts";
 import { status } from "./status.ts";
 import { tokensCreate, tokensList, tokensRevoke } from "./tokens.ts";
 import { userCreate, userList, userPasswd, userRemove } from "./user.ts";
 
 export const COMMANDS: readonly Command[] = [
   status,
+  apps,
+  appsCreate,
+  appsShow,
+  appsRemove,
+  deploy,
+  scale,
+  machines,
+  machinesShow,
+  machinesExplain,
+  machinesStop,
+  machinesStart,
+  machinesRemove,
   hostList,
   hostStatus,
   hostDrain,

@@ -1,83 +1,73 @@
 /** Follows a drain by asking for its status again and again, and says each change in a line; never changes the drain. */
-import { ClientError } from "../client/errors.ts";
 import type { Drain, DrainRow } from "./answers.ts";
 import { DRAIN } from "./answers.ts";
+import type { Change } from "./follow.ts";
+import { Following, newsIn } from "./follow.ts";
 import { formatElapsed } from "./format.ts";
 import { hostPath } from "./host.ts";
-import { CliError, pause } from "./io.ts";
 import type { Session } from "./session.ts";
 import { understand } from "./session.ts";
 
-const POLL_MS = 2_000;
-/** A daemon that is upgraded is back long before this. */
-const PATIENCE_MS = 120_000;
-
 /** Gives the exit code: 0 where the drain completed, else 1. With --json the last status goes to stdout and the lines to stderr. */
 export async function followDrain(session: Session, id: string, first: Drain, firstBody: unknown): Promise<number> {
-  const say = (text: string): void => (session.json ? session.note(`${id}: ${text}`) : session.line(`${id}: ${text}`));
-  const started = session.io.clock.mono();
-  say(`${first.state}, ${progressOf(first)}`);
-  for (const row of first.machines) if (row.state !== "pending") say(rowText(row));
-  let [drain, body] = [first, firstBody];
-  while (drain.state === "draining") {
-    await pause(session.io.clock, POLL_MS);
-    body = await poll(session, id, say);
-    const next = understand(DRAIN, body);
-    for (const change of changes(drain, next)) say(change);
-    drain = next;
-  }
-  say(ending(drain, id, session.io.clock.mono() - started));
+  const following = new Following(session, { name: id, what: "drain", look: `see "zwrm host drain-status ${id}"` });
+  const started = following.now;
+  const { drain, body } = await following.untilInterrupted(`, follow it again with "zwrm host drain ${id}", or cancel it with "zwrm host undrain ${id}"`, () => watch(following, id, first, firstBody));
+  following.say(ending(drain, id, following.now - started));
   if (session.json) session.printJson(body);
   return drain.state === "completed" ? 0 : 1;
 }
 
-/** The status, asked for until there is an answer: the drain goes on while the daemon restarts, and so does this. */
-async function poll(session: Session, id: string, say: (text: string) => void): Promise<unknown> {
-  const since = session.io.clock.mono();
-  for (let attempt = 0; ; attempt += 1) {
-    try {
-      const { body } = await session.call("GET", hostPath(id, "drain-status"));
-      if (attempt > 0) say("the daemon answers again");
-      return body;
-    } catch (error) {
-      if (!(error instanceof ClientError) || !isPassing(error)) throw error;
-      if (attempt === 0) say(`no answer, trying again: ${error.message}`);
-      const silent = session.io.clock.mono() - since;
-      if (silent >= PATIENCE_MS) {
-        throw new CliError(`No answer for ${formatElapsed(silent)}. The drain itself may go on: see "zwrm host drain-status ${id}".`, { cause: error });
-      }
-      await pause(session.io.clock, POLL_MS);
-    }
+/** Until the drain is over, which the last answer says. */
+async function watch(following: Following, id: string, first: Drain, firstBody: unknown): Promise<{ readonly drain: Drain; readonly body: unknown }> {
+  following.say(`${first.state}, ${progressOf(first)}`);
+  following.sayChanges(first.machines.filter(({ state }) => state !== "pending").map(changeOf));
+  let [drain, body] = [first, firstBody];
+  while (drain.state === "draining") {
+    await following.rest();
+    ({ body } = await following.ask("GET", hostPath(id, "drain-status")));
+    const next = understand(DRAIN, body);
+    following.sayChanges(changes(drain, next));
+    if (progressOf(drain) !== progressOf(next)) following.say(progressOf(next));
+    drain = next;
   }
+  return { drain, body };
 }
 
-function isPassing({ code, status }: ClientError): boolean {
-  return code === "unreachable" || code === "closed" || code === "timeout" || status === 429 || status === 502 || status === 503 || status === 504;
+function changes(before: Drain, after: Drain): Change[] {
+  const news = (row: DrainRow): string => newsIn(row.state, rowText(row));
+  const known = new Map(before.machines.map((row) => [row.id, news(row)]));
+  return after.machines.filter((row) => known.get(row.id) !== news(row)).map(changeOf);
 }
 
-function changes(before: Drain, after: Drain): string[] {
-  const known = new Map(before.machines.map((row) => [row.id, rowText(row)]));
-  const lines = after.machines.map(rowText).filter((text, index) => known.get(after.machines[index]?.id ?? "") !== text);
-  return progressOf(before) === progressOf(after) ? lines : [...lines, progressOf(after)];
+function changeOf(row: DrainRow): Change {
+  return { id: row.id, text: rowText(row) };
 }
 
-function rowText({ id, state, target_host_id: target, replacement_id: replacement, reason }: DrainRow): string {
-  const to = target === undefined ? "" : ` to ${target}`;
-  const as = replacement === undefined ? "" : ` as ${replacement}`;
-  return `${id} ${state}${to}${as}${reason === undefined ? "" : `: ${reason}`}`;
+/** `starting on h-3 as m-9`, `stopping, m-9 runs on h-3`, `migrated to h-3 as m-9`, `blocked: needs 4 cpus; …`. */
+function rowText({ state, target_host_id: target, replacement_id: replacement, reason }: DrainRow): string {
+  const why = reason === undefined ? "" : `: ${reason}`;
+  const on = target === undefined ? "" : ` on ${target}`;
+  // Forced at the deadline, a machine stops without a replacement.
+  if (state === "stopping") return `stopping${replacement === undefined ? "" : `, ${replacement} runs${on}`}${why}`;
+  const where = state === "migrated" ? on.replace(" on ", " to ") : on;
+  return `${state}${where}${replacement === undefined ? "" : ` as ${replacement}`}${why}`;
 }
 
 function progressOf({ migrated, total, failed }: Drain): string {
   return total === 0 ? "no machines to move" : `${migrated} of ${total} migrated${failed === 0 ? "" : `, ${failed} failed`}`;
 }
 
-function ending({ state, reason, remaining }: Drain, id: string, ms: number): string {
+function ending({ state, reason, deadline_at: deadline, total, migrated, remaining }: Drain, id: string, ms: number): string {
   switch (state) {
     case "completed":
       return `completed after ${formatElapsed(ms)}; the host is in maintenance. "zwrm host activate ${id}" brings it back`;
-    case "failed":
-      return `failed${reason === undefined ? "" : ` (${reason})`} with ${remaining} remaining; the host stays draining. Drain it again, or "zwrm host undrain ${id}"`;
+    case "failed": {
+      const why = reason ?? (deadline === undefined ? undefined : `the deadline ${deadline} passed`);
+      const hint = `"zwrm host drain-status ${id}" shows why; drain it again, or "zwrm host undrain ${id}"`;
+      return `failed after ${formatElapsed(ms)}${why === undefined ? "" : ` (${why})`} with ${remaining} remaining; the host stays draining. ${hint}`;
+    }
     default:
-      return `${state}; what has moved stays moved`;
+      return `${state} after ${formatElapsed(ms)} with ${migrated} of ${total} migrated; what has moved stays moved`;
   }
 }

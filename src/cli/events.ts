@@ -3,6 +3,7 @@ import { ClientError } from "../client/errors.ts";
 import type { Event } from "./answers.ts";
 import { EVENT, EVENTS } from "./answers.ts";
 import { command, switchFlag, textFlag, wholeFlag } from "./command.ts";
+import { isPassing } from "./follow.ts";
 import { pause } from "./io.ts";
 import type { Session } from "./session.ts";
 import { understand } from "./session.ts";
@@ -108,10 +109,6 @@ async function followAll(session: Session, from: number, print: Print): Promise<
     await pause(session.io.clock, pauseMs);
     pauseMs = Math.min(LONGEST_PAUSE_MS, pauseMs * 2);
   }
-}
-
-function isPassing({ code, status }: ClientError): boolean {
-  return code === "unreachable" || code === "closed" || code === "timeout" || status === 429 || status === 502 || status === 503 || status === 504;
 }
 
 function parse(data: string): unknown {

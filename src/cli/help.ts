@@ -9,21 +9,23 @@ const GAP = 3;
 export function helpFor(topic: readonly string[], commands: readonly Command[]): string {
   const name = topic.join(" ");
   const one = commands.find((command) => command.name === name);
-  if (one !== undefined) return commandHelp(one);
   const members = commands.filter((command) => name === "" || command.name.startsWith(`${name} `));
+  const list = members.map((command) => [usageOf(command), command.summary] as const);
+  if (one !== undefined) return commandHelp(one, list);
   const title = name === "" ? `zwrm ${VERSION}: the command line of the control plane zwrmd` : `zwrm ${name}: ${members.length} commands`;
   const usage = `Usage: zwrm ${name === "" ? "" : `${name} `}COMMAND [flags]`;
-  const list = members.map((command) => [usageOf(command), command.summary] as const);
   const files = "Settings are taken from flags, then from ZWRM_API_URL, ZWRM_TOKEN and ZWRM_ORG, then from ~/.zwrm/config.toml (api_url, token, org), whose token goes to that api_url only.";
   const codes = "Exit codes: 0 done, 1 failed, 2 wrong usage.";
   const more = `"zwrm COMMAND --help" tells more about one command.`;
   return join([title, usage, section("Commands", list), globalSection(), ...(name === "" ? [files, codes] : []), more]);
 }
 
-function commandHelp(command: Command): string {
+/** `members` are the commands of the group whose bare name this command is. */
+function commandHelp(command: Command, members: readonly (readonly [string, string])[]): string {
   const args = Object.values(command.args).map(({ placeholder, help }) => [placeholder, help] as const);
   const title = `zwrm ${command.name}: ${command.summary}`;
-  return join([title, `Usage: zwrm ${usageOf(command)}`, command.details, section("Arguments", args), section("Flags", flagRows(command.flags)), globalSection()]);
+  const usage = `Usage: zwrm ${usageOf(command)}`;
+  return join([title, usage, command.details, section("Arguments", args), section("Flags", flagRows(command.flags)), section("Further commands", members), globalSection()]);
 }
 
 /** `host drain ID [flags]` */

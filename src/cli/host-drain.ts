@@ -13,8 +13,9 @@ export const hostDrain = command({
   name: "host drain",
   summary: "move the machines off a host, which is then in maintenance",
   details: [
-    "Each machine is replaced elsewhere before it is stopped. The command follows the drain and ends with it: exit code 0 where it completed,",
-    "1 where it failed or was cancelled. Ctrl-C ends the following, not the drain.",
+    "Each machine is replaced elsewhere before it is stopped. The command follows the drain with a line for each change and ends with it: exit code 0",
+    "where it completed, 1 where it was cancelled, or where machines that are blocked or failed are left at the deadline. Ctrl-C ends the following, not",
+    "the drain; the same command without flags follows it again.",
   ].join("\n"),
   args: { id: HOST_ID },
   flags: {
@@ -54,8 +55,12 @@ function showStarted(session: Session, drain: Drain): void {
 }
 
 function showPlan(session: Session, plan: Drain): void {
-  session.line(`A drain of ${plan.host_id} would move ${countOf(plan)}. Nothing was changed.`);
-  if (plan.machines.length > 0) showRows(session, plan.machines);
+  const stuck = plan.machines.filter(({ state }) => state === "blocked").length;
+  const left = stuck === 0 ? "" : `, of which ${stuck} ${stuck === 1 ? "has" : "have"} nowhere to go now`;
+  session.line(`A drain of ${plan.host_id} would move ${countOf(plan)}${left}. Nothing was changed.`);
+  if (plan.machines.length === 0) return;
+  const columns = ["MACHINE", "APP", "STATE", "TO HOST", "REASON"].map((title) => ({ title }));
+  session.table(columns, plan.machines.map((row) => [row.id, row.app_id ?? "-", statusCell(row.state), row.target_host_id ?? "-", row.reason ?? ""]));
 }
 
 function showDrain(session: Session, drain: Drain): void {

@@ -19,6 +19,8 @@ export interface Input {
   read(): Promise<string | null>;
   /** Takes back what was read too far; the next read begins with it. */
   unread(text: string): void;
+  /** Calls `run` at a Ctrl-C, whereupon the program ends as it would have without. Gives what takes that back. */
+  onInterrupt(run: () => void): () => void;
 }
 
 export interface Io {

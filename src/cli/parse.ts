@@ -65,12 +65,14 @@ class Line {
     if (extends_ && this.#words.length === 0 && !(this.flagsEnded && this.#command !== null)) {
       this.#topic = longer;
       this.#command = this.#commands.find((one) => one.name === name) ?? null;
-    } else if (this.#command !== null) {
+    } else if (this.#command !== null && !this.#leadsOn(this.#command)) {
       this.#words.push(word);
     } else {
       this.#unknownCommand = true;
       const known = this.#commands.flatMap((one) => (startsWith(one.name.split(" "), this.#topic) ? [one.name.split(" ")[this.#topic.length] ?? ""] : []));
-      this.#problem ??= new UsageError(`There is no command ${JSON.stringify(["zwrm", ...longer].join(" "))}.${suggest(word, [...known, "help"], "")}`, this.#topic);
+      const alone = this.#command === null ? "" : ` "zwrm ${this.#command.name}" alone does: ${this.#command.summary}.`;
+      const hint = suggest(word, [...known, "help"].filter((one) => one !== ""), "") || alone;
+      this.#problem ??= new UsageError(`There is no command ${JSON.stringify(["zwrm", ...longer].join(" "))}.${hint}`, this.#topic);
     }
   }
 
@@ -104,8 +106,16 @@ class Line {
       const what = this.#topic.length === 0 ? "zwrm" : `zwrm ${this.#topic.join(" ")}`;
       this.#problem = new UsageError(`${what} needs a command.`, this.#topic);
     }
+    // A group's own flags may stand before the word that turns it into another command, which may not have them.
+    const lost = this.#command === null ? undefined : [...this.#flags.keys()].find((name) => !Object.hasOwn(this.#command?.flags ?? {}, name));
+    if (lost !== undefined) this.#complain(`There is no flag --${lost} for zwrm ${this.#topic.join(" ")}.`);
     const given = { words: this.#words, flags: this.#flags };
     return { command: this.#command, topic: this.#topic, globals: this.#globals, given, problem: this.#problem, unknownCommand: this.#unknownCommand };
+  }
+
+  /** True for a command that is a group's bare name (`zwrm apps`): it takes no words, so one behind it was to be a command of the group. */
+  #leadsOn({ name, args }: Command): boolean {
+    return !this.flagsEnded && Object.keys(args).length === 0 && this.#commands.some((one) => one.name.startsWith(`${name} `));
   }
 
   #complain(message: string): void {

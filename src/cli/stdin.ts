@@ -45,6 +45,18 @@ export class StandardInput implements Input {
     this.#ahead = text + this.#ahead;
   }
 
+  onInterrupt(run: () => void): () => void {
+    const letGo = (): void => void process.off("SIGINT", onSignal);
+    const onSignal = (): void => {
+      run();
+      letGo();
+      // Ended by the signal, not by an exit code: so a shell's loop around it ends too.
+      process.kill(process.pid, "SIGINT");
+    };
+    process.on("SIGINT", onSignal);
+    return letGo;
+  }
+
   #opened(): ReadStream {
     this.#stream ??= this.#open().setEncoding("utf8");
     return this.#stream;

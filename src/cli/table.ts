@@ -31,12 +31,15 @@ export function statusCell(word: string): Cell {
     case "migrated":
       return { text: word, colour: "green" };
     case "draining":
+    case "rolling":
     case "starting":
     case "stopping":
     case "pending":
       return { text: word, colour: "yellow" };
     case "offline":
+    case "unknown":
     case "failed":
+    case "rolled_back":
     case "blocked":
       return { text: word, colour: "red" };
     default:

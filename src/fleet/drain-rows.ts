@@ -44,14 +44,14 @@ function drainRow(scene: PlanScene, host: Host, drain: Drain, id: string, machin
 
 /** What keeps the replacement of a machine from being started now. */
 function whyItWaits(scene: PlanScene, host: Host, drain: Drain, machine: Machine): Pick<DrainRow, "state" | "reason"> {
-  const { state, now } = scene;
+  const { state } = scene;
   const deployment = state.deployments.get(state.apps.get(machine.app_id)?.deployment_id ?? "");
   if (deployment === undefined) return { state: "pending", reason: "it belongs to no app that could make a replacement; stop it, or set a deadline with force" };
   const need = needOf({ id: machine.app_id }, deployment);
   if (chooseReplacement(scene, need, machine, "draining") === null) {
     const nowhere = choose(scene, need, new Map()) === null;
     if (nowhere) return { state: "blocked", reason: whyNowhere(scene, need) };
-    return { state: "blocked", reason: `every host that fits was tried (${machine.retry?.reason ?? ""}); again at ${toRfc3339(nextRoundAt(machine))}, it is ${toRfc3339(now)}` };
+    return { state: "blocked", reason: `every host that fits was tried (${machine.retry?.reason ?? ""}); again at ${toRfc3339(nextRoundAt(machine))}` };
   }
   const moving = movingFrom(state, host.id);
   const most = drain.max_parallel;

@@ -4,7 +4,7 @@ import { test } from "node:test";
 import type { TestContext } from "node:test";
 import type { Answering } from "../client/support.ts";
 import { ManualClock } from "../client/support.ts";
-import { fakeApi, finish, host } from "./support.ts";
+import { fakeApi, finish, host, Keyboard } from "./support.ts";
 
 type Row = Record<string, unknown>;
 
@@ -57,15 +57,16 @@ test("starts and leaves with --detach", async (t) => {
 });
 
 test("shows the plan with --dry-run", async (t) => {
-  const api = await fakeApi(t, () => [200, { ...drain("draining", [row("m-1", "pending"), row("m-2", "blocked", { reason: "needs 4 cpus; the largest free host h-7 has 2" })]), dry_run: true }]);
+  const api = await fakeApi(t, () => [200, { ...drain("draining", [row("m-1", "pending", { target_host_id: "h-2" }), row("m-3", "pending", { target_host_id: "h-3" }), row("m-2", "blocked", { reason: "needs 4 cpus; the largest free host h-7 has 2" })]), dry_run: true }]);
   const run = await api.run("host drain h-1 --dry-run");
   assert.equal(
     run.out,
     [
-      "A drain of h-1 would move 2 machines. Nothing was changed.",
-      "MACHINE  APP  STATE    TO HOST  REPLACEMENT  REASON",
-      "m-1      web  pending  -        -",
-      "m-2      web  blocked  -        -            needs 4 cpus; the largest free host h-7 has 2",
+      "A drain of h-1 would move 3 machines, of which 1 has nowhere to go now. Nothing was changed.",
+      "MACHINE  APP  STATE    TO HOST  REASON",
+      "m-1      web  pending  h-2",
+      "m-3      web  pending  h-3",
+      "m-2      web  blocked  -        needs 4 cpus; the largest free host h-7 has 2",
       "",
     ].join("\n"),
   );
@@ -78,26 +79,53 @@ test("follows a drain with a line for each change and exits 0 when it completed"
     drain("draining", [row("m-1", "pending"), row("m-2", "pending")]),
     drain("draining", [row("m-1", "starting", { target_host_id: "h-2", replacement_id: "m-3" }), row("m-2", "pending")]),
     drain("draining", [row("m-1", "starting", { target_host_id: "h-2", replacement_id: "m-3" }), row("m-2", "pending")]),
+    drain("draining", [row("m-1", "stopping", { target_host_id: "h-2", replacement_id: "m-3" }), row("m-2", "pending")]),
     drain("draining", [row("m-1", "migrated", { target_host_id: "h-2", replacement_id: "m-3" }), row("m-2", "blocked", { reason: "no host is free" })]),
+    drain("draining", [row("m-1", "migrated", { target_host_id: "h-2", replacement_id: "m-3" }), row("m-2", "stopping")]),
     drain("completed", [row("m-1", "migrated", { target_host_id: "h-2", replacement_id: "m-3" }), row("m-2", "migrated")]),
   );
   assert.deepEqual(run, {
     code: 0,
     out: [
       "h-1: draining, 0 of 2 migrated",
-      "h-1: m-1 starting to h-2 as m-3",
+      "h-1: m-1 starting on h-2 as m-3",
+      "h-1: m-1 stopping, m-3 runs on h-2",
       "h-1: m-1 migrated to h-2 as m-3",
       "h-1: m-2 blocked: no host is free",
       "h-1: 1 of 2 migrated",
+      "h-1: m-2 stopping",
       "h-1: m-2 migrated",
       "h-1: 2 of 2 migrated",
-      'h-1: completed after 8.0s; the host is in maintenance. "zwrm host activate h-1" brings it back',
+      'h-1: completed after 6.0s; the host is in maintenance. "zwrm host activate h-1" brings it back',
       "",
     ].join("\n"),
     err: "",
   });
-  assert.deepEqual(api.seen.slice(1).map(({ method, url }) => `${method} ${url}`), Array.from({ length: 4 }, () => "GET /v1/hosts/h-1/drain-status"));
+  assert.deepEqual(api.seen.slice(1).map(({ method, url }) => `${method} ${url}`), Array.from({ length: 6 }, () => "GET /v1/hosts/h-1/drain-status"));
   assert.equal(clock.pending, 0);
+});
+
+test("says in one line what many machines wait for, and nothing where only a time or a number has changed", async (t) => {
+  const waiting = (state: string, reason: string) => Array.from({ length: 6 }, (_, index) => row(`m-${index + 1}`, state, { reason }));
+  const again = (second: number): string => `every host that fits was tried; again at 2026-03-01T12:00:30.000Z, it is 2026-03-01T12:00:0${second}.000Z`;
+  const { run } = await follow(
+    t,
+    "host drain h-1",
+    drain("draining", waiting("pending", "2 of at most 2 are being moved")),
+    drain("draining", waiting("pending", "1 of at most 2 are being moved")),
+    drain("draining", waiting("blocked", again(1))),
+    drain("draining", waiting("blocked", again(2))),
+    drain("draining", waiting("blocked", "host offline since 2026-03-01T12:00:02.000Z")),
+    drain("cancelled", waiting("blocked", "host offline since 2026-03-01T12:00:02.000Z")),
+  );
+  const lines = [
+    "draining, 0 of 6 migrated",
+    `m-1, m-2, m-3 and 3 more blocked: ${again(1)}`,
+    "m-1, m-2, m-3 and 3 more blocked: host offline since 2026-03-01T12:00:02.000Z",
+    "cancelled after 5.0s with 0 of 6 migrated; what has moved stays moved",
+    "",
+  ];
+  assert.deepEqual(run.out.split("\n"), lines.map((line) => (line === "" ? "" : `h-1: ${line}`)));
 });
 
 test("ends at once where the drain is over with the first answer", async (t) => {
@@ -107,15 +135,17 @@ test("ends at once where the drain is over with the first answer", async (t) => 
 });
 
 test("exits 1 when the drain failed, and says what is left and what can be done", async (t) => {
-  const { run } = await follow(t, "host drain h-1 --deadline 10m", drain("draining", [row("m-1", "pending")]), drain("failed", [row("m-1", "blocked", { reason: "full" })], { reason: "deadline passed" }));
+  const { run } = await follow(t, "host drain h-1 --deadline 10m", drain("draining", [row("m-1", "pending")]), drain("failed", [row("m-1", "blocked", { reason: "full" })], { deadline_at: "2026-03-01T12:10:00.000Z" }));
   assert.equal(run.code, 1);
-  assert.match(run.out, /h-1: failed \(deadline passed\) with 1 remaining; the host stays draining\. Drain it again, or "zwrm host undrain h-1"\n$/);
+  const [, ...lines] = run.out.split("\n");
+  const hint = '"zwrm host drain-status h-1" shows why; drain it again, or "zwrm host undrain h-1"';
+  assert.deepEqual(lines, ["h-1: m-1 blocked: full", `h-1: failed after 1.0s (the deadline 2026-03-01T12:10:00.000Z passed) with 1 remaining; the host stays draining. ${hint}`, ""]);
 });
 
 test("exits 1 when somebody cancelled the drain", async (t) => {
   const { run } = await follow(t, "host drain h-1", drain("draining", []), drain("cancelled", []));
   assert.equal(run.code, 1);
-  assert.match(run.out, /h-1: cancelled; what has moved stays moved\n$/);
+  assert.match(run.out, /h-1: cancelled after 1\.0s with 0 of 0 migrated; what has moved stays moved\n$/);
 });
 
 test("goes on following while the daemon restarts", async (t) => {
@@ -125,14 +155,41 @@ test("goes on following while the daemon restarts", async (t) => {
 });
 
 test("gives up following after two minutes without an answer, and says that the drain may go on", async (t) => {
-  const { run, clock } = await follow(t, "host drain h-1", drain("draining", []), ...Array.from({ length: 100 }, () => 503));
+  const { run, clock } = await follow(t, "host drain h-1", drain("draining", []), ...Array.from({ length: 200 }, () => 503));
   assert.deepEqual([run.code, run.err], [1, 'zwrm: No answer for 2m00s. The drain itself may go on: see "zwrm host drain-status h-1".\n']);
-  assert.equal(clock.now, 122_000);
+  assert.equal(clock.now, 121_000);
 });
 
 test("stops following where the host is gone", async (t) => {
   const { run } = await follow(t, "host drain h-1", drain("draining", []), 404);
   assert.deepEqual([run.code, run.err], [1, 'zwrm: Not now. "zwrm host list" shows the ids.\n']);
+});
+
+test("says at a Ctrl-C, and only while it follows, that the drain goes on and how to follow or cancel it", async (t) => {
+  const clock = new ManualClock();
+  const stdin = new Keyboard([], { isTerminal: false });
+  let listening = 0;
+  const api = await fakeApi(t, ({ method }) => {
+    if (method === "POST") assert.equal(stdin.interrupt(), 0, "a drain that may not have begun");
+    else listening = stdin.interrupt();
+    return [200, drain(method === "POST" ? "draining" : "completed", [])];
+  });
+  const run = await finish(api.run("host drain h-1", { clock, stdin }), clock);
+  assert.deepEqual([run.code, listening, stdin.interrupt()], [0, 1, 0]);
+  const how = 'see "zwrm host drain-status h-1", follow it again with "zwrm host drain h-1", or cancel it with "zwrm host undrain h-1".';
+  assert.equal(run.err, `h-1: no longer followed; the drain goes on: ${how}\n`);
+});
+
+test("asks a daemon that is slow to answer less often", async (t) => {
+  const clock = new ManualClock();
+  const asked: number[] = [];
+  const api = await fakeApi(t, ({ method }) => {
+    asked.push(clock.now);
+    clock.now += 1_000;
+    return [200, drain(method === "POST" || asked.length < 4 ? "draining" : "completed", [])];
+  });
+  await finish(api.run("host drain h-1", { clock }), clock);
+  assert.deepEqual(asked, [0, 2_000, 7_000, 12_000]);
 });
 
 test("keeps stdout to the last answer's JSON with --json, and tells the changes on stderr", async (t) => {

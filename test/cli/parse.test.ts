@@ -1,7 +1,7 @@
 /** Tests of the command line's grammar, its help and its table of commands. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { command, listFlag, secondsFlag, switchFlag, textFlag, wholeFlag } from "../../src/cli/command.ts";
+import { command, listFlag, secondsFlag, switchFlag, textFlag, VALUE_SEPARATOR, wholeFlag } from "../../src/cli/command.ts";
 import { COMMANDS } from "../../src/cli/commands.ts";
 import { helpFor } from "../../src/cli/help.ts";
 import { UsageError } from "../../src/cli/io.ts";
@@ -31,8 +31,8 @@ test("takes the longest command, and everything after -- as words", () => {
   assert.deepEqual([parsed("apps").name, parsed("apps create").name], ["apps", "apps create"]);
   assert.deepEqual(parsed("log -- --tail apps").words, ["--tail", "apps"]);
   assert.deepEqual(parsed("log log apps").words, ["log", "apps"]);
-  const { name, words } = parsed("apps x create");
-  assert.deepEqual([name, words], ["apps", ["x", "create"]]);
+  const { name, words } = parsed("log x apps");
+  assert.deepEqual([name, words], ["log", ["x", "apps"]]);
 });
 
 test("lets the last of two flags win, and keeps an inline value as it is", () => {
@@ -40,10 +40,30 @@ test("lets the last of two flags win, and keeps an inline value as it is", () =>
   assert.deepEqual(parsed("log --tail=1 --tail=-x=y").flags, { tail: "-x=y" });
 });
 
-test("gathers the values of a flag that repeats, and takes a lone dash as a value", () => {
+test("behind a group's bare name takes no word for a command of the group that there is not, and no flag that the command does not have", () => {
+  const refused: readonly (readonly [string, string])[] = [
+    ["apps craete web", 'There is no command "zwrm apps craete". Did you mean "create"?'],
+    ["apps list", 'There is no command "zwrm apps list". "zwrm apps" alone does: list apps.'],
+    ["apps x create", 'There is no command "zwrm apps x". "zwrm apps" alone does: list apps.'],
+  ];
+  for (const [line, message] of refused) assert.equal(parsed(line).problem, message, line);
+  const list = command({ name: "things", summary: "list", args: {}, flags: { app: textFlag("A", "") }, run: none });
+  const show = command({ name: "things show", summary: "show", args: { id: { placeholder: "ID", help: "", read } }, flags: {}, run: none });
+  const problemOf = (line: string) => parse(line.split(" "), [list, show]).problem?.message ?? null;
+  assert.equal(problemOf("things --app web"), null);
+  assert.equal(problemOf("things --app web show t-1"), "There is no flag --app for zwrm things show.");
+});
+
+test("says nothing of what a secret flag was given where it cannot be read", () => {
+  const strict = command({ name: "x", summary: "", args: {}, flags: { env: { ...textFlag("E", ""), secret: true, read: () => { throw new Error("must be NAME=VALUE"); } } }, run: none });
+  assert.throws(() => strict.prepare({ words: [], flags: new Map([["env", "hunter2"]]) }), { name: "UsageError", message: "--env must be NAME=VALUE." });
+});
+
+test("gathers the values of a flag that repeats, each whole, and takes a lone dash as a value", () => {
   const keys = command({ name: "keys", summary: "", args: {}, flags: { scope: listFlag("S", ""), token: textFlag("T", "") }, run: none });
   const given = parse("keys --scope a --scope=b,c --token - --scope d".split(" "), [keys]).given.flags;
-  assert.deepEqual(Object.fromEntries(given), { scope: "a,b,c,d", token: "-" });
+  assert.deepEqual(Object.fromEntries(given), { scope: ["a", "b,c", "d"].join(VALUE_SEPARATOR), token: "-" });
+  assert.deepEqual(listFlag("S", "").read(String(given.get("scope"))), ["a", "b", "c", "d"]);
 });
 
 test("after -- a word names no command, so that a thing may be called like one", () => {
@@ -110,6 +130,7 @@ test("every command of the table has a name of its own, help, and no flag that h
 test("has the documented commands", () => {
   const documented = ["host list", "host status", "host drain", "host drain-status", "host undrain", "host activate", "host unbind-key", "host replace-lost", "image push", "image list", "image rm", "status"];
   const identity = ["auth login", "auth logout", "auth whoami", "auth tokens create", "auth tokens list", "auth tokens revoke", "user create", "user list", "user passwd", "user remove", "events"];
+  documented.push("apps", "apps create", "apps rm", "apps show", "deploy", "scale", "machines", "machines show", "machines stop", "machines start", "machines rm", "machines explain");
   documented.push(...identity, "org create", "org list", "org members", "org members set", "org members remove");
   assert.deepEqual(COMMANDS.map((one) => one.name).sort(), documented.sort());
 });
@@ -122,6 +143,9 @@ test("shows help at --help, -h and help, for all, a group or one command, and ex
   const group = await zwrm(["host", "-h"]);
   assert.match(group.out, /^zwrm host: 8 commands\n/);
   assert.doesNotMatch(group.out, /image push/);
+  const bare = await zwrm(["apps", "-h"]);
+  assert.match(bare.out, /^zwrm apps: list the org's apps\n\nUsage: zwrm apps\n/);
+  assert.match(bare.out, /^Further commands:\n {2}apps create NAME .*\n {2}apps show /m);
   const one = await zwrm(["host", "drain", "--help"]);
   assert.match(one.out, /^Usage: zwrm host drain ID \[flags\]$/m);
   for (const argv of [["help", "host", "drain"], ["--help", "host", "drain"], ["host", "drain", "h-1", "--nonsense", "--help"]]) assert.deepEqual(await zwrm(argv), one);

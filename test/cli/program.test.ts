@@ -65,7 +65,19 @@ test("pushes a file and stays alive between two looks at a drain", async (t) => 
   assert.match(pushed.out, /^sha256:[0-9a-f]{64} pushed: 2\.9 MiB in \d\.\ds/);
   assert.equal(server.seen.find(({ method }) => method === "PUT")?.body.length, 3_000_000);
   assert.deepEqual([drained.code, drained.err, asked], [0, "", 1]);
-  assert.match(drained.out, /^h-1: draining, no machines to move\nh-1: completed after 2\.\ds/);
+  assert.match(drained.out, /^h-1: draining, no machines to move\nh-1: completed after 1\.\ds/);
+});
+
+test("ends by the signal at a Ctrl-C, having said that the drain goes on", async (t) => {
+  const server = await serve(() => [200, { host_id: "h-1", state: "draining", total: 0, migrated: 0, remaining: 0, failed: 0, machines: [] }]);
+  t.after(() => server.close());
+  const child = start(["host", "drain", "h-1"], toward(server));
+  let err = "";
+  child.stderr.setEncoding("utf8").on("data", (text: string) => (err += text));
+  child.stdout.once("data", () => child.kill("SIGINT"));
+  const [code, signal]: unknown[] = await once(child, "close");
+  assert.deepEqual([code, signal], [null, "SIGINT"]);
+  assert.match(err, /^h-1: no longer followed; the drain goes on: .*"zwrm host undrain h-1"\.\n$/);
 });
 
 test("ends without a word when whoever reads its output leaves", async (t) => {

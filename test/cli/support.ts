@@ -34,6 +34,7 @@ export class Screen implements Output {
 export class Keyboard implements Input {
   readonly isTerminal: boolean;
   readonly raw: boolean[] = [];
+  readonly #interrupts = new Set<() => void>();
   #pieces: string[];
 
   constructor(pieces: readonly string[], { isTerminal = true } = {}) {
@@ -51,6 +52,17 @@ export class Keyboard implements Input {
 
   unread(text: string): void {
     if (text !== "") this.#pieces.unshift(text);
+  }
+
+  onInterrupt(run: () => void): () => void {
+    this.#interrupts.add(run);
+    return () => void this.#interrupts.delete(run);
+  }
+
+  /** Ctrl-C, but the program goes on. Gives how many listened. */
+  interrupt(): number {
+    for (const run of this.#interrupts) run();
+    return this.#interrupts.size;
   }
 }
 

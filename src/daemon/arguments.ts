@@ -5,7 +5,9 @@ export type Command =
   | { readonly name: "journal-verify"; readonly head: { readonly seq: number; readonly sum: string } | null }
   | { readonly name: "journal-dump"; readonly filter: DumpFilter; readonly secrets: boolean }
   | { readonly name: "journal-compact" }
-  | { readonly name: "images-verify" };
+  | { readonly name: "images-verify" }
+  /** `file` is `-` for stdout and stdin. */
+  | { readonly name: "backup" | "restore"; readonly file: string };
 
 /** Which lines of the log are wanted; null is no condition. */
 export interface DumpFilter {
@@ -43,6 +45,10 @@ usage:
                                              TYPE an event's type (host.registered) or its first word (host)
   zwrmd journal compact                      remove closed segments that a snapshot covers, as journal.retain allows
   zwrmd images verify                        hash every image again; what is wrong goes to quarantine
+  zwrmd backup FILE                          write the log and its snapshots, as far as they are on disk, into one file
+                                             (- is stdout); beside a running daemon too. Images are not in it
+  zwrmd restore FILE                         make the log anew from a backup (- is stdin), in a data folder that has none,
+                                             under a new cluster_id
   zwrmd --version
   zwrmd --help
 
@@ -60,7 +66,7 @@ export function parseArguments(words: readonly string[]): Arguments {
   const plain: string[] = [];
   for (let index = 0; index < words.length; index++) {
     const word = words[index] ?? "";
-    if (!word.startsWith("-")) {
+    if (!word.startsWith("-") || word === "-") {
       plain.push(word);
       continue;
     }
@@ -92,6 +98,11 @@ function findCommand(plain: readonly string[], flags: ReadonlyMap<string, string
   const words = plain.join(" ");
   for (const [flag, owner] of Object.entries(OWN_FLAGS)) {
     if (flags.has(flag) && words !== owner) throw new UsageError(`${flag} does not go with ${words === "" ? "zwrmd" : words}`);
+  }
+  const [command = "", file] = plain;
+  if (command === "backup" || command === "restore") {
+    if (file === undefined || file === "" || plain.length > 2) throw new UsageError(`${command} takes one file, or - for ${command === "backup" ? "stdout" : "stdin"}`);
+    return { name: command, file };
   }
   switch (words) {
     case "":

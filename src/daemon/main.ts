@@ -11,8 +11,10 @@ import type { LogLevel } from "../lib/log.ts";
 import { VERSION } from "../lib/version.ts";
 import type { Arguments } from "./arguments.ts";
 import { DEFAULT_CONFIG_PATH, parseArguments, USAGE, UsageError } from "./arguments.ts";
+import { backUp } from "./backup.ts";
 import type { Notifier } from "./notify.ts";
 import { createNotifier } from "./notify.ts";
+import { restore } from "./restore.ts";
 import { runDaemon } from "./run.ts";
 import { compactChain, dumpChain, verifyChain, verifyStore } from "./tools.ts";
 
@@ -58,6 +60,10 @@ async function run(given: Arguments, env: Env, notifier: Notifier): Promise<numb
       return compactChain(readConfig(given, env));
     case "images-verify":
       return verifyStore(readConfig(given, env));
+    case "backup":
+      return backUp(readConfig(given, env), command.file);
+    case "restore":
+      return restore(readConfig(given, env), command.file);
   }
 }
 

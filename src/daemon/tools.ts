@@ -27,11 +27,11 @@ import type { DumpFilter } from "./arguments.ts";
 /** An image of 100 GB is hashed in minutes, and nothing is said meanwhile. */
 const VERIFY_TIMEOUT_MS = 3_600_000;
 
-function say(line: string): void {
+export function say(line: string): void {
   process.stdout.write(`${line}\n`);
 }
 
-function journalFolder(config: Config): string {
+export function journalFolder(config: Config): string {
   return join(config.state.dataDir, "journal");
 }
 
@@ -109,11 +109,16 @@ async function findWrongs(config: Config): Promise<Finding[]> {
   }
 }
 
-/** The daemon that holds the lock does the work; the socket is asked first, since no setting closes it. */
-async function askDaemon(config: Config, locked: DataDirLocked): Promise<Finding[]> {
+/** Where the running daemon of this config is asked: its socket where there is one, since no setting closes it. */
+export function apiUrlOf(config: Config): string {
   const { socket, host, port, tlsCert } = config.server;
   const address = host === "::" || host === "0.0.0.0" ? "127.0.0.1" : host.includes(":") ? `[${host}]` : host;
-  const apiUrl = socket !== "" ? `unix:${socket}` : `${tlsCert === "" ? "http" : "https"}://${address}:${port}`;
+  return socket !== "" ? `unix:${socket}` : `${tlsCert === "" ? "http" : "https"}://${address}:${port}`;
+}
+
+/** The daemon that holds the lock does the work. */
+async function askDaemon(config: Config, locked: DataDirLocked): Promise<Finding[]> {
+  const apiUrl = apiUrlOf(config);
   const client = new Client({ apiUrl, clock: systemClock, userAgent: `zwrmd/${VERSION}` });
   try {
     const { body } = await client.request("POST", "/v1/images/verify", { timeoutMs: VERIFY_TIMEOUT_MS });
@@ -151,6 +156,6 @@ function describe(finding: Finding): string {
   }
 }
 
-function stderrLog(): Log {
+export function stderrLog(): Log {
   return createLog({ write: (line) => void process.stderr.write(`${line}\n`) }, systemClock, "text", "warn");
 }

@@ -68,7 +68,7 @@ function unfinished(bytes: Buffer, at: number): string {
 }
 
 /** A segment says what it is in its first line. Throws BadLine where it does not, JournalDamaged where a newer program wrote it. */
-function checkFirst(segment: Named, record: JournalRecord): void {
+export function checkFirst(segment: Named, record: JournalRecord): void {
   if (record.type !== SEGMENT_TYPE) throw new BadLine(`is the first of a segment and should be a ${SEGMENT_TYPE}`);
   if (record.seq !== segment.seq) throw new BadLine(`has seq ${record.seq}, where the file's name says ${segment.seq}`);
   const { data } = record;

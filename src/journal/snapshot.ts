@@ -71,8 +71,8 @@ export async function readSnapshot(files: Files, path: string, onLine: (line: un
   return reader.finish();
 }
 
-/** Takes a snapshot's bytes piece by piece. */
-class SnapshotReader {
+/** Takes a snapshot's bytes piece by piece; each piece is whole lines. */
+export class SnapshotReader {
   readonly #path: string;
   readonly #onLine: (line: unknown) => void;
   readonly #sha: Hash = createHash("sha256");

@@ -17,6 +17,8 @@ test("each command is found, with its own flags", () => {
   assert.deepEqual(parseArguments(["journal", "dump", "--after", "5", "--secrets"]).command, { name: "journal-dump", filter: { after: 5, actor: null, since: null, type: null }, secrets: true });
   assert.deepEqual(parseArguments(["journal", "compact"]).command, { name: "journal-compact" });
   assert.deepEqual(parseArguments(["images", "verify", "--config=/c"]), { command: { name: "images-verify" }, configPath: "/c", dataDir: null });
+  assert.deepEqual(parseArguments(["backup", "my file", "--data-dir", "/d"]), { command: { name: "backup", file: "my file" }, configPath: null, dataDir: "/d" });
+  assert.deepEqual(parseArguments(["restore", "-"]).command, { name: "restore", file: "-" });
   assert.equal(parseArguments(["--check-config"]).command.name, "check-config");
   assert.equal(parseArguments(["--generate-config"]).command.name, "generate-config");
   assert.equal(parseArguments(["--version"]).command.name, "version");
@@ -34,6 +36,9 @@ for (const [words, reason] of [
   [["journal", "compact", "--secrets"], /--secrets does not go with journal compact/],
   [["--head", `7:${SUM}`], /--head does not go with zwrmd/],
   [["images", "verify", "--after", "1"], /does not go with/],
+  [["backup"], /backup takes one file, or - for stdout/],
+  [["restore", "a", "b"], /restore takes one file, or - for stdin/],
+  [["-"], /unknown command "-"/],
 ] as const) {
   test(`refuses: zwrmd ${words.join(" ").slice(0, 40)}`, () => {
     assert.throws(
@@ -44,7 +49,7 @@ for (const [words, reason] of [
 }
 
 test("every command and flag that the parser knows is in --help", () => {
-  for (const word of ["journal verify", "journal dump", "journal compact", "images verify", "--config", "--data-dir", "--check-config", "--generate-config", "--version", "--help", "--head", "--after", "--actor", "--since", "--type", "--secrets"]) {
+  for (const word of ["journal verify", "journal dump", "journal compact", "images verify", "backup FILE", "restore FILE", "--config", "--data-dir", "--check-config", "--generate-config", "--version", "--help", "--head", "--after", "--actor", "--since", "--type", "--secrets"]) {
     assert.ok(USAGE.includes(word), word);
   }
 });

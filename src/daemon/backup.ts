@@ -1,0 +1,115 @@
+/** `zwrmd backup`: writes the journal, up to its last durable line, into one file or to stdout. Beside a running daemon it asks that for the line; it never stops one. */
+import { get as getHttp } from "node:http";
+import { get as getHttps } from "node:https";
+import { basename, dirname, join, resolve } from "node:path";
+import { text } from "node:stream/consumers";
+import { parseAddress } from "../client/address.ts";
+import type { Config } from "../config/schema.ts";
+import type { BackedUp, BackupOptions } from "../journal/backup.ts";
+import { findEnd, writeBackup } from "../journal/backup.ts";
+import { DataDirLocked, lockDataDir } from "../journal/lock.ts";
+import { systemClock, toRfc3339 } from "../lib/clock.ts";
+import { messageOf } from "../lib/errors.ts";
+import { diskFiles, writeAll } from "../lib/files.ts";
+import { newId } from "../lib/ids.ts";
+import { VERSION } from "../lib/version.ts";
+import { apiUrlOf, journalFolder } from "./tools.ts";
+
+const ASK_TIMEOUT_MS = 30_000;
+/** In /metrics, which anyone may read: the last line that is synced. What it counts was acknowledged, or is about to be. */
+const LAST_SEQ = /^zwrmd_journal_last_seq (\d{1,15})$/m;
+
+/** Writes the backup to `file`, whole or not at all; `-` is stdout. What is said goes where the backup does not. */
+export async function backUp(config: Config, file: string): Promise<number> {
+  const folder = journalFolder(config);
+  const about = { until: await findDurable(config, folder), at: toRfc3339(systemClock.wall()), program: `zwrmd ${VERSION}` };
+  const toStdout = file === "-";
+  const { oldestSeq, head, bytes, passedOver } = toStdout ? await writeToStdout(folder, about) : await writeToFile(folder, about, resolve(file));
+  const out = toStdout ? process.stderr : process.stdout;
+  for (const reason of passedOver) process.stderr.write(`zwrmd: warning: a snapshot is damaged and not in the backup; the lines that it stands for are: ${reason}\n`);
+  out.write(`${toStdout ? "backup" : file}: seq ${oldestSeq} to ${head.seq}, ${bytes} bytes\nhead ${head.seq}:${head.sum}\n`);
+  out.write("images are not in it: back up build.images_dir beside it, or push them again\n");
+  return 0;
+}
+
+type About = Omit<BackupOptions, "write">;
+
+/** The last line that is on disk: the daemon's word where one runs; where none does, the last good line, which is what a start would find. */
+async function findDurable(config: Config, folder: string): Promise<number> {
+  // Before the lock, which would make a folder that is not there.
+  const seen = await findEnd(diskFiles, folder, true);
+  if (seen === null) throw new Error(`there is no journal in ${folder}, so there is nothing to back up; is state.data_dir right?`);
+  let lock;
+  try {
+    lock = lockDataDir(config.state.dataDir);
+  } catch (error) {
+    if (error instanceof DataDirLocked) return askDaemon(config, seen.proven, error);
+    throw error;
+  }
+  try {
+    const end = await findEnd(diskFiles, folder, false);
+    if (end === null || end.last === 0) throw new Error(`the journal in ${folder} holds no line yet, so there is nothing to back up`);
+    return end.last;
+  } finally {
+    // What is on disk now stays, so a daemon that starts meanwhile need not wait for the copy.
+    lock.release();
+  }
+}
+
+async function askDaemon(config: Config, proven: number, locked: DataDirLocked): Promise<number> {
+  const apiUrl = apiUrlOf(config);
+  try {
+    const seq = Number(LAST_SEQ.exec(await fetchMetrics(apiUrl))?.[1] ?? NaN);
+    if (Number.isNaN(seq)) throw new Error("what answers there is not zwrmd");
+    if (seq < proven) throw new Error(`it has ${seq} lines, where this data_dir has ${proven}: it is the daemon of another data_dir`);
+    return seq;
+  } catch (error) {
+    throw new Error(`${locked.path} is held, so a daemon runs. It was asked at ${apiUrl} for the last line that is on disk, in vain: ${messageOf(error)}. Nothing was written. Set server.socket, or stop it.`);
+  }
+}
+
+function fetchMetrics(apiUrl: string): Promise<string> {
+  const { secure, host, port, socketPath } = parseAddress(apiUrl);
+  const place = socketPath === null ? { host, port } : { socketPath };
+  return new Promise((done, fail) => {
+    const request = (secure ? getHttps : getHttp)({ ...place, path: "/metrics", agent: false, timeout: ASK_TIMEOUT_MS }, (response) => void text(response).then(done, fail));
+    request.on("timeout", () => request.destroy(new Error(`no answer within ${ASK_TIMEOUT_MS / 1000} s`)));
+    request.on("error", fail);
+  });
+}
+
+async function writeToStdout(folder: string, about: About): Promise<BackedUp> {
+  // The write's own callback tells; without a listener a reader that left would be a crash.
+  process.stdout.on("error", () => undefined);
+  const write = (bytes: Uint8Array): Promise<void> => new Promise((done, fail) => void process.stdout.write(bytes, (error) => (error ? fail(error) : done())));
+  return writeBackup(diskFiles, folder, { ...about, write });
+}
+
+/** Beside, synced, renamed, the folder synced: a backup that is there is whole, and one that was there stays until then. */
+async function writeToFile(folder: string, about: About, path: string): Promise<BackedUp> {
+  const there = await diskFiles.stat(path);
+  if (there !== null && !there.isFile) throw new Error(`${path} is there and no file; a backup needs a path of its own, or - for stdout`);
+  // A name of its own, so that two backups to one path do not rename each other's half; and never through a link that somebody laid there.
+  const beside = join(dirname(path), `.${basename(path)}.${newId("new")}`);
+  const fd = await diskFiles.open(beside, "wx", 0o600);
+  let backedUp: BackedUp;
+  try {
+    let position = 0;
+    const write = async (bytes: Uint8Array): Promise<void> => {
+      await writeAll(diskFiles, fd, bytes, position);
+      position += bytes.length;
+    };
+    try {
+      backedUp = await writeBackup(diskFiles, folder, { ...about, write });
+      await diskFiles.datasync(fd);
+    } finally {
+      await diskFiles.close(fd);
+    }
+    await diskFiles.rename(beside, path);
+  } catch (error) {
+    await diskFiles.unlink(beside).catch(() => undefined);
+    throw error;
+  }
+  await diskFiles.syncFolder(dirname(path));
+  return backedUp;
+}

@@ -47,6 +47,20 @@ const ROUTES = `
   PUT    /v1/users/{id}/password                  own      admin         404 user_not_found
   GET    /v1/events                               admin    admin         200
   GET    /v1/status                               own      status:read   200
+  GET    /v1/apps                                 own      apps:read     200
+  POST   /v1/apps                                 own      apps:write    400 invalid_field
+  GET    /v1/apps/{id}                            own      apps:read     404 app_not_found
+  DELETE /v1/apps/{id}                            own      apps:write    404 app_not_found
+  GET    /v1/apps/{id}/deployments                own      apps:read     404 app_not_found
+  POST   /v1/apps/{id}/deployments                own      apps:write    400 invalid_field
+  GET    /v1/apps/{id}/deployments/{deployment_id}  own      apps:read     404 app_not_found
+  POST   /v1/apps/{id}/scale                      own      apps:write    400 invalid_field
+  GET    /v1/machines                             own      apps:read     200
+  GET    /v1/machines/{id}                        own      apps:read     404 machine_not_found
+  DELETE /v1/machines/{id}                        own      apps:write    404 machine_not_found
+  GET    /v1/machines/{id}/placement              own      apps:read     404 machine_not_found
+  POST   /v1/machines/{id}/stop                   own      apps:write    404 machine_not_found
+  POST   /v1/machines/{id}/start                  own      apps:write    404 machine_not_found
   GET    /v1/apps/{id}/volumes                    own      apps:read     501 not_available_yet
   POST   /v1/apps/{id}/volumes                    own      apps:write    501 not_available_yet
   GET    /v1/apps/{id}/secrets                    own      apps:read     501 not_available_yet

@@ -78,7 +78,7 @@ export class Reconciler {
   #turn(): void {
     this.#scheduled = false;
     this.#run();
-    if (this.#touched.size === 0 || this.#scheduled || !this.#options.store.writability.writable) return;
+    if (this.#stopped || this.#touched.size === 0 || this.#scheduled || !this.#options.store.writability.writable) return;
     // Requests and heartbeats first, then the rest.
     this.#scheduled = true;
     this.#options.clock.after(0, () => this.#turn());

@@ -53,7 +53,7 @@ function settlePairs({ state, now }: PlanScene, { target, members }: Crew): Even
 
 /** While nobody knows how the original is, its replacement goes on. */
 function isNeeded(state: PlanScene["state"], target: Deployment, original: Machine): boolean {
-  return original.state === "unknown" || causeOf(state, target.id, original) !== null;
+  return (original.state === "unknown" && original.desired_state === "running") || causeOf(state, target.id, original) !== null;
 }
 
 /** So many machines are made in one step at most; choosing among a thousand hosts takes about a third of a millisecond each. */
@@ -91,10 +91,15 @@ function byAge(a: Machine, b: Machine): number {
 
 /** Machines that had no room may have it now. The choice and the event are one decision, so the room is there when it is taken. */
 function placeWaiting(scene: PlanScene, { app, members }: Crew): Event | null {
+  // Where one has no room, no other that needs the same has: thousands that wait cost one look at the hosts, not one each.
+  const nowhere = new Set<string>();
   for (const machine of members) {
     if (machine.host_id !== null || machine.state !== "pending" || machine.desired_state === "stopped") continue;
-    const choice = choose(scene, needOf(app, machine), new Map());
+    const need = needOf(app, machine);
+    const kind = JSON.stringify(need);
+    const choice = nowhere.has(kind) ? null : choose(scene, need, new Map());
     if (choice !== null) return { type: "machine.placed", data: { machine_id: machine.id, host_id: choice.hostId, why: choice.why } };
+    nowhere.add(kind);
   }
   return null;
 }
@@ -108,10 +113,14 @@ function replaceNext(scene: PlanScene, { app, target, members }: Crew): Event | 
     return cause === null ? [] : [{ machine, cause }];
   });
   due.sort((a, b) => URGENCY[a.cause] - URGENCY[b.cause] || byAge(a.machine, b.machine));
+  const need = needOf(app, target);
+  // All of them need the same.
+  if (due.length === 0 || choose(scene, need, new Map()) === null) return null;
+  const rolling = members.filter((member) => member.deployment_id !== target.id && replacementOf(scene.state, member) !== null).length;
   for (const { machine, cause } of due) {
-    if (!mayStart(scene, members, target, machine, cause)) continue;
-    const choice = chooseReplacement(scene, needOf(app, target), machine, cause);
-    if (choice !== null) return create(scene, app, target, choice, machine.id, nextStreak(machine, cause));
+    if (!mayStart(scene, rolling, target, machine, cause)) continue;
+    const choice = chooseReplacement(scene, need, machine, cause);
+    if (choice !== null) return create(scene, app, target, choice, machine.id, machine.deployment_id === target.id ? nextStreak(machine, cause) : 0);
   }
   return null;
 }
@@ -121,10 +130,12 @@ export function surgeOf(replicas: number): number {
   return Math.max(1, Math.ceil(replicas / 4));
 }
 
-function mayStart({ state, now }: PlanScene, members: readonly Machine[], target: Deployment, machine: Machine, cause: Cause): boolean {
+/** `rolling`: machines of other deployments whose replacement is under way. */
+function mayStart({ state, now }: PlanScene, rolling: number, target: Deployment, machine: Machine, cause: Cause): boolean {
   if (cause === "lost") return now >= Date.parse(state.hosts.get(machine.host_id ?? "")?.replace_after ?? "1970-01-01T00:00:00Z");
-  if (cause === "failed") return now >= afterStreak(machine);
-  if (cause === "outdated") return members.filter((member) => member.deployment_id !== target.id && replacementOf(state, member) !== null).length < surgeOf(target.replicas);
+  // A new deployment may be the remedy: it does not wait for what the old one earned.
+  if (cause === "failed") return machine.deployment_id !== target.id || now >= afterStreak(machine);
+  if (cause === "outdated") return rolling < surgeOf(target.replicas);
   if (cause === "draining" && machine.host_id !== null) return movingFrom(state, machine.host_id) < (runningDrain(state, machine.host_id)?.max_parallel ?? DEFAULT_MAX_PARALLEL);
   return true;
 }

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import { decideStart, decideStop } from "../../src/fleet/workloads.ts";
+import { toRfc3339 } from "../../src/lib/clock.ts";
 import { ApiError } from "../../src/lib/errors.ts";
 import { holdsCapacity } from "../../src/state/workload-reducers.ts";
 import { random } from "../support/random.ts";
@@ -11,6 +12,7 @@ import type { Fate } from "./stage.ts";
 const SEEDS = Number(process.env["ZWRM_CHAOS_SEEDS"] ?? 150);
 const TICKS = 120;
 const HOSTS = ["h-1", "h-2", "h-3", "h-4", "h-5"];
+const APPS = [APP, "api"];
 const FATES: readonly Fate[] = ["runs", "runs", "runs", "runs", "runs", "fails", "hangs", "unready"];
 
 function hashOf(text: string): number {
@@ -23,16 +25,28 @@ class Chaos {
   #deployments = 0;
   #calm = false;
 
+  /** Half of the lives are short of room until a last small deployment; the others have room, and end with what they came to. */
+  readonly #short: boolean;
+
   constructor(seed: number) {
     this.#random = random(seed);
-    for (const id of HOSTS) this.stage.host(id, { capacity: { cpus: 4 + this.#random(4) }, datacenter: `dc-${this.#random(2)}` });
+    this.#short = seed % 2 === 0;
+    for (const id of HOSTS) this.stage.host(id, { capacity: { cpus: this.#short ? 4 + this.#random(4) : 9 }, datacenter: `dc-${this.#random(2)}` });
     this.stage.fate = (machine) => (this.#calm ? "runs" : (FATES[hashOf(`${seed}${machine.id}`) % FATES.length] ?? "runs"));
-    this.#deploy();
+    // Some agents are slow to hear and to tell, all the time.
+    const slow = HOSTS[this.#random(HOSTS.length)];
+    this.stage.isLate = (id) => !this.#calm && this.#random(id === slow ? 2 : 12) === 0;
+    for (const app of APPS) this.#deploy(app);
   }
 
-  #deploy(): void {
+  #deploy(app = this.#app()): void {
     const wait = this.#random(6) === 0 ? "wait" : "replace";
-    this.stage.deploy(`dep_${++this.#deployments}`, this.#random(7), { cpus: 1 + this.#random(2), on_host_loss: wait, progress_deadline_seconds: 20 });
+    const region = this.#short && this.#random(8) === 0 ? "nowhere" : null;
+    this.stage.deploy(`dep_${++this.#deployments}`, this.#random(7), { cpus: 1 + this.#random(2), on_host_loss: wait, region, progress_deadline_seconds: 20 }, app);
+  }
+
+  #app(): string {
+    return APPS[this.#random(APPS.length)] ?? APP;
   }
 
   #pick(): string {
@@ -44,12 +58,12 @@ class Chaos {
     const { state } = stage;
     const id = this.#pick();
     const host = state.hosts.get(id);
-    const machines = state.machinesOf(APP);
+    const machines = state.machinesOf(this.#app());
     const machine = machines[this.#random(Math.max(1, machines.length))];
     switch (this.#random(14)) {
       case 0: return this.#deploy();
-      case 1: return void stage.scale(this.#random(7));
-      case 2: return void (host?.mode === "active" && stage.drain(id, { max_parallel: 1 + this.#random(3) }));
+      case 1: return void stage.scale(this.#random(7), state.apps.get(this.#app())?.deployment_id ?? "");
+      case 2: return void (host?.mode === "active" && stage.drain(id, this.#terms()));
       case 3: return void (host?.mode === "draining" && stage.undrain(id));
       case 4: return void (host?.mode === "maintenance" && stage.do({ type: "host.activated", data: { host_id: id } }));
       case 5: return void (host?.health === "online" && (this.#random(4) === 0 ? stage.loseInStorm(id) : stage.lose(id)));
@@ -62,6 +76,11 @@ class Chaos {
       case 12: return void (host === undefined && stage.find(id).host(id));
       default: return void stage.do({ type: "host.replacement_allowed", data: { host_ids: [...HOSTS].filter((other) => state.hosts.get(other)?.replacement_held === true) } });
     }
+  }
+
+  #terms(): Parameters<Stage["drain"]>[1] {
+    const deadline = this.#random(3) === 0 ? toRfc3339(this.stage.now + this.#random(15) * 1_000) : null;
+    return { max_parallel: 1 + this.#random(3), deadline_at: deadline, force: this.#random(2) === 0 };
   }
 
   #asked(decide: () => ReturnType<typeof decideStop>): void {
@@ -78,6 +97,7 @@ class Chaos {
     const { stage } = this;
     const { state } = stage;
     this.#calm = true;
+    if (this.#short) for (const app of APPS) this.stage.deploy(`dep_last_${app}`, 3, {}, app);
     for (const id of HOSTS) {
       stage.find(id);
       const host = state.hosts.get(id);
@@ -86,7 +106,7 @@ class Chaos {
       if (state.hosts.get(id)?.mode === "maintenance") stage.do({ type: "host.activated", data: { host_id: id } });
     }
     stage.ticks(60);
-    for (const machine of state.machinesOf(APP)) if (machine.desired_state === "stopped" && !machine.removing) this.#asked(() => decideStart(state, machine, null));
+    for (const machine of state.machines.values()) if (machine.desired_state === "stopped" && !machine.removing) this.#asked(() => decideStart(state, machine, null));
     // Longer than the longest streak, in steps short enough for every retry.
     stage.ticks(60, 10_000);
   }
@@ -97,6 +117,15 @@ function assertCapacity({ state }: Stage, why: string): void {
     const cpus = state.machines.group(host.id).filter(holdsCapacity).reduce((sum, machine) => sum + machine.cpus, 0);
     assert.ok(cpus <= host.capacity.cpus, `${why}: ${host.id} has ${host.capacity.cpus} cpus and is asked for ${cpus}`);
   }
+}
+
+function assertWhole(stage: Stage, app: string): void {
+  const target = stage.deployment(stage.state.apps.get(app)?.deployment_id ?? "");
+  const members = stage.state.machinesOf(app).filter(({ removing }) => !removing);
+  assert.equal(stage.ready(app).length, target.replicas, `ready of ${target.id}: ${JSON.stringify(members)}`);
+  assert.equal(stage.running(app).length, target.replicas, `nothing else runs of ${app}`);
+  assert.ok(members.every((machine) => machine.deployment_id === target.id && machine.state === "running"), JSON.stringify(members));
+  assert.equal(target.state, "completed");
 }
 
 test(`${SEEDS} random lives of an app come to rest at every step, never ask a host for more than it has, and end with every replica running once`, () => {
@@ -111,13 +140,7 @@ test(`${SEEDS} random lives of an app come to rest at every step, never ask a ho
       }
       chaos.calm();
       assertCapacity(stage, "calm");
-      const app = stage.state.apps.get(APP);
-      const target = stage.deployment(app?.deployment_id ?? "");
-      const members = stage.state.machinesOf(APP).filter(({ removing }) => !removing);
-      assert.equal(stage.ready().length, target.replicas, `ready of ${target.id}`);
-      assert.equal(stage.running().length, target.replicas, "nothing else runs");
-      assert.ok(members.every((machine) => machine.deployment_id === target.id && machine.state === "running"), JSON.stringify(members));
-      assert.ok(["completed", "failed"].includes(target.state), target.state);
+      for (const app of APPS) assertWhole(stage, app);
       const events = stage.events.length;
       stage.ticks(30, 10_000);
       assert.equal(stage.events.length, events, `at rest nothing is written: ${JSON.stringify(stage.events.slice(events, events + 4))}`);

@@ -39,6 +39,8 @@ export class Stage {
   now = START_WALL;
   /** Decides what becomes of a machine that is started; by default it runs and is ready. */
   fate: (machine: Machine) => Fate = () => "runs";
+  /** Whether a host's agent misses this tick. */
+  isLate: (hostId: string) => boolean = () => false;
   /** Hosts whose agents say and do nothing. */
   readonly silent = new Set<string>();
   /** Hosts whose machines take no notice when told to stop. */
@@ -130,13 +132,14 @@ export class Stage {
     const event = host === undefined || drain === null ? null : planDrain(this.state, host, drain, this.#reported.get(hostId) ?? null, this.now);
     if (event === null) return [];
     this.do(event);
+    if (event.type === "host.drain_finished" && event.data.state === "completed") assert.deepEqual(this.liveOn(hostId), [], `the drain of ${hostId} is called completed while its agent has machines`);
     return [event];
   }
 
   /** Time passes, every agent that is heard does one thing with each of its machines and tells, and the apps move on. */
   tick(ms = 1_000): this {
     this.now += ms;
-    for (const id of [...this.state.hosts.keys()].sort()) if (!this.silent.has(id)) this.#beat(id);
+    for (const id of [...this.state.hosts.keys()].sort()) if (!this.silent.has(id) && !this.isLate(id)) this.#beat(id);
     return this.settle();
   }
 
@@ -177,6 +180,11 @@ export class Stage {
     assert.ok(local !== undefined, `${id} runs nowhere`);
     Object.assign(local, { state: "failed", exit_code: 1 });
     return this;
+  }
+
+  /** What has not ended on the host, by its agent's own view. */
+  liveOn(hostId: string): string[] {
+    return [...(this.#locals.get(hostId) ?? [])].filter(([, { state }]) => state !== "stopped" && state !== "failed").map(([id]) => id);
   }
 
   /** Machines that really run, whatever the state thinks: by the agents' own view. */

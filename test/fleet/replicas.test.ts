@@ -1,0 +1,358 @@
+/** What an app needs next: how many replicas, who goes, what replaces what, and in which order. */
+import assert from "node:assert/strict";
+import test from "node:test";
+import { nextStep, surgeOf } from "../../src/fleet/replicas.ts";
+import type { Event } from "../../src/state/events.ts";
+import type { Machine } from "../../src/state/types.ts";
+import { Stage, APP } from "./stage.ts";
+
+/** An app of so many replicas, all up, on hosts with room. */
+function running(replicas: number, hosts = 4): Stage {
+  const stage = new Stage().hosts(...Array.from({ length: hosts }, (_, i) => `h-${i + 1}`)).deploy("dep_1", replicas).settle().ticks(3);
+  assert.equal(stage.ready().length, replicas);
+  assert.equal(stage.deployment("dep_1").state, "completed");
+  return stage;
+}
+
+function hostsOf(stage: Stage): string[] {
+  return stage.state.machinesOf(APP).filter(({ removing, state }) => !removing && state !== "failed").map(({ host_id }) => host_id ?? "-").sort();
+}
+
+function since(stage: Stage, work: () => void): Event[] {
+  const before = stage.events.length;
+  work();
+  return stage.events.slice(before);
+}
+
+/** Ticks until it is so, and the fewest machines that were ready at any time. */
+function fewestReady(stage: Stage, isSo: () => boolean, ticks = 60): number {
+  let fewest = stage.ready().length;
+  for (let i = 0; i < ticks && !isSo(); i++) fewest = Math.min(fewest, stage.tick().ready().length);
+  assert.ok(isSo(), `not so after ${ticks} ticks: ${stage.members().join(", ")}`);
+  return fewest;
+}
+
+function stop(stage: Stage, id: string): void {
+  stage.do({ type: "machine.stop_requested", data: { machine_id: id, idempotency: null } });
+}
+
+function start(stage: Stage, id: string): void {
+  stage.do({ type: "machine.start_requested", data: { machine_id: id, idempotency: null } });
+}
+
+test("an app that was never deployed needs nothing", () => {
+  const stage = new Stage().hosts("h-1").do({ type: "app.created", data: { app_id: APP, org_id: "o_1", name: APP, idempotency: null } });
+  const app = stage.state.apps.get(APP);
+  assert.ok(app !== undefined);
+  assert.deepEqual(nextStep(stage.scene, app), { events: [], waits: false });
+});
+
+test("a first deployment makes its replicas apart, each as the deployment says, and says why there", () => {
+  const stage = new Stage().hosts("h-1", "h-2", "h-3").deploy("dep_1", 3, { cpus: 2, env: { A: "1" }, check: { type: "tcp", port: 1 } }).settle();
+  assert.deepEqual(hostsOf(stage), ["h-1", "h-2", "h-3"]);
+  const machine = stage.machine("m-001");
+  assert.deepEqual([machine.deployment_id, machine.cpus, machine.env, machine.check, machine.org_id, machine.streak], ["dep_1", 2, { A: "1" }, { type: "tcp", port: 1 }, "o_1", 0]);
+  assert.match(machine.placed_why ?? "", /^spread: chosen of 3/);
+});
+
+test("replicas without room wait for it, and are placed when it is there, no more than fit", () => {
+  const stage = new Stage().host("h-1", { capacity: { cpus: 2 } }).deploy("dep_1", 5).settle().ticks(3);
+  assert.equal(stage.members().filter((line) => line.endsWith("@- pending")).length, 3);
+  stage.host("h-2", { capacity: { cpus: 2 } }).ticks(3);
+  assert.deepEqual([stage.ready().length, stage.members().filter((line) => line.includes("@-")).length], [4, 1]);
+  stage.host("h-3").ticks(3);
+  assert.equal(stage.ready().length, 5);
+  assert.equal(stage.count("machine.created"), 5);
+});
+
+test("machines that wait for the same room cost one look at the hosts, however many they are", () => {
+  const stage = new Stage().host("h-1", { capacity: { cpus: 1 } }).deploy("dep_1", 400).settle();
+  const app = stage.state.apps.get(APP);
+  assert.ok(app !== undefined);
+  let looks = 0;
+  const { scene } = stage;
+  nextStep({ ...scene, allocated: (hostId) => (looks++, scene.allocated(hostId)) }, app);
+  assert.ok(looks < 20, `${looks} looks at one host`);
+});
+
+test("scaling up makes the missing ones, scaling down takes the newest of the least worth", () => {
+  const stage = running(2);
+  stage.scale(4).ticks(3);
+  assert.equal(stage.ready().length, 4);
+  stage.crash("m-001").tick(0);
+  const gone = since(stage, () => stage.scale(2).settle()).filter(({ type }) => type === "machine.removed");
+  assert.deepEqual(gone.map(({ data }) => data), [{ machine_ids: ["m-001", "m-005", "m-004"], reason: "scaled to 2" }], "the one that failed with its replacement, then the newest that run");
+  stage.ticks(3);
+  assert.deepEqual(stage.ready(), ["m-002", "m-003"]);
+  assert.deepEqual(stage.running(), ["m-002", "m-003"]);
+});
+
+test("what waits for room goes before what runs", () => {
+  const stage = new Stage().host("h-1", { capacity: { cpus: 2 } }).deploy("dep_1", 4).settle().ticks(3).scale(2).ticks(3);
+  assert.deepEqual(stage.ready(), ["m-001", "m-002"]);
+});
+
+test("scaled to nothing, nothing runs and the deployment is completed", () => {
+  const stage = running(3);
+  stage.scale(0).tick();
+  assert.equal(stage.deployment("dep_1").state, "rolling", "they are still stopping");
+  stage.ticks(3);
+  assert.deepEqual([stage.running(), stage.deployment("dep_1").state], [[], "completed"]);
+});
+
+test("a rolling replacement starts a quarter at a time, keeps every old one until its new one is ready, and ends with new ones alone", () => {
+  const stage = running(8);
+  assert.deepEqual([1, 2, 4, 5, 8, 9].map(surgeOf), [1, 1, 1, 2, 2, 3]);
+  stage.deploy("dep_2", 8).settle();
+  const isNew = (machine: Machine): boolean => machine.deployment_id === "dep_2";
+  assert.equal(stage.state.machinesOf(APP).filter(isNew).length, 2);
+  let most = 0;
+  const fewest = fewestReady(stage, () => {
+    most = Math.max(most, stage.state.machinesOf(APP).filter((machine) => !machine.removing).length);
+    return stage.deployment("dep_2").state === "completed";
+  });
+  assert.deepEqual([fewest, most], [8, 10]);
+  assert.ok(stage.state.machinesOf(APP).every((machine) => isNew(machine) || machine.removing));
+  assert.equal(stage.running().length, 8);
+});
+
+test("a deployment that is not ready keeps the old ones where they are", () => {
+  const stage = running(4);
+  stage.fate = () => "unready";
+  stage.deploy("dep_2", 4, { check: { type: "tcp", port: 1 } }).ticks(30);
+  assert.deepEqual(stage.ready().filter((id) => stage.machine(id).deployment_id === "dep_1").length, 4);
+  assert.equal(stage.state.machinesOf(APP).length, 5);
+});
+
+test("what still waited for room is not replaced but superseded", () => {
+  const stage = new Stage().host("h-1", { capacity: { cpus: 2 } }).deploy("dep_1", 3).settle().ticks(2).deploy("dep_2", 2).settle();
+  const waiting = stage.state.machinesOf(APP).find((machine) => machine.host_id === null && machine.deployment_id === "dep_1");
+  assert.deepEqual([waiting?.state, waiting?.removing, waiting?.reason], ["stopped", true, "superseded before it was placed"]);
+});
+
+test("a drain moves max_parallel at a time, each original only after its replacement is ready", () => {
+  for (const most of [1, 3]) {
+    const stage = new Stage().hosts("h-1").deploy("dep_1", 6).settle().ticks(3).hosts("h-2", "h-3").drain("h-1", { max_parallel: most });
+    let moving = 0;
+    const fewest = fewestReady(stage, () => {
+      const own = stage.state.machines.group("h-1").filter((machine) => machine.state !== "stopped");
+      moving = Math.max(moving, own.filter((machine) => machine.removing || machine.replaced_by !== null).length);
+      return stage.drainState("h-1") === "completed";
+    });
+    assert.deepEqual([fewest, moving, stage.ready().length, stage.running().length], [6, most, 6, 6]);
+    assert.equal(stage.state.hosts.get("h-1")?.mode, "maintenance");
+  }
+});
+
+test("a drained host with a machine that does not stop is not called drained", () => {
+  const stage = running(4);
+  stage.stubborn.add("h-1");
+  stage.drain("h-1").ticks(60);
+  assert.equal(stage.drainState("h-1"), "draining");
+  stage.stubborn.clear();
+  assert.equal(stage.ticks(3).drainState("h-1"), "completed");
+});
+
+test("a replacement that fails is removed, the original stays, other hosts are tried at once, and then again after 1 s doubling to 30 s", () => {
+  const stage = new Stage().hosts("h-1").deploy("dep_1", 1).settle().ticks(3).hosts("h-2", "h-3");
+  stage.fate = (machine) => (machine.host_id === "h-1" ? "runs" : "fails");
+  stage.drain("h-1");
+  const tries: { at: number; host: string | null }[] = [];
+  const began = stage.now;
+  let seen = stage.events.length;
+  for (let i = 0; i < 600; i++) {
+    stage.tick(250);
+    for (const event of stage.events.slice(seen)) if (event.type === "machine.created") tries.push({ at: stage.now - began, host: event.data.host_id });
+    seen = stage.events.length;
+    assert.deepEqual(stage.ready(), ["m-001"], "the original stays as it was");
+  }
+  assert.deepEqual(tries.slice(0, 4).map(({ host }) => host), ["h-2", "h-3", "h-2", "h-3"], "each host once a round");
+  const pauses = tries.slice(1).map(({ at }, index) => at - (tries[index]?.at ?? 0));
+  // Each try takes two beats of 250 ms and the pause counts from its failure.
+  const between = pauses.filter((_, index) => index % 2 === 1).map((ms) => Math.round((ms - 500) / 1_000));
+  assert.deepEqual(between.slice(0, 6), [1, 2, 4, 8, 16, 30]);
+  assert.ok(pauses.filter((_, index) => index % 2 === 0).every((ms) => ms <= 500), `the second host of a round at once: ${pauses.join(" ")}`);
+  stage.fate = () => "runs";
+  assert.equal(stage.ticks(40).drainState("h-1"), "completed");
+});
+
+test("a replacement that is not ready within the deadline counts as failed, and other hosts are tried", () => {
+  const stage = new Stage().hosts("h-1").deploy("dep_1", 1, { progress_deadline_seconds: 10 }).settle().ticks(3).hosts("h-2", "h-3");
+  stage.fate = ({ host_id }) => (host_id === "h-2" ? "hangs" : "runs");
+  stage.drain("h-1").ticks(9);
+  assert.deepEqual(hostsOf(stage), ["h-1", "h-2"]);
+  stage.ticks(2);
+  assert.equal(stage.machine("m-002").reason, "m-002 on h-2 was not ready within 10 s");
+  assert.equal(stage.machine("m-001").replaced_by, "m-003");
+  assert.deepEqual(fewestReady(stage, () => stage.drainState("h-1") === "draining"), 1);
+});
+
+test("a target that starts to drain, is lost or leaves: its unfinished replacement is placed anew at once, and no host is blamed", () => {
+  const troubles: readonly ((stage: Stage) => void)[] = [(stage) => stage.drain("h-2"), (stage) => stage.lose("h-2"), (stage) => stage.do({ type: "host.deregistered", data: { host_id: "h-2", reason: null } })];
+  for (const trouble of troubles) {
+    const stage = new Stage().hosts("h-1").deploy("dep_1", 1).settle().ticks(3).hosts("h-2", "h-3").drain("h-1").settle();
+    assert.equal(stage.machine("m-002").host_id, "h-2");
+    trouble(stage);
+    stage.settle();
+    assert.deepEqual([stage.machine("m-002").removing, stage.machine("m-003").host_id, stage.machine("m-001").retry], [true, "h-3", null]);
+    assert.equal(fewestReady(stage, () => stage.drainState("h-1") === "completed"), 1);
+    assert.deepEqual(stage.ready(), ["m-003"]);
+  }
+});
+
+test("undrain in the middle: what still starts is removed, what is stopping finishes, what has moved stays moved", () => {
+  const stage = new Stage().hosts("h-1").deploy("dep_1", 3).settle().ticks(3).hosts("h-2", "h-3").drain("h-1", { max_parallel: 1 });
+  stage.ticks(3);
+  const [first] = stage.state.machines.group("h-1").filter((machine) => machine.removing);
+  assert.ok(first !== undefined && first.state !== "stopped", "the first is stopping");
+  stage.drain("h-1", { max_parallel: 3 }).settle();
+  const starting = stage.state.machinesOf(APP).filter((machine) => machine.state === "pending");
+  assert.ok(starting.length > 0);
+  stage.undrain("h-1").settle();
+  assert.ok(starting.every(({ id }) => stage.machine(id).removing), "what still starts");
+  stage.ticks(4);
+  assert.equal(stage.machine(first.id).state, "stopped");
+  assert.deepEqual(hostsOf(stage).filter((id) => id === "h-1").length, 2);
+  assert.deepEqual([stage.ready().length, stage.running().length], [3, 3]);
+});
+
+test("the machines of a lost host are replaced elsewhere; when it is heard again after that, the originals are stopped", () => {
+  const stage = running(4);
+  stage.lose("h-1").ticks(3);
+  assert.equal(hostsOf(stage).filter((id) => id !== "h-1").length, 4);
+  assert.equal(stage.running().length, 5, "while the partition lasts both copies may run");
+  stage.find("h-1").ticks(3);
+  assert.deepEqual([stage.ready().length, stage.running().length, stage.state.hosts.get("h-1")?.health], [4, 4, "online"]);
+  assert.ok(hostsOf(stage).every((id) => id !== "h-1"));
+});
+
+test("a lost host that is heard again before the replacement is up keeps its machine, and the replacement is given up", () => {
+  const stage = running(1, 2);
+  stage.fate = () => "hangs";
+  stage.lose("h-1").ticks(3);
+  assert.equal(stage.machine("m-001").replaced_by, "m-002");
+  stage.find("h-1").tick();
+  assert.deepEqual([stage.machine("m-002").removing, stage.machine("m-001").state, stage.machine("m-001").replaced_by], [true, "running", null]);
+  assert.deepEqual(stage.ticks(3).running(), ["m-001"]);
+});
+
+test("held in a storm nothing is replaced, until a host-admin says so", () => {
+  const stage = running(4);
+  stage.loseInStorm("h-1", "h-2").ticks(20, 60_000);
+  assert.equal(stage.count("machine.created"), 4);
+  stage.do({ type: "host.replacement_allowed", data: { host_ids: ["h-1", "h-2"] } }).ticks(3);
+  assert.equal(stage.ready().filter((id) => ["h-3", "h-4"].includes(stage.machine(id).host_id ?? "")).length, 4);
+});
+
+test("with on_host_loss wait, or restart never, a lost machine waits for its host", () => {
+  for (const more of [{ on_host_loss: "wait" }, { restart: "never" }] as const) {
+    const stage = new Stage().hosts("h-1", "h-2").deploy("dep_1", 2, more).settle().ticks(3).lose("h-1").ticks(30, 60_000);
+    assert.equal(stage.count("machine.created"), 2);
+    stage.find("h-1").ticks(2);
+    assert.deepEqual(stage.ready(), ["m-001", "m-002"]);
+  }
+});
+
+test("a stopped machine counts as a replica, holds no capacity, and is placed anew when it is started", () => {
+  const stage = new Stage().host("h-1", { capacity: { cpus: 1 } }).deploy("dep_1", 1).settle().ticks(3);
+  stop(stage, "m-001");
+  stage.ticks(3);
+  assert.deepEqual([stage.members(), stage.scene.allocated("h-1").cpus], [["m-001@h-1 stopped"], 0]);
+  stage.host("h-0").ticks(3);
+  assert.equal(stage.count("machine.created"), 1);
+  start(stage, "m-001");
+  stage.ticks(3);
+  assert.deepEqual([stage.members(), stage.ready()], [["m-001@h-0 running"], ["m-001"]]);
+});
+
+test("a machine that was stopped while its host was lost is not brought back by its replacement", () => {
+  const stage = running(1, 2);
+  stage.lose("h-1").settle();
+  assert.equal(stage.machine("m-001").replaced_by, "m-002");
+  stop(stage, "m-001");
+  stage.ticks(5);
+  assert.deepEqual([stage.machine("m-002").removing, stage.machine("m-001").removing, stage.ready()], [true, false, ["m-001"]], "it runs where nobody hears");
+  stage.find("h-1").ticks(4);
+  assert.deepEqual([stage.running(), stage.members()], [[], ["m-001@h-1 stopped"]]);
+});
+
+test("a deleted machine is replaced, unless the replicas shrink", () => {
+  const stage = running(2);
+  stage.do({ type: "machine.removed", data: { machine_ids: ["m-001"], reason: "deleted" } }).ticks(3);
+  assert.deepEqual(stage.ready(), ["m-002", "m-003"]);
+  stage.do({ type: "machine.removed", data: { machine_ids: ["m-002"], reason: "deleted" } }).scale(1).ticks(3);
+  assert.deepEqual([stage.ready(), stage.running()], [["m-003"], ["m-003"]]);
+});
+
+test("the machines of a deleted app all go, also when their host is heard again only then", () => {
+  const stage = running(4);
+  stage.lose("h-1").do({ type: "app.deleted", data: { app_id: APP } }).ticks(3);
+  assert.deepEqual(stage.running(), stage.running().filter((id) => stage.machine(id).host_id === "h-1"));
+  stage.find("h-1").ticks(3);
+  assert.deepEqual(stage.running(), []);
+  assert.ok(stage.state.machinesOf(APP).every((machine) => machine.state === "stopped" && machine.ended_at !== null));
+});
+
+test("a machine that gave up is replaced on another host at once; what cannot run does not spin: 1 s doubling to 5 min", () => {
+  const stage = running(1, 3);
+  const starts: number[] = [];
+  for (let i = 0; i < 3_000; i++) {
+    const created = since(stage, () => stage.tick()).some((event) => event.type === "machine.created");
+    if (created) starts.push(stage.now);
+    // It is ready for a moment, so each one replaces the one before, and then it dies.
+    const up = stage.ready()[0];
+    if (up !== undefined && stage.machine(up).ready && starts.length < 11 && !stage.machine(up).removing) stage.crash(up);
+  }
+  assert.equal(stage.machine("m-002").streak, 1);
+  assert.notEqual(stage.machine("m-002").host_id, "h-1");
+  const pauses = starts.slice(1).map((at, index) => at - (starts[index] ?? 0));
+  assert.ok(pauses.every((ms, index) => index === 0 || ms >= Math.min(300_000, 1_000 * 2 ** index)), pauses.join(" "));
+  assert.ok(pauses.every((ms) => ms < 310_000), pauses.join(" "));
+  assert.equal(stage.ready().length, 1);
+});
+
+test("a machine that was well for 10 minutes before it gave up begins with a new streak", () => {
+  const stage = running(1, 3);
+  stage.crash("m-001").ticks(4);
+  assert.equal(stage.machine("m-002").streak, 1);
+  stage.ticks(700).crash("m-002").ticks(4);
+  assert.equal(stage.machine("m-003").streak, 0);
+});
+
+test("a new deployment does not wait for the streak of the old one", () => {
+  const stage = running(1, 3);
+  for (let i = 0; i < 400 && (stage.machine(stage.members()[0]?.split("@")[0] ?? "").streak < 7); i++) {
+    const up = stage.ready()[0];
+    if (up !== undefined && stage.machine(up).ready && !stage.machine(up).removing) stage.crash(up);
+    stage.tick();
+  }
+  const last = stage.state.machinesOf(APP).find((machine) => !machine.removing);
+  assert.ok(last !== undefined && last.streak >= 7, `streak ${last?.streak}`);
+  stage.crash(last.id).ticks(2);
+  stage.deploy("dep_2", 1).ticks(3);
+  const [now] = stage.ready().map((id) => stage.machine(id));
+  assert.deepEqual([now?.deployment_id, now?.streak], ["dep_2", 0]);
+});
+
+test("what has done its work is left in peace, and counts as up", () => {
+  const stage = new Stage().hosts("h-1", "h-2");
+  stage.fate = () => "ends";
+  stage.deploy("dep_1", 2, { restart: "on-failure" }).settle().ticks(4);
+  assert.deepEqual([stage.count("machine.created"), stage.deployment("dep_1").state], [2, "completed"]);
+  assert.ok(stage.state.machinesOf(APP).every(({ state, removing }) => state === "stopped" && !removing));
+});
+
+test("with restart never a machine that failed stays as it is", () => {
+  const stage = new Stage().hosts("h-1", "h-2");
+  stage.fate = () => "fails";
+  stage.deploy("dep_1", 1, { restart: "never" }).settle().ticks(30, 10_000);
+  assert.deepEqual([stage.count("machine.created"), stage.members()], [1, ["m-001@h-1 failed"]]);
+});
+
+test("at rest an app costs nothing: it neither writes nor waits", () => {
+  const stage = running(3);
+  const app = stage.state.apps.get(APP);
+  assert.ok(app !== undefined);
+  assert.deepEqual(nextStep(stage.scene, app), { events: [], waits: false });
+  assert.deepEqual(since(stage, () => stage.ticks(50, 60_000)), []);
+});

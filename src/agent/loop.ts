@@ -135,7 +135,7 @@ export class Loop {
       ...(this.#observed === null ? {} : { observed_revision: this.#observed }),
       boot_id: bootId,
       beat,
-      wait_seconds: this.#observed === null ? 0 : Math.min(LONGEST_WAIT_SECONDS, this.#intervalSeconds),
+      wait_seconds: this.#observed === null || this.#failures > 0 ? 0 : Math.min(LONGEST_WAIT_SECONDS, this.#intervalSeconds),
     };
     control.heartbeat(this.#hostId, request).then(
       (answer) => (this.#taking = this.#taking.then(() => this.#heard(beat, answer))),
@@ -153,6 +153,7 @@ export class Loop {
     // An older answer than one already taken may hold an older list.
     if (this.#stopped || !this.#registered || beat <= this.#answered) return;
     this.#answered = beat;
+    const wasAway = this.#failures > 0;
     if (this.#complained !== "") log.info("the control plane answers again", { host: this.#hostId });
     this.#failures = 0;
     this.#complained = "";
@@ -161,7 +162,7 @@ export class Loop {
       return false;
     });
     if (this.#stopped || beat !== this.#sent) return;
-    this.#schedule(isNew ? Math.max(clock.mono() + GATHER_MS, this.#budget.readyAt()) : Math.max(clock.mono(), this.#regularAt()));
+    this.#schedule(isNew || wasAway ? Math.max(clock.mono() + GATHER_MS, this.#budget.readyAt()) : Math.max(clock.mono(), this.#regularAt()));
   }
 
   /** True where a new list was taken, which the control plane must hear of. */

@@ -143,8 +143,24 @@ test("while nobody answers, tries grow rarer and are said once, and the first an
   const next = world.control.beat(-1);
   assert.deepEqual([next.request.machines, next.request.observed_revision], [[{ id: "m-1", state: "running" }], "r-1"]);
   next.answer({ revision: "r-1" });
+  await world.run(100);
+  const held = world.control.beat(-1);
+  assert.notEqual(held, next);
+  held.answer({ revision: "r-1" });
   await world.run(11_000);
-  assert.equal(Math.round(world.control.beat(-1).at - next.at), 10_000, "back to its interval");
+  assert.equal(Math.round(world.control.beat(-1).at - held.at), 10_000, "back to its interval");
+});
+
+test("the first beat after an outage is not held, and the next one is: what changed meanwhile, and what shall change, is told at once", async () => {
+  const world = new World();
+  await world.join();
+  world.control.beat(-1).fail(unreachable);
+  await world.run(3_000);
+  assert.equal(world.control.beat(-1).request.wait_seconds, 0);
+  world.control.beat(-1).answer({ revision: "r-1" });
+  await turn();
+  await world.run(1_500);
+  assert.deepEqual([world.control.beats.length, world.control.beat(-1).request.wait_seconds], [4, 10]);
 });
 
 test("changes do not shorten the wait for a control plane that is away", async () => {

@@ -105,5 +105,7 @@ export function createDeployment(context: ApiContext, app: App): MaybePromise<Re
 export function scaleApp(context: ApiContext, app: App): MaybePromise<Reply> {
   const { replicas } = readBody(SCALE_BODY, context.body);
   const show = (state: State): Reply => json(202, deploymentView(state, currentDeployment(state, appOf(context, state))));
-  return changeOnce(context, app, (state, note) => ({ event: decideScale(state, appOf(context, state), replicas, note), answer: show }), show);
+  // What was scaled then, also where there is a newer deployment now.
+  const again = (state: State, id: string): Reply => json(202, deploymentView(state, findDeployment(state, appOf(context, state), id)));
+  return changeOnce(context, app, (state, note) => ({ event: decideScale(state, appOf(context, state), replicas, note), answer: show }), again);
 }

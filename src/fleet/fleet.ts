@@ -57,7 +57,7 @@ export interface HeartbeatAnswer {
 
 /** Drains and waiting apps are looked at this often for their times and for room that came free; everything else about them follows events at once. */
 const SWEEP_MS = 500;
-/** How often what was kept long enough is let go. */
+/** How often what was kept long enough is let go, and every app is looked at, whether or not something happened to it. */
 const EXPIRY_MS = 60_000;
 
 export class Fleet {
@@ -87,12 +87,15 @@ export class Fleet {
     for (const host of store.state.hosts.values()) this.presence.assume(host.id, clock.mono(), Date.parse(host.heard_at));
     this.#lastSweep = clock.mono();
     this.#repeat(this.#sweepMs, () => this.sweep());
-    this.reconciler.start();
+    this.reconciler.lookAtAll();
     this.#repeat(SWEEP_MS, () => {
       this.reconciler.sweep();
       this.#sweepDrains();
     });
-    this.#repeat(EXPIRY_MS, () => this.#expire());
+    this.#repeat(EXPIRY_MS, () => {
+      this.reconciler.lookAtAll();
+      return this.#expire();
+    });
   }
 
   stop(): void {

@@ -43,8 +43,11 @@ export class Reconciler {
     return { state, strategy, now: clock.wall(), newMachineId, allocated: (hostId) => this.#allocations.of(state, hostId) };
   }
 
-  /** After a start every app is looked at once. */
-  start(): void {
+  /**
+   * Every app is looked at with the next sweep: after a start, and once in a while. A look may have rested on a line that a failed write took back, and
+   * then nothing that happens to the app would say so.
+   */
+  lookAtAll(): void {
     for (const id of this.#options.store.state.apps.keys()) this.#waiting.add(id);
   }
 

@@ -40,20 +40,25 @@ function isWaiting({ state }: PlanScene, { target, members }: Crew): boolean {
 }
 
 /** Originals whose replacement is up go; replacements that fail, or that nobody needs any more, go. */
-function settlePairs({ state, now }: PlanScene, { target, members }: Crew): Event | null {
-  for (const original of members) {
+function settlePairs({ state, now }: PlanScene, crew: Crew): Event | null {
+  for (const original of crew.members) {
     const replacement = replacementOf(state, original);
     if (replacement === null) continue;
     if (isUp(replacement)) return { type: "machine.removed", data: { machine_ids: [original.id], reason: `replaced by ${replacement.id}` } };
-    const failure = failureOf(state, replacement, now) ?? (isNeeded(state, target, original) ? null : { failed: false, reason: `not needed: ${original.id} stays` });
+    const reason = whyNotNeeded(state, crew, original, replacement);
+    const failure = failureOf(state, replacement, now) ?? (reason === null ? null : { failed: false, reason });
     if (failure !== null) return { type: "machine.given_up", data: { machine_id: replacement.id, original_id: original.id, host_id: replacement.host_id, ...failure } };
   }
   return null;
 }
 
-/** While nobody knows how the original is, its replacement goes on. */
-function isNeeded(state: PlanScene["state"], target: Deployment, original: Machine): boolean {
-  return (original.state === "unknown" && original.desired_state === "running") || causeOf(state, target.id, original) !== null;
+/** Why a replacement that is not up yet is not wanted any more, or null. While nobody knows how the original is, it goes on. */
+function whyNotNeeded(state: PlanScene["state"], { app, target }: Crew, original: Machine, replacement: Machine): string | null {
+  // It may never be ready, which may be why there is a newer one. One of the deployment before is known to work.
+  const { deployment_id: id } = replacement;
+  if (id !== target.id && id !== app.stable_id) return `superseded by ${target.id} before it was ready`;
+  const isUnknown = original.state === "unknown" && original.desired_state === "running";
+  return isUnknown || causeOf(state, target.id, original) !== null ? null : `not needed: ${original.id} stays`;
 }
 
 /** So many machines are made in one step at most; choosing among a thousand hosts takes about a third of a millisecond each. */

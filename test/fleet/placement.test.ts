@@ -93,6 +93,9 @@ test("machines of the app that have ended or go for good are no company, nor is 
   stage.do({ type: "machine.removed", data: { machine_ids: ["m-1"], reason: "deleted" } });
   occupy(stage, "m-2", "h-2", 4);
   assert.equal(pick(stage), "h-1");
+  occupy(stage, "m-3", "h-1", 1, "web");
+  stage.do(heard("h-1", [{ id: "m-3", state: "failed" }]));
+  assert.equal(pick(stage), "h-1");
 });
 
 test("of equal hosts the one with the lowest id is taken, whatever order they came in", () => {

@@ -43,6 +43,8 @@ function compareMachines(state: State, host: Host, reported: readonly ReportedMa
     const machine = state.machines.get(report.id);
     // A machine that is not this host's is none of the state's business: it is not in the answer's list, so it shall not run.
     if (machine === undefined || machine.host_id !== host.id || !isWanted(machine)) continue;
+    // It was started anew here, and the agent, whose list is older, tells of how its run before ended.
+    if (!current && machine.state === "pending" && report.state !== "starting" && report.state !== "running") continue;
     const next = toReport(machine, report);
     if (differs(machine, next)) changes.push(next);
   }

@@ -96,6 +96,12 @@ export function nextRoundAt(machine: Machine): number {
   return Date.parse(since) + Math.min(LONGEST_RETRY_MS, FIRST_RETRY_MS * 2 ** (machine.retry?.rounds ?? 0));
 }
 
+/** When (wall time) the next try may be made for a machine whose replacements fail: 1 s after the last one, doubling to 30 s. */
+export function nextTryAt(machine: Machine): number {
+  if (machine.retry === null) return 0;
+  return Date.parse(machine.retry.at) + Math.min(LONGEST_RETRY_MS, FIRST_RETRY_MS * 2 ** (machine.retry.count - 1));
+}
+
 /** When (wall time) a machine that gave up may be replaced: at once the first time, then 1 s doubling to 5 min, so that what cannot run does not spin. */
 export function afterStreak(machine: Machine): number {
   if (machine.streak === 0) return 0;

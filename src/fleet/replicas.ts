@@ -7,7 +7,7 @@ import { DEFAULT_MAX_PARALLEL, runningDrain } from "./drain-terms.ts";
 import type { Choice, Need, Scene } from "./placement.ts";
 import { Imagined, choose } from "./placement.ts";
 import type { Cause } from "./replacement.ts";
-import { afterStreak, causeOf, failureOf, isUp, movingFrom, nextRoundAt, nextStreak, originalOf, replacementOf, triedHosts } from "./replacement.ts";
+import { afterStreak, causeOf, failureOf, isUp, movingFrom, nextRoundAt, nextStreak, nextTryAt, originalOf, replacementOf, triedHosts } from "./replacement.ts";
 import { planRollout } from "./rollout.ts";
 
 export interface PlanScene extends Scene {
@@ -145,9 +145,13 @@ function mayStart({ state, now }: PlanScene, rolling: number, target: Deployment
   return true;
 }
 
-/** Hosts that were not tried first, at once; all of them again when their time has come. */
+/**
+ * Hosts that were not tried first. To move what runs, or what ran, other hosts are tried at once, and all of them again when their time has come.
+ * What never ran yet may be what fails, and not the host: each further try waits longer, so that a broken image does not go through the whole fleet.
+ */
 export function chooseReplacement(scene: PlanScene, need: Need, machine: Machine, cause: Cause): Choice | null {
   const tried = triedHosts(machine, cause);
+  if (cause === "failed" || cause === "outdated") return scene.now < nextTryAt(machine) ? null : (choose(scene, need, tried) ?? choose(scene, need, new Map()));
   const untried = choose(scene, need, tried);
   if (untried !== null || tried.size === 0 || scene.now < nextRoundAt(machine)) return untried;
   return choose(scene, need, new Map());

@@ -21,7 +21,7 @@ export function appView({ id, name, org_id, created_at, deployment_id }: App): A
   return { id, name, org_id, created_at, deployment_id };
 }
 
-export interface DeploymentView extends Omit<Deployment, "env" | "asked_at"> {
+export interface DeploymentView extends Omit<Deployment, "env" | "asked_at" | "org_id"> {
   /** Machines of this deployment that run, and those of them that are ready. */
   readonly running: number;
   readonly ready: number;
@@ -29,7 +29,7 @@ export interface DeploymentView extends Omit<Deployment, "env" | "asked_at"> {
 }
 
 export function deploymentView(state: State, deployment: Deployment): DeploymentView {
-  const { env, asked_at: _asked, ...shown } = deployment;
+  const { env, asked_at: _asked, org_id: _org, ...shown } = deployment;
   const own = state.machinesOf(deployment.app_id).filter((machine) => machine.deployment_id === deployment.id && !machine.removing);
   const running = own.filter((machine) => machine.state === "running").length;
   return { ...shown, running, ready: own.filter((machine) => machine.state === "running" && isUp(machine)).length, env_names: Object.keys(env).sort() };

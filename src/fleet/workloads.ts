@@ -51,7 +51,7 @@ export function decideDeployment(state: State, app: App, id: string, replicas: n
   return { type: "deployment.created", data: { deployment: { id, app_id: app.id, org_id: app.org_id, replicas, ...workload }, idempotency } };
 }
 
-/** Null where the app has so many replicas already. Throws `no_deployment`. */
+/** Null where the app has so many replicas already and there is no key to remember. Throws `no_deployment`. */
 export function decideScale(state: State, app: App, replicas: number, idempotency: IdempotencyNote | null): EventOf<"deployment.scaled"> | null {
   const deployment = currentDeployment(state, app);
   if (deployment.replicas === replicas && idempotency === null) return null;
@@ -70,19 +70,19 @@ export function decideMachineDeletion(machine: Machine): EventOf<"machine.remove
   return machine.removing ? null : { type: "machine.removed", data: { machine_ids: [machine.id], reason: "deleted" } };
 }
 
-/** Null where it is stopped already. Throws `machine_state`. */
+/** Null where it is stopped already and there is no key to remember. Throws `machine_state`. */
 export function decideStop(state: State, machine: Machine, idempotency: IdempotencyNote | null): Event | null {
   refuseLeaving(machine);
   const original = originalOf(state, machine);
   if (original !== null) throw new ApiError("machine_state", `Machine ${machine.id} is about to replace ${original.id}; stop that one, and this one goes.`);
-  return machine.desired_state === "stopped" ? null : { type: "machine.stop_requested", data: { machine_id: machine.id, idempotency } };
+  return machine.desired_state === "stopped" && idempotency === null ? null : { type: "machine.stop_requested", data: { machine_id: machine.id, idempotency } };
 }
 
-/** Null where it runs already, or is about to. Throws `machine_state`. */
+/** Null where it runs already, or is about to, and there is no key to remember. Throws `machine_state`. */
 export function decideStart(state: State, machine: Machine, idempotency: IdempotencyNote | null): Event | null {
   refuseLeaving(machine);
   if (holdsCapacity(machine)) {
-    if (machine.desired_state === "running") return null;
+    if (machine.desired_state === "running") return idempotency === null ? null : { type: "machine.start_requested", data: { machine_id: machine.id, idempotency } };
     // Its end, once reported, could not be told from the end of a machine that was to run.
     throw new ApiError("machine_state", `Machine ${machine.id} has not stopped yet (${machine.state}${machine.reason === null ? "" : `, ${machine.reason}`}); start it when it has.`);
   }

@@ -101,6 +101,8 @@ export interface Retry {
   readonly tried: readonly string[];
   /** Rounds in which every host that fitted was tried. */
   readonly rounds: number;
+  /** All of them. */
+  readonly count: number;
   /** When the last of them was given up, and why. */
   readonly at: string;
   readonly reason: string;

@@ -93,7 +93,8 @@ export const workloadReducers: { readonly [T in WorkloadEvent]: (state: State, e
   "deployment.scaled": (state, { data, at }) => {
     const deployment = state.deployments.get(data.deployment_id);
     if (deployment === undefined) return;
-    state.deployments.set(deployment.id, { ...deployment, replicas: data.replicas, state: "rolling", reason: null, asked_at: at, finished_at: null });
+    // To what it is already it goes on as it is: only the key is remembered.
+    if (data.replicas !== deployment.replicas) state.deployments.set(deployment.id, { ...deployment, replicas: data.replicas, state: "rolling", reason: null, asked_at: at, finished_at: null });
     remember(state, data.idempotency, deployment.org_id, deployment.id, at);
   },
 
@@ -127,7 +128,7 @@ export const workloadReducers: { readonly [T in WorkloadEvent]: (state: State, e
     const tried = original.retry?.tried ?? [];
     const rounds = original.retry?.rounds ?? 0;
     const again = host_id === null || tried.includes(host_id);
-    const retry = { tried: host_id === null ? [] : again ? [host_id] : [...tried, host_id], rounds: again ? rounds + 1 : rounds, at, reason };
+    const retry = { tried: host_id === null ? [] : again ? [host_id] : [...tried, host_id], rounds: again ? rounds + 1 : rounds, count: (original.retry?.count ?? 0) + 1, at, reason };
     state.machines.set(original_id, { ...original, replaced_by: null, ...(failed ? { retry } : {}) });
   },
 
@@ -139,16 +140,16 @@ export const workloadReducers: { readonly [T in WorkloadEvent]: (state: State, e
     const machine = state.machines.get(data.machine_id);
     if (machine === undefined) return;
     // Without a host it runs nowhere, so it is stopped already.
-    patchMachine(state, machine.id, { desired_state: "stopped", ...(machine.host_id === null ? { state: "stopped", ended_at: at } : {}) });
+    patchMachine(state, machine.id, { desired_state: "stopped", ...(machine.host_id === null && holdsCapacity(machine) ? { state: "stopped", ended_at: at } : {}) });
     remember(state, data.idempotency, machine.org_id, machine.id, at);
   },
 
   "machine.start_requested": (state, { data, at }) => {
     const machine = state.machines.get(data.machine_id);
     if (machine === undefined) return;
-    // It left its host when it stopped, and is placed anew.
+    // It left its host when it stopped, and is placed anew. One that runs, or is about to, goes on: only the key is remembered.
     const anew = { host_id: null, placed_at: null, placed_why: null, state: "pending", ready: false, reason: null, exit_code: null, started_at: null, ready_at: null, ended_at: null, retry: null } as const;
-    patchMachine(state, machine.id, { desired_state: "running", ...anew });
+    if (!holdsCapacity(machine)) patchMachine(state, machine.id, { desired_state: "running", ...anew });
     remember(state, data.idempotency, machine.org_id, machine.id, at);
   },
 

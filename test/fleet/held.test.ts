@@ -28,7 +28,11 @@ test("a held answer leaves when a drain stops machines, and when another beat en
     const world = begin(registered("h-1"), created(specOf("m-1"), "h-1"));
     const answer = watch(held(world, 25_000));
     if (change === "drain") await happen(world, { type: "host.drain_forced", data: { host_id: "h-1", machine_ids: ["m-1"] } });
-    else await beat(world, { machines: [says("m-1", "stopped")] });
+    else {
+      // An agent that has not seen the list can end nothing that it did not start.
+      await beat(world, { machines: [says("m-1", "running")] });
+      await beat(world, { machines: [says("m-1", "stopped")] });
+    }
     await turn();
     assert.equal(answer.state, "answered", change);
   }

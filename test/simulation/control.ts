@@ -1,0 +1,269 @@
+/** The daemon without sockets and disks: the real routes, handlers, fleet, store and reducers, started, killed and replayed in virtual time. */
+import { IncomingMessage, ServerResponse } from "node:http";
+import { Socket } from "node:net";
+import type { ApiRoute, App } from "../../src/api/app.ts";
+import { ROUTES } from "../../src/api/routes.ts";
+import { Fleet } from "../../src/fleet/fleet.ts";
+import { Context } from "../../src/http/context.ts";
+import { errorReply } from "../../src/http/respond.ts";
+import { Router } from "../../src/http/router.ts";
+import type { Match, Outcome, Peer, Reply } from "../../src/http/types.ts";
+import type { Caller } from "../../src/identity/access.ts";
+import { Logins } from "../../src/identity/login.ts";
+import { ImageLibrary } from "../../src/images/library.ts";
+import { ImageStore } from "../../src/images/store.ts";
+import type { JournalRecord } from "../../src/journal/types.ts";
+import { ApiError } from "../../src/lib/errors.ts";
+import { diskFiles } from "../../src/lib/files.ts";
+import { newId, newUuid } from "../../src/lib/ids.ts";
+import type { Log } from "../../src/lib/log.ts";
+import { createMetrics } from "../../src/metrics/catalogue.ts";
+import { Registry } from "../../src/metrics/registry.ts";
+import type { Event, Recorded } from "../../src/state/events.ts";
+import { SYSTEM } from "../../src/state/events.ts";
+import { EventFeed } from "../../src/state/feed.ts";
+import { CLUSTER_KEY, State } from "../../src/state/state.ts";
+import { Replay, Store } from "../../src/state/store.ts";
+import type { Chance } from "./chance.ts";
+import type { SimClock } from "./clock.ts";
+import { ProcessClock } from "./clock.ts";
+import { DiskLog } from "./disk-log.ts";
+import { IMAGES } from "./images.ts";
+import type { Trace } from "./trace.ts";
+
+export const OFFLINE_AFTER_MS = 30_000;
+const CHECK_INTERVAL_MS = 15_000;
+
+export interface Request {
+  readonly method: string;
+  /** With its query. */
+  readonly path: string;
+  /** JSON as it goes over the wire; "" for none. */
+  readonly body: string;
+  readonly headers: Readonly<Record<string, string>>;
+  /** The host that asks; null for an operator on the daemon's own machine. */
+  readonly hostId: string | null;
+}
+
+/** `refused`: nobody listens. `closed`: the daemon died in the middle. */
+export type Answer = { readonly kind: "answer"; readonly status: number; readonly text: string } | { readonly kind: "refused" | "closed" };
+
+/** What the world wants to know of the daemon. */
+export interface Observer {
+  /** Lines are on disk, and in the state. */
+  durable(events: readonly Recorded[]): void;
+  /** A start has replayed the log. */
+  restored(state: State): void;
+  broken(error: unknown): void;
+}
+
+/** One process of the daemon. */
+interface Life {
+  readonly clock: ProcessClock;
+  readonly journal: DiskLog;
+  readonly store: Store;
+  readonly fleet: Fleet;
+  readonly app: App;
+  readonly open: Set<() => void>;
+  ended: boolean;
+}
+
+const LOOPBACK: Peer = { unixSocket: false, remoteAddress: "127.0.0.1", localAddress: "127.0.0.1" };
+const REQ = new IncomingMessage(new Socket());
+const RES = new ServerResponse(REQ);
+const QUIET: Log = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined };
+
+class SimContext extends Context<ApiRoute, Caller> {
+  readonly #headers: Readonly<Record<string, string>>;
+
+  constructor(request: Request, id: string, match: Match<ApiRoute>) {
+    const [path = "", query = ""] = request.path.split("?");
+    super(REQ, RES, id, path, query, match, request.hostId === null ? LOOPBACK : { ...LOOPBACK, remoteAddress: "10.0.0.1" });
+    this.#headers = request.headers;
+  }
+
+  override header(name: string): string | null {
+    return this.#headers[name] ?? null;
+  }
+}
+
+export class Control {
+  /** What is on disk; outlives every process. */
+  readonly disk: JournalRecord[] = [];
+  readonly #time: SimClock;
+  readonly #chance: Chance;
+  readonly #trace: Trace;
+  readonly #observer: Observer;
+  readonly #router = new Router(ROUTES);
+  #life: Life | null = null;
+  #requests = 0;
+  starts = 0;
+
+  constructor(time: SimClock, chance: Chance, trace: Trace, observer: Observer) {
+    this.#time = time;
+    this.#chance = chance;
+    this.#trace = trace;
+    this.#observer = observer;
+  }
+
+  /** A check that found something while it asked the daemon. */
+  fail(error: unknown): void {
+    this.#observer.broken(error);
+  }
+
+  get isUp(): boolean {
+    return this.#life !== null;
+  }
+
+  /** The state of the running daemon, writes in flight and all; null while it is down. */
+  get state(): State | null {
+    return this.#life?.store.state ?? null;
+  }
+
+  /** Replays what is on disk and listens; the first start makes the cluster and puts the images there. */
+  start(): void {
+    if (this.#life !== null) return;
+    this.starts += 1;
+    const state = this.replay();
+    const clock = new ProcessClock(this.#time, this.#chance.whole(-500, 500));
+    const journal = new DiskLog(this.disk, clock, this.#chance.of(`disk-${this.starts}`));
+    const store = new Store(state, journal, clock);
+    const fleet = new Fleet({ store, clock, log: QUIET, offlineAfterMs: OFFLINE_AFTER_MS, checkIntervalMs: CHECK_INTERVAL_MS, strategy: this.#chance.is(0.7) ? "spread" : "pack", newMachineId: () => newId("m"), onPlacement: () => undefined });
+    const life: Life = { clock, journal, store, fleet, app: createApp(store, fleet, clock), open: new Set(), ended: false };
+    store.onDurable((events) => {
+      for (const event of events) this.#trace.note("daemon", `${event.seq} ${event.type} ${JSON.stringify(event.data)}`);
+      this.#observer.durable(events);
+    });
+    this.#life = life;
+    this.#trace.note("daemon", `starts with ${this.disk.length} lines`);
+    if (state.cluster.get(CLUSTER_KEY) === undefined) this.#found(store);
+    this.#observer.restored(state);
+    fleet.start();
+  }
+
+  /** SIGKILL: what was not on disk is lost, and everyone who waited for an answer sees the connection close. */
+  kill(): void {
+    const life = this.#life;
+    if (life === null) return;
+    const lost = life.journal.cut();
+    this.#end(life, `is killed, ${lost} lines lost`);
+  }
+
+  /** SIGTERM: held heartbeats are answered, what runs is answered, then it ends. */
+  stop(): void {
+    const life = this.#life;
+    if (life === null) return;
+    life.fleet.stop();
+    this.#time.after(200, () => {
+      if (this.#life !== life) return;
+      life.journal.cut();
+      this.#end(life, "stops");
+    });
+  }
+
+  /** One request. `answer` is called once, or never where the caller hangs up first by the function that this gives. */
+  serve(request: Request, answer: (answer: Answer) => void): () => void {
+    const life = this.#life;
+    if (life === null) {
+      answer({ kind: "refused" });
+      return () => undefined;
+    }
+    const context = this.#contextOf(request, life);
+    const close = (): boolean => life.open.delete(broken);
+    const broken = (): void => void (close() && answer({ kind: "closed" }));
+    life.open.add(broken);
+    const before = life.journal.lastSeq;
+    const finish = (reply: Reply): void => {
+      if (life.ended || !close()) return;
+      context.finish(outcome(reply.status, false));
+      if (life.journal.durable.seq < Math.min(before, life.journal.lastSeq)) this.#observer.broken(new Error(`${request.method} ${request.path} was answered before line ${before} was on disk`));
+      answer({ kind: "answer", status: reply.status, text: typeof reply.body === "string" ? reply.body : "" });
+    };
+    const fail = (error: unknown): void => {
+      if (error instanceof ApiError) finish(errorReply(error, context.requestId));
+      else if (!life.ended) this.#observer.broken(error);
+    };
+    try {
+      if (context.match.kind !== "found") throw new ApiError("route_not_found", `There is no ${request.method} ${request.path}.`);
+      const reply = context.match.route.handler(context, life.app);
+      if (reply instanceof Promise) reply.then(finish).catch(fail);
+      else finish(reply);
+    } catch (error) {
+      fail(error);
+    }
+    return () => {
+      if (close()) context.finish(outcome(499, true));
+    };
+  }
+
+  /** Whether every line is on disk. */
+  get isAtRest(): boolean {
+    return this.#life !== null && this.#life.journal.lastSeq === this.#life.journal.durable.seq;
+  }
+
+  /** What a start would find now. */
+  replay(): State {
+    const replay = new Replay(new State());
+    for (const record of this.disk) replay.record(record);
+    return replay.state;
+  }
+
+  #contextOf(request: Request, life: Life): SimContext {
+    this.#requests += 1;
+    const [path = ""] = request.path.split("?");
+    const context = new SimContext(request, `r-${this.#requests}`, this.#router.match(request.method, path));
+    context.body = request.body === "" ? {} : JSON.parse(request.body);
+    context.caller = request.hostId === null ? operator(life.store.state) : { kind: "agent", ip: "10.0.0.1" };
+    return context;
+  }
+
+  #end(life: Life, how: string): void {
+    life.ended = true;
+    life.clock.end();
+    this.#life = null;
+    this.#trace.note("daemon", how);
+    for (const broken of [...life.open]) broken();
+  }
+
+  /** What the daemon's first start does, and images as if they had been pushed. */
+  #found(store: Store): void {
+    const org = { id: newId("org"), slug: "default", name: "Default" };
+    const write = (event: Event): void => {
+      void Promise.resolve(store.change(SYSTEM, () => ({ event, answer: () => undefined }))).catch((error: unknown) => this.#observer.broken(error));
+    };
+    write({ type: "cluster.created", data: { cluster_id: newUuid(), org } });
+    for (const digest of IMAGES.keys()) write({ type: "image.added", data: { digest, size_bytes: 1, org_id: org.id, app_id: null } });
+  }
+}
+
+function outcome(status: number, aborted: boolean): Outcome {
+  return { status, bytes: 0, seconds: 0, aborted };
+}
+
+/** Who the localhost bypass makes of a caller. */
+function operator(state: State): Caller {
+  const id = state.cluster.get(CLUSTER_KEY)?.default_org_id ?? "";
+  const actor = { kind: "localhost", id: null, ip: "127.0.0.1" } as const;
+  return { kind: "person", authMethod: "localhost", access: "host-admin", user: null, org: { id, slug: "default", role: null }, scopes: null, expiresAt: null, tokenHash: null, actor };
+}
+
+function createApp(store: Store, fleet: Fleet, clock: ProcessClock): App {
+  const registry = new Registry();
+  return {
+    store,
+    fleet,
+    library: new ImageLibrary(store, new ImageStore({ files: diskFiles, imagesDir: "/nowhere", log: QUIET }), QUIET),
+    feed: new EventFeed(store, diskFiles, "/nowhere", () => 0),
+    logins: new Logins(store, clock, 1),
+    metrics: createMetrics(registry, { version: "0", node: "0" }),
+    registry,
+    clock,
+    log: QUIET,
+    version: "0",
+    offlineAfterMs: OFFLINE_AFTER_MS,
+    maxImageBytes: 1,
+    startedAt: clock.mono(),
+    stopping: () => false,
+    verification: { last: Promise.resolve(), signal: new AbortController().signal },
+  };
+}

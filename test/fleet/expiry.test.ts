@@ -47,13 +47,16 @@ test("a key is remembered for 24 h", () => {
   assert.deepEqual(decideExpired(stage.state, START_WALL + DAY)?.data, { machine_ids: [], idempotency_keys: ["o_1/k"] });
 });
 
-test("one line lets go of 500 at most, and the next look takes the rest", () => {
+test("of an app's ended machines the newest thousand are kept, and one line lets go of 5,000 at most", () => {
   const stage = new Stage().hosts("h-1");
-  for (let i = 0; i < 600; i++) stage.do(created(specOf(`m-${i}`, { app_id: "gone" }), "h-1"), heard("h-1", [{ id: `m-${i}`, state: "stopped" }]));
-  const sizes = [1, 2, 3].map(() => {
-    const event = decideExpired(stage.state, stage.now + DAY);
-    if (event !== null) stage.do(event);
-    return event?.data.machine_ids.length ?? 0;
-  });
-  assert.deepEqual(sizes, [500, 100, 0]);
+  const ids = Array.from({ length: 6_500 }, (_, index) => `m-${String(index).padStart(4, "0")}`);
+  for (const id of ids) stage.do(created(specOf(id, { app_id: "gone" }), "h-1"));
+  stage.do(heard("h-1", ids.map((id) => ({ id, state: "failed" as const }))));
+  const first = decideExpired(stage.state, stage.now);
+  assert.ok(first !== null);
+  assert.deepEqual([first.data.machine_ids.length, first.data.machine_ids[0]], [5_000, "m-0000"]);
+  const second = decideExpired(stage.do(first).state, stage.now);
+  assert.ok(second !== null);
+  assert.deepEqual(second.data.machine_ids, ids.slice(5_000, 5_500));
+  assert.equal(decideExpired(stage.do(second).state, stage.now), null);
 });

@@ -126,10 +126,13 @@ export class Invariants {
     // One of another deployment is replaced for that.
     if (original?.state !== "unknown" || host?.health !== "offline" || original.deployment_id !== machine.deployment_id) return;
     const at = this.#lost.get(host.id) ?? 0;
-    const together = [...this.#lost].filter(([id, other]) => Math.abs(other - at) < OFFLINE_AFTER_MS && state.hosts.get(id)?.health === "offline").map(([id]) => id);
+    const silent = [...this.#lost].filter(([id]) => state.hosts.get(id)?.health === "offline").map(([, since]) => since);
+    // Each stretch of that length that begins with a host's silence and has this host's in it.
+    const stretches = silent.filter((from) => from <= at && at - from < OFFLINE_AFTER_MS).map((from) => silent.filter((since) => since >= from && since - from < OFFLINE_AFTER_MS).length);
+    const together = Math.max(0, ...stretches);
     const most = Math.max(3, this.#hosts.size / 3);
-    if (this.#allowed.has(host.id) || together.length <= most) return;
-    const what = `a storm: machines of ${host.id} are replaced, though ${together.length} of ${this.#hosts.size} hosts fell silent with it within ${OFFLINE_AFTER_MS / 1000} s, and no operator gave them up`;
+    if (this.#allowed.has(host.id) || together <= most) return;
+    const what = `a storm: machines of ${host.id} are replaced, though ${together} of ${this.#hosts.size} hosts fell silent with it within ${OFFLINE_AFTER_MS / 1000} s, and no operator gave them up`;
     throw new Violation(what, [host.id, original.id, "operator"]);
   }
 

@@ -5,7 +5,7 @@ import { holdsCapacity } from "../state/workload-reducers.ts";
 import { Imagined, choose, whyNowhere } from "./placement.ts";
 import { chooseReplacement, needOf } from "./replicas.ts";
 import type { PlanScene } from "./replicas.ts";
-import { isUp, movingFrom, nextRoundAt, replacementOf } from "./replacement.ts";
+import { isUp, movingFrom, nextTryOfAllAt, replacementOf } from "./replacement.ts";
 
 export interface DrainRow {
   readonly id: string;
@@ -48,10 +48,10 @@ function whyItWaits(scene: PlanScene, host: Host, drain: Drain, machine: Machine
   const deployment = state.deployments.get(state.apps.get(machine.app_id)?.deployment_id ?? "");
   if (deployment === undefined) return { state: "pending", reason: "it belongs to no app that could make a replacement; stop it, or set a deadline with force" };
   const need = needOf({ id: machine.app_id }, deployment);
-  if (chooseReplacement(scene, need, machine, "draining") === null) {
+  if (chooseReplacement(scene, deployment, machine, "draining") === null) {
     const nowhere = choose(scene, need, new Map()) === null;
     if (nowhere) return { state: "blocked", reason: whyNowhere(scene, need) };
-    return { state: "blocked", reason: `every host that fits was tried (${machine.retry?.reason ?? ""}); again at ${toRfc3339(nextRoundAt(machine))}` };
+    return { state: "blocked", reason: `its replacement failed (${machine.retry?.reason ?? ""}); again at ${toRfc3339(nextTryOfAllAt(machine, deployment, "draining"))}` };
   }
   const moving = movingFrom(state, host.id);
   const most = drain.max_parallel;

@@ -1,6 +1,6 @@
 /** Which machines need another one in their stead, and how a pair of original and replacement stands: pure facts for replicas.ts and drain.ts. */
 import type { State } from "../state/state.ts";
-import type { Host, Machine } from "../state/types.ts";
+import type { Deployment, Host, Machine } from "../state/types.ts";
 import { holdsCapacity } from "../state/workload-reducers.ts";
 import { runningDrain } from "./drain-terms.ts";
 import type { Excluded } from "./placement.ts";
@@ -90,16 +90,26 @@ export function triedHosts(machine: Machine, cause: Cause): Excluded {
   return excluded;
 }
 
-/** When (wall time) every host may be tried again, after all that fitted were: 1 s, doubling to 30 s. */
-export function nextRoundAt(machine: Machine): number {
-  const since = machine.retry?.at ?? machine.ended_at ?? machine.created_at;
-  return Date.parse(since) + Math.min(LONGEST_RETRY_MS, FIRST_RETRY_MS * 2 ** (machine.retry?.rounds ?? 0));
+/** Whether the deployment is known to run, so that a replacement's failure is its host's: the machine was ready, and is replaced for a reason outside of it. */
+function isProven(machine: Machine, target: Deployment, cause: Cause): boolean {
+  return machine.deployment_id === target.id && machine.ready_at !== null && (cause === "draining" || cause === "lost");
 }
 
-/** When (wall time) the next try may be made for a machine whose replacements fail: 1 s after the last one, doubling to 30 s. */
-export function nextTryAt(machine: Machine): number {
-  if (machine.retry === null) return 0;
-  return Date.parse(machine.retry.at) + Math.min(LONGEST_RETRY_MS, FIRST_RETRY_MS * 2 ** (machine.retry.count - 1));
+/** When (wall time) the next try may be made on a host that was not tried: at once for what is known to run, else 1 s after the last try, doubling to 30 s. */
+export function nextTryAt(machine: Machine, target: Deployment, cause: Cause): number {
+  if (machine.retry === null || isProven(machine, target, cause)) return 0;
+  return Date.parse(machine.retry.at) + retryAfter(machine.retry.count - 1);
+}
+
+/** When (wall time) every host may be tried again, after all that fitted were: 1 s, doubling to 30 s. */
+export function nextTryOfAllAt(machine: Machine, target: Deployment, cause: Cause): number {
+  if (!isProven(machine, target, cause)) return nextTryAt(machine, target, cause);
+  const since = machine.retry?.at ?? machine.ended_at ?? machine.created_at;
+  return Date.parse(since) + retryAfter(machine.retry?.rounds ?? 0);
+}
+
+function retryAfter(failures: number): number {
+  return Math.min(LONGEST_RETRY_MS, FIRST_RETRY_MS * 2 ** failures);
 }
 
 /** When (wall time) a machine that gave up may be replaced: at once the first time, then 1 s doubling to 5 min, so that what cannot run does not spin. */

@@ -7,7 +7,7 @@ import { DEFAULT_MAX_PARALLEL, runningDrain } from "./drain-terms.ts";
 import type { Choice, Need, Scene } from "./placement.ts";
 import { Imagined, choose } from "./placement.ts";
 import type { Cause } from "./replacement.ts";
-import { afterStreak, causeOf, failureOf, isUp, movingFrom, nextRoundAt, nextStreak, nextTryAt, originalOf, replacementOf, triedHosts } from "./replacement.ts";
+import { afterStreak, causeOf, failureOf, isUp, movingFrom, nextStreak, nextTryAt, nextTryOfAllAt, originalOf, replacementOf, triedHosts } from "./replacement.ts";
 import { planRollout } from "./rollout.ts";
 
 export interface PlanScene extends Scene {
@@ -124,7 +124,7 @@ function replaceNext(scene: PlanScene, { app, target, members }: Crew): Event | 
   const rolling = members.filter((member) => member.deployment_id !== target.id && replacementOf(scene.state, member) !== null).length;
   for (const { machine, cause } of due) {
     if (!mayStart(scene, rolling, target, machine, cause)) continue;
-    const choice = chooseReplacement(scene, need, machine, cause);
+    const choice = chooseReplacement(scene, target, machine, cause);
     if (choice !== null) return create(scene, app, target, choice, machine.id, machine.deployment_id === target.id ? nextStreak(machine, cause) : 0);
   }
   return null;
@@ -146,14 +146,14 @@ function mayStart({ state, now }: PlanScene, rolling: number, target: Deployment
 }
 
 /**
- * Hosts that were not tried first. To move what runs, or what ran, other hosts are tried at once, and all of them again when their time has come.
- * What never ran yet may be what fails, and not the host: each further try waits longer, so that a broken image does not go through the whole fleet.
+ * Hosts that were not tried first. To move what is known to run, other hosts are tried at once, and all of them again when their time has come.
+ * What was never ready may be what fails, and not the host: each further try waits longer, so that a broken image does not go through the whole fleet.
  */
-export function chooseReplacement(scene: PlanScene, need: Need, machine: Machine, cause: Cause): Choice | null {
+export function chooseReplacement(scene: PlanScene, target: Deployment, machine: Machine, cause: Cause): Choice | null {
+  const need = needOf({ id: machine.app_id }, target);
   const tried = triedHosts(machine, cause);
-  if (cause === "failed" || cause === "outdated") return scene.now < nextTryAt(machine) ? null : (choose(scene, need, tried) ?? choose(scene, need, new Map()));
-  const untried = choose(scene, need, tried);
-  if (untried !== null || tried.size === 0 || scene.now < nextRoundAt(machine)) return untried;
+  const untried = scene.now < nextTryAt(machine, target, cause) ? null : choose(scene, need, tried);
+  if (untried !== null || tried.size === 0 || scene.now < nextTryOfAllAt(machine, target, cause)) return untried;
   return choose(scene, need, new Map());
 }
 

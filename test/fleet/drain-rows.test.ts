@@ -45,13 +45,13 @@ test("blocked says what room is missing", () => {
   assert.deepEqual(brief(busy(1).drain("h-1").settle()), ["m-001 blocked - - none of the 1 hosts is active (1 draining)"]);
 });
 
-test("blocked where every host that fits was tried says what happened there, and when they are tried again", () => {
+test("blocked where its replacement failed on every host says what happened there, and when they are tried again", () => {
   const stage = busy(1, "h-2");
   stage.fate = ({ id }) => (id === "m-001" ? "runs" : "fails");
   stage.drain("h-1").settle();
   while (stage.machine("m-001").retry === null) stage.tick(100);
   const at = toRfc3339(stage.now + 1_000);
-  assert.deepEqual(brief(stage), [`m-001 blocked - - every host that fits was tried (m-002 on h-2 failed: exit code 1); again at ${at}`]);
+  assert.deepEqual(brief(stage), [`m-001 blocked - - its replacement failed (m-002 on h-2 failed: exit code 1); again at ${at}`]);
 });
 
 test("while the host is offline its rows are blocked, since when, and what has moved has moved", () => {

@@ -181,7 +181,7 @@ test("Ctrl-C ends it at any moment of the start and after it, and nothing is lef
 
 test("Ctrl-C goes to the command, and the command's end is the fleet's", async (context) => {
   const place = new Place(context);
-  for (const [script, code] of [["echo here; sleep 600", 130], ["trap 'exit 3' INT; echo here; sleep 600 & wait", 3]] as const) {
+  for (const [script, code] of [["echo here; exec sleep 600", 130], [`exec ${process.execPath} -e 'process.on("SIGINT", () => process.exit(3)); setTimeout(() => 0, 600000); console.log("here")'`, 3]] as const) {
     const fleet = place.start("1", "--port", "0", "--", "sh", "-c", script);
     await fleet.said(/^here$/m);
     fleet.interrupt();

@@ -25,6 +25,8 @@ export class Connection<T extends Running = Running> {
   refusal: Refusal | null = null;
   /** Set when nothing more is read as a request: how many bytes had come by then. */
   endedAt: number | null = null;
+  /** How many bytes had come when its last request was answered. */
+  #answeredAt: number | null = null;
   readonly #progress = new Progress();
 
   constructor(socket: Socket, unixSocket: boolean) {
@@ -47,10 +49,16 @@ export class Connection<T extends Running = Running> {
   end(running: T): void {
     this.running.delete(running);
     if (this.latest === running) this.latest = null;
+    this.#answeredAt = this.socket.bytesRead;
     for (const next of this.running) {
       next.takeTurn();
       return;
     }
+  }
+
+  /** It is kept open for a next request of which nothing has come. */
+  get isKept(): boolean {
+    return this.running.size === 0 && this.#answeredAt === this.socket.bytesRead;
   }
 
   /** How many looks in a row have met a client that takes nothing, with this one. */
@@ -121,6 +129,11 @@ export class Connections<T extends Running> {
       for (const running of connection.running) running.abandon();
     });
     this.#sweep ??= this.#arm();
+  }
+
+  /** Ends the connections that were used and wait for a next request. */
+  endKept(): void {
+    for (const connection of this.#open.values()) if (connection.isKept) connection.socket.destroy();
   }
 
   /** Ends the connections on which nothing runs: those that never sent a byte, and those in the middle of a request's headers. */

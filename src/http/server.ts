@@ -87,8 +87,9 @@ class Front<R extends RouteShape, C> implements HttpServer, ListenerEvents {
     const { clock } = this.#options;
     this.#connections.stopping = true;
     const closed = this.#listeners.map((listener) => listener.close());
-    // A connection accepted this moment may have sent nothing yet, and Node's own timeouts end with close() (nodejs/node#48383): all get the same time to
-    // become a request. Timers run before what has arrived is read; on a starved machine that is the request itself, so one round of reading comes first.
+    this.#connections.endKept();
+    // A connection accepted this moment may have sent nothing yet, and one in the middle of its headers is not done: both get this time to become
+    // a request. Timers run before what has arrived is read; on a starved machine that is the request itself, so one round of reading comes first.
     const cancelIdle = clock.after(Math.min(graceMs, this.#limits.discardMs), () => void setImmediate(() => this.#connections.endIdle()));
     const cancelAll = clock.after(graceMs, () => {
       for (const listener of this.#listeners) listener.endHandshakes();

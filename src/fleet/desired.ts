@@ -2,6 +2,7 @@
 import { sha256Hex } from "../lib/ids.ts";
 import type { State } from "../state/state.ts";
 import type { Machine } from "../state/types.ts";
+import { holdsCapacity } from "../state/workload-reducers.ts";
 
 /** A machine as the agent gets it. */
 export interface DesiredMachine {
@@ -24,7 +25,7 @@ export interface Desired {
 
 /** A machine stays in the list until it ended: what is stopped or given up and reported so leaves it. */
 export function isWanted(machine: Machine): boolean {
-  return machine.state !== "stopped" && machine.state !== "failed";
+  return holdsCapacity(machine);
 }
 
 function toDesired(machine: Machine): DesiredMachine {

@@ -1,8 +1,8 @@
 /** A host as people and agents see it on the wire. */
 import { toRfc3339 } from "../lib/clock.ts";
-import { holdsCapacity } from "../state/workload-reducers.ts";
 import type { State } from "../state/state.ts";
 import type { Capacity, Drain, Health, Host, HostFacts, HostStatus, Mode } from "../state/types.ts";
+import { allocationOf } from "./allocations.ts";
 import type { DrainRow } from "./drain-rows.ts";
 import { statusOf } from "./modes.ts";
 import type { Presence, Usage } from "./presence.ts";
@@ -23,12 +23,8 @@ export interface HostView extends HostFacts {
 }
 
 export function hostView(state: State, presence: Presence, host: Host): HostView {
-  const holding = state.machines.group(host.id).filter(holdsCapacity);
-  const allocated = { cpus: 0, memory_mb: 0, disk_mb: 0 };
-  for (const machine of holding) {
-    allocated.cpus += machine.cpus;
-    allocated.memory_mb += machine.memory_mb;
-  }
+  const { machines, cpus, memory_mb } = allocationOf(state, host.id);
+  const allocated = { cpus, memory_mb, disk_mb: 0 };
   const free = (key: keyof Capacity): number => Math.max(0, host.capacity[key] - allocated[key]);
   const heard = presence.heardWall(host.id);
   return {
@@ -48,7 +44,7 @@ export function hostView(state: State, presence: Presence, host: Host): HostView
     allocated,
     available: { cpus: free("cpus"), memory_mb: free("memory_mb"), disk_mb: free("disk_mb") },
     usage: presence.usageOf(host.id),
-    machine_count: holding.length,
+    machine_count: machines,
     registered_at: host.registered_at,
     last_heartbeat_at: heard === null ? host.heard_at : toRfc3339(heard),
   };

@@ -163,3 +163,18 @@ test("with restart never a machine that failed stays as it is", () => {
   stage.deploy("dep_1", 1, { restart: "never" }).settle().ticks(30, 10_000);
   assert.deepEqual([stage.count("machine.created"), stage.members()], [1, ["m-001@h-1 failed"]]);
 });
+
+test("what never ran does not go through the whole fleet: not when it is deployed, and not when its host is drained", () => {
+  const broken = (): Stage => {
+    const stage = new Stage().hosts(...Array.from({ length: 30 }, (_, index) => `h-${index}`));
+    stage.fate = () => "fails";
+    return stage;
+  };
+  assert.ok(broken().deploy("dep_1", 1).settle().ticks(240, 250).count("machine.created") <= 8, "1 s doubling to 30 s gives seven tries in the first minute");
+  const drained = broken();
+  drained.fate = () => "hangs";
+  drained.deploy("dep_1", 1).settle().ticks(3);
+  drained.fate = () => "fails";
+  drained.drain(drained.machine("m-001").host_id ?? "");
+  assert.ok(drained.ticks(240, 250).count("machine.created") <= 9);
+});

@@ -22,7 +22,7 @@ const LIMIT_MS = 10_000 * TIME_SCALE;
 const chance = random(SEED);
 const fleet = await startFleet({ after }, { hosts: 5, cpus: CPUS });
 await fleet.deploy("web", { image: await fleet.push(serverImage("web")), replicas: MACHINES, check: READY_CHECK });
-/** The shortest time that a drain took where nothing was killed: kills are spread over this time, so that nearly all of them hit. */
+/** The shortest time that a drain took where nothing was killed: kills are spread over this time. */
 let undisturbedMs = LIMIT_MS;
 let rounds = 0;
 
@@ -91,18 +91,23 @@ function endOf(json: Json, began: number): Json | undefined {
   return pick(json, "state") === "completed" && Date.parse(textAt(json, "started_at")) >= began ? json : undefined;
 }
 
-/** Drains one host after the other, with a kill in each, at moments spread evenly and by chance over the time that a drain takes. */
+/**
+ * Drains one host after the other with a kill in each, until as many kills as asked have hit a drain, at moments spread evenly and by chance over the time that a drain takes.
+ * A kill that came too late proves nothing and is tried again, over the shorter time that its drain took: how long one takes is the machine's affair.
+ */
 async function drainWithKills(what: string, kills: number, killerOf: (hostId: string) => Promise<() => Promise<void>>): Promise<string> {
-  const runs: Drained[] = [];
-  for (let index = 0; index < kills; index += 1) {
+  const hits: Drained[] = [];
+  let misses = 0;
+  while (hits.length < kills) {
     const hostId = `h-${(rounds++ % 5) + 1}`;
     const kill = await killerOf(hostId);
-    const afterMs = ((index + chance(1_000) / 1_000) / kills) * undisturbedMs;
-    runs.push(await drainOnce(hostId, kill, afterMs));
+    const afterMs = ((hits.length + chance(1_000) / 1_000) / kills) * undisturbedMs;
+    const run = await drainOnce(hostId, kill, afterMs);
+    if (run.wasHit) hits.push(run);
+    else misses += 1;
+    assert.ok(misses <= kills + 5, `${misses} kills came after their drain had ended, ${hits.length} hit one`);
   }
-  const hits = runs.filter(({ wasHit }) => wasHit).length;
-  assert.ok(hits > kills / 2, `${hits} of ${kills} kills hit a drain`);
-  return `${kills} kills of ${what}, ${hits} before the drain had ended; the longest drain took ${Math.max(...runs.map(({ ms }) => ms))} ms; seed ${SEED}`;
+  return `${kills} kills of ${what} hit a drain, ${misses} came too late; the longest drain took ${Math.max(...hits.map(({ ms }) => ms))} ms; seed ${SEED}`;
 }
 
 test("drain one host: at no moment, looked at every 50 ms from the agents' own view, fewer than ten ready; completed only when its agent has none; under 10 s in all", async (t) => {

@@ -13,7 +13,7 @@ export interface Crew {
 }
 
 export function crewOf(state: State, app: App, target: Deployment): Crew {
-  const members = state.machinesOf(app.id).filter((machine) => !machine.removing);
+  const members = state.presentOf(app.id).filter((machine) => !machine.removing);
   return { app, target, members, heads: members.filter((machine) => originalOf(state, machine) === null) };
 }
 
@@ -22,5 +22,5 @@ export function isComplete(state: State, { app, target, members, heads }: Crew):
   if (heads.length !== target.replicas || members.length !== heads.length) return false;
   if (!members.every((machine) => machine.deployment_id === target.id && (isUp(machine) || isPaused(machine)))) return false;
   // What was replaced must be gone, as far as there is someone to ask.
-  return !state.machinesOf(app.id).some((machine) => machine.removing && machine.ended_at === null && machine.state !== "unknown");
+  return !state.presentOf(app.id).some((machine) => machine.removing && machine.state !== "unknown");
 }

@@ -2,10 +2,10 @@
 import { toRfc3339 } from "../lib/clock.ts";
 import type { Drain, Host, Machine } from "../state/types.ts";
 import { holdsCapacity } from "../state/workload-reducers.ts";
-import { Imagined, choose, whyNowhere } from "./placement.ts";
+import { Imagined, choose, hasRoom, whyNowhere } from "./placement.ts";
 import { chooseReplacement, needOf } from "./replicas.ts";
 import type { PlanScene } from "./replicas.ts";
-import { isUp, movingFrom, nextTryOfAllAt, replacementOf } from "./replacement.ts";
+import { isUp, movingFrom, nextTryAt, nextTryOfAllAt, replacementOf } from "./replacement.ts";
 
 export interface DrainRow {
   readonly id: string;
@@ -48,9 +48,8 @@ function whyItWaits(scene: PlanScene, host: Host, drain: Drain, machine: Machine
   const deployment = state.deployments.get(state.apps.get(machine.app_id)?.deployment_id ?? "");
   if (deployment === undefined) return { state: "pending", reason: "it belongs to no app that could make a replacement; stop it, or set a deadline with force" };
   const need = needOf({ id: machine.app_id }, deployment);
-  if (chooseReplacement(scene, deployment, machine, "draining") === null) {
-    const nowhere = choose(scene, need, new Map()) === null;
-    if (nowhere) return { state: "blocked", reason: whyNowhere(scene, need) };
+  if (scene.now < nextTryAt(machine, deployment, "draining") || chooseReplacement(scene, scene.now, deployment, machine, "draining") === null) {
+    if (!hasRoom(scene, need)) return { state: "blocked", reason: whyNowhere(scene, need) };
     return { state: "blocked", reason: `its replacement failed (${machine.retry?.reason ?? ""}); again at ${toRfc3339(nextTryOfAllAt(machine, deployment, "draining"))}` };
   }
   const moving = movingFrom(state, host.id);

@@ -98,6 +98,12 @@ export function choose(scene: Scene, need: Need, excluded: Excluded): Choice | n
   return { hostId: best.host.id, why: `${scene.strategy}: chosen of ${fitting} that fit among ${count(scene.state.hosts.size, "host")}; ${describe(best)}` };
 }
 
+/** Whether any host would take it. Costs next to nothing while one would. */
+export function hasRoom(scene: Scene, need: Need): boolean {
+  for (const host of scene.state.hosts.values()) if (obstacle(scene, need, host) === null) return true;
+  return false;
+}
+
 function describe({ host, beside, nearby, load }: Candidate): string {
   return `${beside} of the app's machines here, ${nearby} in datacenter ${host.datacenter}; ${Math.round(load * 100)} % full with it`;
 }
@@ -157,7 +163,7 @@ export interface Company {
 
 function companyOf(state: State, need: Need): Company {
   const company: Company = { hosts: new Map(), datacenters: new Map() };
-  for (const machine of state.machinesOf(need.app_id)) {
+  for (const machine of state.presentOf(need.app_id)) {
     if (machine.host_id === null || machine.id === need.machine_id || machine.removing || !holdsCapacity(machine)) continue;
     join(company, state, machine.host_id);
   }

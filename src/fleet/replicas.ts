@@ -5,7 +5,7 @@ import type { Crew } from "./crew.ts";
 import { crewOf } from "./crew.ts";
 import { DEFAULT_MAX_PARALLEL, runningDrain } from "./drain-terms.ts";
 import type { Choice, Need, Scene } from "./placement.ts";
-import { Imagined, choose } from "./placement.ts";
+import { Imagined, choose, hasRoom } from "./placement.ts";
 import type { Cause } from "./replacement.ts";
 import { afterStreak, causeOf, failureOf, isUp, movingFrom, nextStreak, nextTryAt, nextTryOfAllAt, originalOf, replacementOf, triedHosts } from "./replacement.ts";
 import { planRollout } from "./rollout.ts";
@@ -28,11 +28,25 @@ export function nextStep(scene: PlanScene, app: App): Step {
   const target = scene.state.deployments.get(app.deployment_id ?? "");
   if (target === undefined) return { events: [], waits: false };
   const crew = crewOf(scene.state, app, target);
-  const missing = createMissing(scene, crew);
-  if (missing.length > 0) return { events: missing, waits: true };
-  const event = settlePairs(scene, crew) ?? removeSurplus(scene, crew) ?? placeWaiting(scene, crew) ?? replaceNext(scene, crew) ?? planRollout(scene.state, crew, scene.now);
-  return event === null ? { events: [], waits: isWaiting(scene, crew) } : { events: [event], waits: true };
+  for (const plan of PLANS) {
+    const events = plan(scene, crew);
+    if (events.length > 0) return { events, waits: true };
+  }
+  return { events: [], waits: isWaiting(scene, crew) };
 }
+
+/** What may be needed, in this order: the first that has anything to do is the step. */
+const PLANS: readonly ((scene: PlanScene, crew: Crew) => readonly Event[])[] = [
+  createMissing,
+  settlePairs,
+  removeSurplus,
+  placeWaiting,
+  replaceNext,
+  (scene, crew) => {
+    const moved = planRollout(scene.state, crew, scene.now);
+    return moved === null ? [] : [moved];
+  },
+];
 
 function isWaiting({ state }: PlanScene, { target, members }: Crew): boolean {
   if (target.state === "pending" || target.state === "rolling" || target.state === "failed") return true;
@@ -40,16 +54,20 @@ function isWaiting({ state }: PlanScene, { target, members }: Crew): boolean {
 }
 
 /** Originals whose replacement is up go; replacements that fail, or that nobody needs any more, go. */
-function settlePairs({ state, now }: PlanScene, crew: Crew): Event | null {
+function settlePairs({ state, now }: PlanScene, crew: Crew): Event[] {
+  const events: Event[] = [];
   for (const original of crew.members) {
     const replacement = replacementOf(state, original);
     if (replacement === null) continue;
-    if (isUp(replacement)) return { type: "machine.removed", data: { machine_ids: [original.id], reason: `replaced by ${replacement.id}` } };
+    if (isUp(replacement)) {
+      events.push({ type: "machine.removed", data: { machine_ids: [original.id], reason: `replaced by ${replacement.id}` } });
+      continue;
+    }
     const reason = whyNotNeeded(state, crew, original, replacement);
     const failure = failureOf(state, replacement, now) ?? (reason === null ? null : { failed: false, reason });
-    if (failure !== null) return { type: "machine.given_up", data: { machine_id: replacement.id, original_id: original.id, host_id: replacement.host_id, ...failure } };
+    if (failure !== null) events.push({ type: "machine.given_up", data: { machine_id: replacement.id, original_id: original.id, host_id: replacement.host_id, ...failure } });
   }
-  return null;
+  return events;
 }
 
 /** Why a replacement that is not up yet is not wanted any more, or null. While nobody knows how the original is, it goes on. */
@@ -61,14 +79,14 @@ function whyNotNeeded(state: PlanScene["state"], { app, target }: Crew, original
   return isUnknown || causeOf(state, target.id, original) !== null ? null : `not needed: ${original.id} stays`;
 }
 
-/** So many machines are made in one step at most; choosing among a thousand hosts takes about a third of a millisecond each. */
-const CREATED_AT_ONCE = 25;
+/** So many machines are made or placed in one step at most; choosing among a thousand hosts takes about a third of a millisecond each. */
+const PLACED_AT_ONCE = 25;
 
 /** Fewer replicas than asked for: the others are made, on a host or waiting for room. */
 function createMissing(scene: PlanScene, { app, target, heads }: Crew): Event[] {
   const imagined = new Imagined(scene);
   const need = needOf(app, target);
-  return Array.from({ length: Math.min(CREATED_AT_ONCE, target.replicas - heads.length) }, () => {
+  return Array.from({ length: Math.min(PLACED_AT_ONCE, target.replicas - heads.length) }, () => {
     const choice = choose(imagined, need, new Map());
     if (choice !== null) imagined.add(need, choice.hostId);
     return create(scene, app, target, choice, null, 0);
@@ -76,16 +94,16 @@ function createMissing(scene: PlanScene, { app, target, heads }: Crew): Event[] 
 }
 
 /** More replicas than asked for: those that are least worth go, the newest of them first. */
-function removeSurplus({ state }: PlanScene, { target, members, heads }: Crew): Event | null {
+function removeSurplus({ state }: PlanScene, { target, members, heads }: Crew): Event[] {
   // What waits for room and is of another deployment has nothing to replace.
   const stale = members.filter((machine) => machine.host_id === null && machine.deployment_id !== target.id && machine.desired_state === "running");
-  if (stale.length > 0) return { type: "machine.removed", data: { machine_ids: stale.map(({ id }) => id), reason: "superseded before it was placed" } };
-  if (heads.length <= target.replicas) return null;
+  if (stale.length > 0) return [{ type: "machine.removed", data: { machine_ids: stale.map(({ id }) => id), reason: "superseded before it was placed" } }];
+  if (heads.length <= target.replicas) return [];
   const worth = (machine: Machine): number => (isUp(machine) ? 4 : 0) + (machine.host_id === null ? 0 : 2) + (causeOf(state, target.id, machine) === null ? 1 : 0);
   const ranked = heads.map((machine) => ({ machine, worth: worth(machine) })).sort((a, b) => a.worth - b.worth || byAge(b.machine, a.machine));
   const gone = ranked.slice(0, heads.length - target.replicas).map(({ machine }) => machine);
   const ids = gone.flatMap((machine) => [machine.id, ...(replacementOf(state, machine) === null ? [] : [machine.replaced_by ?? ""])]);
-  return { type: "machine.removed", data: { machine_ids: ids, reason: `scaled to ${target.replicas}` } };
+  return [{ type: "machine.removed", data: { machine_ids: ids, reason: `scaled to ${target.replicas}` } }];
 }
 
 /** Oldest first. */
@@ -95,39 +113,54 @@ function byAge(a: Machine, b: Machine): number {
 }
 
 /** Machines that had no room may have it now. The choice and the event are one decision, so the room is there when it is taken. */
-function placeWaiting(scene: PlanScene, { app, members }: Crew): Event | null {
+function placeWaiting(scene: PlanScene, { app, members }: Crew): Event[] {
+  const events: Event[] = [];
+  const imagined = new Imagined(scene);
   // Where one has no room, no other that needs the same has: thousands that wait cost one look at the hosts, not one each.
   const nowhere = new Set<string>();
   for (const machine of members) {
     if (machine.host_id !== null || machine.state !== "pending" || machine.desired_state === "stopped") continue;
+    if (events.length === PLACED_AT_ONCE) break;
     const need = needOf(app, machine);
     const kind = JSON.stringify(need);
-    const choice = nowhere.has(kind) ? null : choose(scene, need, new Map());
-    if (choice !== null) return { type: "machine.placed", data: { machine_id: machine.id, host_id: choice.hostId, why: choice.why } };
-    nowhere.add(kind);
+    const choice = nowhere.has(kind) ? null : choose(imagined, need, new Map());
+    if (choice === null) {
+      nowhere.add(kind);
+      continue;
+    }
+    imagined.add(need, choice.hostId);
+    events.push({ type: "machine.placed", data: { machine_id: machine.id, host_id: choice.hostId, why: choice.why } });
   }
-  return null;
+  return events;
 }
 
 const URGENCY: Readonly<Record<Cause, number>> = { lost: 0, failed: 1, draining: 2, outdated: 3 };
 
-/** Starts the most urgent replacement that may start now. */
-function replaceNext(scene: PlanScene, { app, target, members }: Crew): Event | null {
-  const due = members.flatMap((machine) => {
-    const cause = replacementOf(scene.state, machine) === null && originalOf(scene.state, machine) === null ? causeOf(scene.state, target.id, machine) : null;
-    return cause === null ? [] : [{ machine, cause }];
-  });
-  due.sort((a, b) => URGENCY[a.cause] - URGENCY[b.cause] || byAge(a.machine, b.machine));
-  const need = needOf(app, target);
-  // All of them need the same.
-  if (due.length === 0 || choose(scene, need, new Map()) === null) return null;
+/** Starts the most urgent replacements that may start now: all of those that no number of others holds up, else one. */
+function replaceNext(scene: PlanScene, { app, target, members }: Crew): Event[] {
   const rolling = members.filter((member) => member.deployment_id !== target.id && replacementOf(scene.state, member) !== null).length;
-  for (const { machine, cause } of due) {
-    if (!mayStart(scene, rolling, target, machine, cause)) continue;
-    const choice = chooseReplacement(scene, target, machine, cause);
-    if (choice !== null) return create(scene, app, target, choice, machine.id, machine.deployment_id === target.id ? nextStreak(machine, cause) : 0);
+  const due: { readonly machine: Machine; readonly cause: Cause }[] = [];
+  for (const machine of members) {
+    const cause = replacementOf(scene.state, machine) === null && originalOf(scene.state, machine) === null ? causeOf(scene.state, target.id, machine) : null;
+    if (cause !== null && scene.now >= nextTryAt(machine, target, cause) && mayStart(scene, rolling, target, machine, cause)) due.push({ machine, cause });
   }
-  return null;
+  // All of them need the same.
+  const need = needOf(app, target);
+  if (due.length === 0 || !hasRoom(scene, need)) return [];
+  due.sort((a, b) => URGENCY[a.cause] - URGENCY[b.cause] || byAge(a.machine, b.machine));
+  const events: Event[] = [];
+  const imagined = new Imagined(scene);
+  for (const { machine, cause } of due) {
+    // Each of these is one more under way, which the next has to count.
+    const isCounted = cause === "draining" || cause === "outdated";
+    if ((isCounted && events.length > 0) || events.length === PLACED_AT_ONCE) break;
+    const choice = chooseReplacement(imagined, scene.now, target, machine, cause);
+    if (choice === null) continue;
+    imagined.add(need, choice.hostId);
+    events.push(create(scene, app, target, choice, machine.id, machine.deployment_id === target.id ? nextStreak(machine, cause) : 0));
+    if (isCounted) break;
+  }
+  return events;
 }
 
 /** So many machines of a deployment may be under way to be replaced at once: a quarter, at least one. */
@@ -146,14 +179,14 @@ function mayStart({ state, now }: PlanScene, rolling: number, target: Deployment
 }
 
 /**
- * Hosts that were not tried first. To move what is known to run, other hosts are tried at once, and all of them again when their time has come.
+ * Where a replacement goes whose time has come (nextTryAt): hosts that were not tried first. To move what is known to run, other hosts are tried at once, and all of them again when their time has come.
  * What was never ready may be what fails, and not the host: each further try waits longer, so that a broken image does not go through the whole fleet.
  */
-export function chooseReplacement(scene: PlanScene, target: Deployment, machine: Machine, cause: Cause): Choice | null {
+export function chooseReplacement(scene: Scene, now: number, target: Deployment, machine: Machine, cause: Cause): Choice | null {
   const need = needOf({ id: machine.app_id }, target);
   const tried = triedHosts(machine, cause);
-  const untried = scene.now < nextTryAt(machine, target, cause) ? null : choose(scene, need, tried);
-  if (untried !== null || tried.size === 0 || scene.now < nextTryOfAllAt(machine, target, cause)) return untried;
+  const untried = choose(scene, need, tried);
+  if (untried !== null || tried.size === 0 || now < nextTryOfAllAt(machine, target, cause)) return untried;
   return choose(scene, need, new Map());
 }
 

@@ -61,7 +61,9 @@ export class Waiters {
     this.#timer = this.#clock.after(STEP_MS, () => {
       this.#timer = null;
       const now = this.#clock.mono();
-      for (const held of [...this.#byHost.values()]) for (const waiter of [...held]) if (waiter.until <= now) this.#release(waiter);
+      const due: Waiter[] = [];
+      for (const held of this.#byHost.values()) for (const waiter of held) if (waiter.until <= now) due.push(waiter);
+      for (const waiter of due) this.#release(waiter);
       this.#arm();
     });
   }

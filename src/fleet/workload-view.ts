@@ -30,7 +30,7 @@ export interface DeploymentView extends Omit<Deployment, "env" | "asked_at" | "o
 
 export function deploymentView(state: State, deployment: Deployment): DeploymentView {
   const { env, asked_at: _asked, org_id: _org, ...shown } = deployment;
-  const own = state.machinesOf(deployment.app_id).filter((machine) => machine.deployment_id === deployment.id && !machine.removing);
+  const own = state.presentOf(deployment.app_id).filter((machine) => machine.deployment_id === deployment.id && !machine.removing);
   const running = own.filter((machine) => machine.state === "running").length;
   return { ...shown, running, ready: own.filter((machine) => machine.state === "running" && isUp(machine)).length, env_names: Object.keys(env).sort() };
 }

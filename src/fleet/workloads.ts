@@ -38,7 +38,7 @@ export function decideApp(state: State, orgId: string, name: string, appId: stri
 
 /** Throws `app_has_machines`. */
 export function decideAppDeletion(state: State, app: App, force: boolean): EventOf<"app.deleted"> {
-  const left = state.machinesOf(app.id).filter(holdsCapacity).length;
+  const left = state.presentOf(app.id).filter(holdsCapacity).length;
   if (left > 0 && !force) throw new ApiError("app_has_machines", `App ${app.name} has ${left} machines. Scale it to 0 first, or delete it with ?force=true, which stops them.`);
   return { type: "app.deleted", data: { app_id: app.id } };
 }

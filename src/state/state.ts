@@ -14,8 +14,8 @@ export class State {
   readonly drains = new Table<Drain>("drains", this.undo);
   readonly apps = new Table<App>("apps", this.undo, (app) => app.org_id);
   readonly deployments = new Table<Deployment>("deployments", this.undo, (deployment) => deployment.app_id);
-  /** Grouped by host, and by app. */
-  readonly machines = new Table<Machine>("machines", this.undo, (machine) => machine.host_id, (machine) => machine.app_id);
+  /** Grouped by host, by app, and by app without those that are gone. */
+  readonly machines = new Table<Machine>("machines", this.undo, (machine) => machine.host_id, (machine) => machine.app_id, (machine) => (isGone(machine) ? null : machine.app_id));
   /** By `<org_id>/<key>`. */
   readonly idempotency = new Table<IdempotencyRow>("idempotency", this.undo);
   readonly images = new Table<Image>("images", this.undo);
@@ -38,8 +38,14 @@ export class State {
     return [this.cluster, ...people, ...fleet, ...workloads, this.images, this.imageRefs] as readonly Table<unknown>[];
   }
 
+  /** All of an app's machines, with those that are gone and only remembered. */
   machinesOf(appId: string): Machine[] {
     return this.machines.group(appId, 1);
+  }
+
+  /** Those of an app's machines that are not gone. What fails all day leaves a thousand behind; decisions are made from these. */
+  presentOf(appId: string): Machine[] {
+    return this.machines.group(appId, 2);
   }
 
   clear(): void {
@@ -64,4 +70,9 @@ export class State {
     }
     table.set(key, row);
   }
+}
+
+/** It was told to go, and went: nothing happens to it any more. */
+function isGone(machine: Machine): boolean {
+  return machine.removing && machine.ended_at !== null;
 }

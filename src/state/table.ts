@@ -45,11 +45,11 @@ export class UndoLog {
 /** The group that a row belongs to, or null for none. */
 type GroupOf<V> = (row: V) => string | null;
 
-/** The keys of the rows of each group, with a version a group, so that what is derived from a group can be cached. */
+/** The rows of each group, with a version a group, so that what is derived from a group can be cached. */
 class Grouping<V> {
   readonly #of: GroupOf<V>;
   /** Only groups that have rows. */
-  readonly #groups = new Map<string, { version: number; keys: Set<string> }>();
+  readonly #groups = new Map<string, { version: number; readonly rows: Map<string, V> }>();
   /** The newest version of any group, so that a group that was empty for a while never repeats one. */
   #version = 0;
 
@@ -57,38 +57,41 @@ class Grouping<V> {
     this.#of = of;
   }
 
-  keys(name: string): ReadonlySet<string> | undefined {
-    return this.#groups.get(name)?.keys;
+  rows(name: string): V[] {
+    const group = this.#groups.get(name);
+    return group === undefined ? [] : [...group.rows.values()];
   }
 
   version(name: string): number {
     return this.#groups.get(name)?.version ?? 0;
   }
 
-  add(key: string, row: V): void {
-    this.#change(row, (keys) => keys.add(key));
-  }
-
-  remove(key: string, row: V): void {
-    this.#change(row, (keys) => keys.delete(key));
+  /** The row of a key is another now; undefined stands for none. */
+  change(key: string, before: V | undefined, row: V | undefined): void {
+    const from = before === undefined ? null : this.#of(before);
+    const to = row === undefined ? null : this.#of(row);
+    if (from !== null && from !== to) this.#take(key, from);
+    if (to === null || row === undefined) return;
+    const group = this.#groups.get(to) ?? { version: 0, rows: new Map<string, V>() };
+    group.version = ++this.#version;
+    group.rows.set(key, row);
+    this.#groups.set(to, group);
   }
 
   clear(): void {
     this.#groups.clear();
   }
 
-  #change(row: V, change: (keys: Set<string>) => void): void {
-    const name = this.#of(row);
-    if (name === null) return;
-    const group = this.#groups.get(name) ?? { version: 0, keys: new Set<string>() };
+  #take(key: string, name: string): void {
+    const group = this.#groups.get(name);
+    if (group === undefined) return;
     group.version = ++this.#version;
-    change(group.keys);
-    if (group.keys.size === 0) this.#groups.delete(name);
-    else this.#groups.set(name, group);
+    group.rows.delete(key);
+    if (group.rows.size === 0) this.#groups.delete(name);
   }
 }
 
-/** Rows by key, grouped in one or more ways (machines by host and by app). */
+/** Rows by key, grouped in one or more ways (machines by host, and by app). */
 export class Table<V> {
   readonly name: string;
   readonly #undo: UndoLog;
@@ -124,12 +127,7 @@ export class Table<V> {
 
   /** The rows of one group, in no order. */
   group(name: string, grouping = 0): V[] {
-    const rows: V[] = [];
-    for (const key of this.#groupings[grouping]?.keys(name) ?? []) {
-      const row = this.#rows.get(key);
-      if (row !== undefined) rows.push(row);
-    }
-    return rows;
+    return this.#groupings[grouping]?.rows(name) ?? [];
   }
 
   /** Differs after every change in the group; equal versions mean equal rows. 0 where the group is empty. */
@@ -157,9 +155,8 @@ export class Table<V> {
 
   #put(key: string, row: V | undefined): void {
     const before = this.#rows.get(key);
-    if (before !== undefined) for (const grouping of this.#groupings) grouping.remove(key, before);
-    if (row === undefined) return void this.#rows.delete(key);
-    this.#rows.set(key, row);
-    for (const grouping of this.#groupings) grouping.add(key, row);
+    if (row === undefined) this.#rows.delete(key);
+    else this.#rows.set(key, row);
+    for (const grouping of this.#groupings) grouping.change(key, before, row);
   }
 }

@@ -49,6 +49,8 @@ function assertDerived(state: State, { lists, allocations }: Caches, why: string
   for (const machine of state.machines.values()) {
     const own = [...state.machines.values()].filter((other) => other.app_id === machine.app_id);
     assert.deepEqual(new Set(state.machinesOf(machine.app_id)), new Set(own), `${why}: machines of app ${machine.app_id}`);
+    const present = own.filter((other) => !(other.removing && other.ended_at !== null));
+    assert.deepEqual(new Set(state.presentOf(machine.app_id)), new Set(present), `${why}: machines of app ${machine.app_id} that are not gone`);
   }
   for (const ref of state.imageRefs.values()) assert.ok(state.images.get(ref.digest) !== undefined, `${why}: ${ref.digest} has a reference and no image`);
   for (const image of state.images.values()) {

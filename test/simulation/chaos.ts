@@ -45,11 +45,15 @@ export class Chaos {
       [2, () => this.#cutSwitch()],
       [4, () => this.#storms()],
       [3, () => this.#restartDaemon()],
+      [1, () => this.#pauseDaemon()],
+      [1, () => this.#fillDisk()],
+      [1, () => this.#breakDisk()],
     ];
     this.#small = [
       [6, () => this.#cutOne()],
       [6, () => this.#restartAgent()],
       [3, () => this.#failPower()],
+      [2, () => this.#leave()],
       [8, () => this.#drain()],
       [6, () => this.#bringBack()],
       [3, () => this.#deploy()],
@@ -169,6 +173,46 @@ export class Chaos {
     const host = this.#host();
     host.reboot();
     this.#for(this.#chance.between(10_000, 180_000), () => host.start());
+  }
+
+  /** The host leaves the list, and comes back as if it were new. */
+  #leave(): void {
+    const host = this.#host();
+    this.#do(() => host.leave());
+    this.#for(this.#chance.between(20_000, 180_000), () => {
+      // One that could not leave in time has not ended yet.
+      host.stop();
+      host.start();
+    });
+  }
+
+  #pauseDaemon(): void {
+    const { control, time } = this.#scene;
+    const ms = this.#chance.is(0.7) ? this.#chance.between(500, 10_000) : this.#chance.between(10_000, 90_000);
+    control.pause(ms);
+    this.#disturbAll();
+    time.after(ms + 1, () => this.#disturbAll());
+  }
+
+  #fillDisk(): void {
+    const makeRoom = this.#scene.control.fillDisk();
+    this.#disturbAll();
+    this.#for(this.#chance.between(1_000, 60_000), () => {
+      makeRoom();
+      this.#disturbAll();
+    });
+  }
+
+  /** Until somebody restarts the daemon, nothing can be changed. */
+  #breakDisk(): void {
+    const { control } = this.#scene;
+    control.breakDisk();
+    this.#disturbAll();
+    this.#for(this.#chance.between(1_000, 60_000), () => {
+      control.kill();
+      control.start();
+      this.#disturbAll();
+    });
   }
 
   #restartDaemon(): void {

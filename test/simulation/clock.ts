@@ -108,11 +108,12 @@ function isBefore(a: Due, b: Due): boolean {
   return a.at < b.at || (a.at === b.at && a.order < b.order);
 }
 
-/** The clock of one process: its timers end with it, and its wall time need not be right. */
+/** The clock of one process: its timers end with it and wait while it is paused, and its wall time need not be right. */
 export class ProcessClock implements Clock {
   readonly #time: SimClock;
   readonly #skewMs: number;
   #ended = false;
+  #pausedUntil = 0;
 
   constructor(time: SimClock, skewMs: number) {
     this.#time = time;
@@ -129,8 +130,31 @@ export class ProcessClock implements Clock {
 
   after(ms: number, run: () => void): Cancel {
     // As Node's timers have it: none fires before a millisecond is over, so that time goes on under whoever asks again and again.
-    return this.#time.after(Math.max(1, ms), () => {
-      if (!this.#ended) run();
+    const timer = { cancelled: false };
+    this.#arm(Math.max(1, ms), timer, run);
+    return () => void (timer.cancelled = true);
+  }
+
+  get isPaused(): boolean {
+    return this.#time.now < this.#pausedUntil;
+  }
+
+  /** SIGSTOP, and SIGCONT after so long: what falls due meanwhile comes after that, in its order. */
+  pause(ms: number): void {
+    this.#pausedUntil = Math.max(this.#pausedUntil, this.#time.now + ms);
+  }
+
+  /** Calls `run` as soon as the process runs, which is now if it does. */
+  whenAwake(run: () => void): void {
+    if (this.isPaused) this.#arm(this.#pausedUntil - this.#time.now, { cancelled: false }, run);
+    else run();
+  }
+
+  #arm(ms: number, timer: { readonly cancelled: boolean }, run: () => void): void {
+    this.#time.after(ms, () => {
+      if (this.#ended || timer.cancelled) return;
+      if (this.isPaused) this.#arm(this.#pausedUntil - this.#time.now, timer, run);
+      else run();
     });
   }
 

@@ -30,14 +30,18 @@ export interface Deploy {
   readonly cpus: number;
   readonly memory_mb: number;
   readonly onHostLoss: "replace" | "wait";
+  readonly restart: "on-failure" | "always" | "never";
 }
 
 const PROGRESS_DEADLINE_SECONDS = 90;
+const RESTARTS = ["on-failure", "on-failure", "on-failure", "on-failure", "on-failure", "always", "always", "never"] as const;
 
 export class Commands {
   readonly apps = new Map<string, OwnApp>();
   /** The mode that each host was acknowledged to have left or entered last; absent while nobody knows. */
   readonly #asked = new Map<string, "draining" | "active">();
+  /** The newest call about each host's mode that was not answered yet. */
+  readonly #turning = new Map<string, { isAlone: boolean }>();
   readonly #control: Control;
   readonly #trace: Trace;
   readonly #time: SimClock;
@@ -74,11 +78,11 @@ export class Commands {
     await this.deploy(app, deploy);
   }
 
-  async deploy(app: OwnApp, { image, replicas, cpus, memory_mb, onHostLoss }: Deploy): Promise<void> {
+  async deploy(app: OwnApp, { image, replicas, cpus, memory_mb, onHostLoss, restart }: Deploy): Promise<void> {
     if (app.busy) return;
     app.image = image;
     const check = temperOf(image).check === "none" ? {} : { check: { type: "tcp", port: 80 } };
-    const body = { image, replicas, cpus, memory_mb, on_host_loss: onHostLoss, progress_deadline_seconds: PROGRESS_DEADLINE_SECONDS, ...check };
+    const body = { image, replicas, cpus, memory_mb, on_host_loss: onHostLoss, restart, progress_deadline_seconds: PROGRESS_DEADLINE_SECONDS, ...check };
     await this.#want(app, "deployments", replicas, body);
   }
 
@@ -127,8 +131,9 @@ export class Commands {
       }
     }
     for (const [hostId, asked] of this.#asked) {
-      const mode = state.hosts.get(hostId)?.mode ?? "gone";
-      if ((mode === "active") !== (asked === "active")) found.push(`host ${hostId} was acknowledged to be ${asked} and is ${mode}`);
+      // One that left may come back; whether it may have left, the invariants know.
+      const mode = state.hosts.get(hostId)?.mode;
+      if (mode !== undefined && (mode === "active") !== (asked === "active")) found.push(`host ${hostId} was acknowledged to be ${asked} and is ${mode}`);
     }
     return found;
   }
@@ -139,7 +144,7 @@ export class Commands {
     const image = chance.pick(chance.is(0.08) ? BAD : chance.is(0.1) ? FLAKY : GOOD) ?? "";
     const replicas = chance.is(0.1) ? chance.whole(1, Math.max(2, Math.floor(hosts / 4))) : chance.whole(1, Math.max(2, Math.floor(hosts / 20)));
     const cpus = chance.pick([1, 1, 1, 2, 2, 4, 6]) ?? 1;
-    return { image, replicas, cpus, memory_mb: chance.pick([64, 256, 512, 1024]) ?? 64, onHostLoss: chance.is(0.1) ? "wait" : "replace" };
+    return { image, replicas, cpus, memory_mb: chance.pick([64, 256, 512, 1024]) ?? 64, onHostLoss: chance.is(0.1) ? "wait" : "replace", restart: chance.pick(RESTARTS) ?? "on-failure" };
   }
 
   /** A call that may be made twice: where the daemon dies under it, it is repeated with the key that it had. */
@@ -169,10 +174,16 @@ export class Commands {
 
   async #turn(hostId: string, to: "draining" | "active", verb: string, body: Readonly<Record<string, unknown>>): Promise<void> {
     const before = this.#asked.get(hostId);
+    const turn = { isAlone: !this.#turning.has(hostId) };
+    const other = this.#turning.get(hostId);
+    if (other !== undefined) other.isAlone = false;
+    this.#turning.set(hostId, turn);
     this.#asked.delete(hostId);
     const reply = await this.ask("POST", `/v1/hosts/${hostId}/${verb}`, body);
+    if (this.#turning.get(hostId) === turn) this.#turning.delete(hostId);
     this.#asked.delete(hostId);
-    if (reply === null) return;
+    // Of two at once nobody knows which was carried out last; and where the journal could not be written, the next start decides.
+    if (!turn.isAlone || reply === null || reply.status === 503 || this.#control.isUnsure) return;
     if (reply.status < 300) this.#asked.set(hostId, to);
     else if (before !== undefined) this.#asked.set(hostId, before);
   }

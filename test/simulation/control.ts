@@ -12,7 +12,6 @@ import type { Caller } from "../../src/identity/access.ts";
 import { Logins } from "../../src/identity/login.ts";
 import { ImageLibrary } from "../../src/images/library.ts";
 import { ImageStore } from "../../src/images/store.ts";
-import type { JournalRecord } from "../../src/journal/types.ts";
 import { ApiError } from "../../src/lib/errors.ts";
 import { diskFiles } from "../../src/lib/files.ts";
 import { newId, newUuid } from "../../src/lib/ids.ts";
@@ -27,6 +26,7 @@ import { Replay, Store } from "../../src/state/store.ts";
 import type { Chance } from "./chance.ts";
 import type { SimClock } from "./clock.ts";
 import { ProcessClock } from "./clock.ts";
+import type { Disk } from "./disk-log.ts";
 import { DiskLog } from "./disk-log.ts";
 import { IMAGES } from "./images.ts";
 import type { Trace } from "./trace.ts";
@@ -88,8 +88,8 @@ class SimContext extends Context<ApiRoute, Caller> {
 }
 
 export class Control {
-  /** What is on disk; outlives every process. */
-  readonly disk: JournalRecord[] = [];
+  /** Outlives every process. */
+  readonly disk: Disk = { lines: [], isFull: false };
   readonly #time: SimClock;
   readonly #chance: Chance;
   readonly #trace: Trace;
@@ -135,7 +135,7 @@ export class Control {
       this.#observer.durable(events);
     });
     this.#life = life;
-    this.#trace.note("daemon", `starts with ${this.disk.length} lines`);
+    this.#trace.note("daemon", `starts with ${this.disk.lines.length} lines`);
     if (state.cluster.get(CLUSTER_KEY) === undefined) this.#found(store);
     this.#observer.restored(state);
     fleet.start();
@@ -149,16 +149,50 @@ export class Control {
     this.#end(life, `is killed, ${lost} lines lost`);
   }
 
-  /** SIGTERM: held heartbeats are answered, what runs is answered, then it ends. */
+  /** SIGTERM: held heartbeats are answered, what runs is answered, then it ends. One that is paused is killed. */
   stop(): void {
     const life = this.#life;
     if (life === null) return;
+    if (life.clock.isPaused) return this.kill();
     life.fleet.stop();
     this.#time.after(200, () => {
       if (this.#life !== life) return;
       life.journal.cut();
       this.#end(life, "stops");
     });
+  }
+
+  /** SIGSTOP, and SIGCONT after so long. */
+  pause(ms: number): void {
+    this.#life?.clock.pause(ms);
+    this.#trace.note("daemon", `is paused for ${Math.round(ms)} ms`);
+  }
+
+  /** The disk has no room until the function that it gives is called. */
+  fillDisk(): () => void {
+    this.disk.isFull = true;
+    this.#trace.note("daemon", "its disk is full");
+    return () => {
+      this.disk.isFull = false;
+      this.#trace.note("daemon", "its disk has room again");
+    };
+  }
+
+  /** A sync fails: the journal is off until a restart. */
+  breakDisk(): void {
+    this.#life?.journal.break();
+    this.#trace.note("daemon", "its disk fails a sync");
+  }
+
+  /** It runs, and can write. */
+  get isWell(): boolean {
+    return this.#life !== null && !this.#life.clock.isPaused && !this.disk.isFull && this.#life.journal.writability.writable;
+  }
+
+  /** A sync has failed: what it should have written may be on disk all the same, and the next start decides. */
+  get isUnsure(): boolean {
+    const writability = this.#life?.journal.writability;
+    return writability?.writable === false && writability.untilRestart;
   }
 
   /** One request. `answer` is called once, or never where the caller hangs up first by the function that this gives. */
@@ -168,15 +202,16 @@ export class Control {
       answer({ kind: "refused" });
       return () => undefined;
     }
+    if (life.clock.isPaused) return this.#serveLater(life, request, answer);
     const context = this.#contextOf(request, life);
     const close = (): boolean => life.open.delete(broken);
     const broken = (): void => void (close() && answer({ kind: "closed" }));
     life.open.add(broken);
-    const before = life.journal.lastSeq;
+    const { lastSeq: before, failures } = life.journal;
     const finish = (reply: Reply): void => {
       if (life.ended || !close()) return;
       context.finish(outcome(reply.status, false));
-      if (life.journal.durable.seq < Math.min(before, life.journal.lastSeq)) this.#observer.broken(new Error(`${request.method} ${request.path} was answered before line ${before} was on disk`));
+      if (life.journal.failures === failures && life.journal.durable.seq < before) this.#observer.broken(new Error(`${request.method} ${request.path} was answered before line ${before} was on disk`));
       answer({ kind: "answer", status: reply.status, text: typeof reply.body === "string" ? reply.body : "" });
     };
     const fail = (error: unknown): void => {
@@ -196,6 +231,23 @@ export class Control {
     };
   }
 
+  /** The kernel takes the connection of a process that is paused; it is read when the process runs again. */
+  #serveLater(life: Life, request: Request, answer: (answer: Answer) => void): () => void {
+    const broken = (): void => void (life.open.delete(broken) && answer({ kind: "closed" }));
+    life.open.add(broken);
+    let hangUp: (() => void) | null = null;
+    let isGone = false;
+    life.clock.whenAwake(() => {
+      if (!life.open.delete(broken)) return;
+      hangUp = this.serve(request, answer);
+      if (isGone) hangUp();
+    });
+    return () => {
+      isGone = true;
+      hangUp?.();
+    };
+  }
+
   /** Whether every line is on disk. */
   get isAtRest(): boolean {
     return this.#life !== null && this.#life.journal.lastSeq === this.#life.journal.durable.seq;
@@ -204,7 +256,7 @@ export class Control {
   /** What a start would find now. */
   replay(): State {
     const replay = new Replay(new State());
-    for (const record of this.disk) replay.record(record);
+    for (const record of this.disk.lines) replay.record(record);
     return replay.state;
   }
 

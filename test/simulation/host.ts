@@ -20,8 +20,9 @@ import type { Witness } from "./runtime.ts";
 import { SimChecks, SimImages, SimRuntime } from "./runtime.ts";
 import type { Trace } from "./trace.ts";
 
-/** As the agent's own client and settings have them. */
+/** As the agent's own client, settings and agent.ts have them. */
 const PATIENCE_MS = 8_000;
+const DEREGISTER_TRIES = 3;
 const STALE_MS = 30_000;
 
 export interface Surroundings {
@@ -140,6 +141,29 @@ export class SimHost {
     this.#around.trace.note(this.id, "agent ends");
   }
 
+  /** With --deregister-on-exit, as agent.ts does it: leaves the list, stops its machines, and ends; where it cannot leave, machines go on. */
+  async leave(): Promise<void> {
+    const process = this.#process;
+    if (process === null) return;
+    process.loop.stop();
+    this.disturb();
+    // From here on nobody here knows whether it is in the list.
+    this.isKnown = false;
+    this.#around.trace.note(this.id, "wants to leave");
+    const isOver = (): boolean => this.#process !== process;
+    for (let tries = 1; tries <= DEREGISTER_TRIES && !isOver(); tries += 1) {
+      const left = await process.loop.deregister("simulated").then(() => true, () => false);
+      if (isOver()) return;
+      if (left) {
+        this.#around.trace.note(this.id, "has left");
+        await process.machines.stopAll();
+        break;
+      }
+      await new Promise<void>((resolve) => void process.clock.after(1_000, resolve));
+    }
+    if (!isOver()) this.stop();
+  }
+
   /** The power fails: the agent and every machine are gone. */
   reboot(): void {
     this.stop();
@@ -150,9 +174,9 @@ export class SimHost {
   /** A call that began at `sentAt`, or its answer. */
   #observe({ type, sentAt }: Call): void {
     if (type === "beat") this.beats += 1;
-    if (type === "registered") this.isKnown = true;
-    const { network, time } = this.#around;
-    if (type === "answered" && this.heardSince === Infinity && sentAt >= this.#disturbedAt && network.isFair(this.id)) this.heardSince = time.now;
+    const { network, time, control } = this.#around;
+    if (type === "registered") this.isKnown = !control.isUnsure;
+    if (type === "answered" && this.heardSince === Infinity && sentAt >= this.#disturbedAt && network.isFair(this.id) && control.isWell) this.heardSince = time.now;
   }
 
   #facts(): RegisterRequest {

@@ -40,8 +40,8 @@ export class Invariants {
   readonly #lost = new Map<string, number>();
   readonly #allowed = new Set<string>();
   readonly #beats = new Map<string, number>();
-  /** When each app's newest machines were made. */
-  readonly #made = new Map<string, number[]>();
+  /** When each app's newest machines were made, and of how many replicas it was to be then. */
+  readonly #made = new Map<string, { readonly at: number; readonly replicas: number }[]>();
   #clusterId: string | null = null;
 
   constructor(time: SimClock, control: Control, copies: Copies, commands: Commands, hosts: ReadonlyMap<string, SimHost>) {
@@ -139,9 +139,11 @@ export class Invariants {
   /** Machines are not made and given up by the hundred: each costs lines of the log and a row for a day. */
   #checkChurn(state: State, appId: string): void {
     const now = this.#time.now;
-    const made = [...(this.#made.get(appId) ?? []).filter((at) => now - at < MINUTE_MS), now];
+    const asked = Math.max(0, ...state.deployments.group(appId).map((deployment) => deployment.replicas));
+    const made = [...(this.#made.get(appId) ?? []).filter(({ at }) => now - at < MINUTE_MS), { at: now, replicas: asked }];
     this.#made.set(appId, made);
-    const replicas = Math.max(0, ...state.deployments.group(appId).map((deployment) => deployment.replicas));
+    // It may have been scaled down within the minute.
+    const replicas = Math.max(...made.map((one) => one.replicas));
     const most = MACHINES_A_MINUTE + MACHINES_A_REPLICA * replicas;
     if (made.length > most) throw new Violation(`a storm: ${made.length} machines of ${appId} are made within a minute, which has at most ${replicas} replicas`, [appId]);
   }

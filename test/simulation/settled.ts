@@ -53,9 +53,10 @@ function checkApp({ copies }: Settled, state: State, appId: string): void {
   if (replicas.length !== deployment.replicas) throw new Violation(`app ${appId} has ${replicas.length} machines at the end, ${deployment.replicas} were asked for`, [appId, deployment.id]);
 }
 
-/** It runs and is ready; or it was stopped; or it waits and nowhere is room for it; or it is one that fails by itself. */
+/** It runs and is ready; or it was stopped, or ended and shall not be started again; or it waits and nowhere is room for it; or it is one that fails by itself. */
 function isExcused(state: State, copies: Copies, machine: Machine): boolean {
   if (machine.desired_state === "stopped" || UNSTEADY.includes(machine.image)) return true;
+  if (machine.restart === "never" && !holdsCapacity(machine)) return true;
   if (machine.host_id !== null) return copies.isReady(machine.id) && machine.state === "running" && machine.ready;
   return ![...state.hosts.values()].some((host) => {
     const held = state.machines.group(host.id).filter(holdsCapacity);

@@ -94,7 +94,7 @@ class World {
       hash: this.#trace.hash,
       events: this.#time.steps,
       heartbeats: [...this.#hosts.values()].reduce((sum, { beats }) => sum + beats, 0),
-      lines: this.#control.disk.length,
+      lines: this.#control.disk.lines.length,
       machines: this.#control.state?.machines.size ?? 0,
       daemonStarts: this.#control.starts,
       failure,

@@ -16,6 +16,7 @@ import { ExecDriver } from "./exec-driver.ts";
 import { detectCapacity, thisHost, UsageMeter } from "./host-facts.ts";
 import { ImageCache } from "./image-cache.ts";
 import { lockStateDir } from "./lock.ts";
+import type { Workload } from "./loop.ts";
 import { Loop } from "./loop.ts";
 import { DiskMachineStore } from "./machine-store.ts";
 import { Machines } from "./machines.ts";
@@ -48,15 +49,17 @@ export class Agent {
   readonly #client: Client;
   readonly #loop: Loop;
   readonly #machines: Machines;
+  readonly #workload: Workload;
   readonly #lastList: LastList;
   readonly #cancelConsoles: Cancel;
 
-  private constructor(options: AgentOptions, parts: { client: Client; loop: Loop; machines: Machines; lastList: LastList; cancelConsoles: Cancel }) {
+  private constructor(options: AgentOptions, parts: { client: Client; loop: Loop; machines: Machines; workload: Workload; lastList: LastList; cancelConsoles: Cancel }) {
     this.#options = options;
     this.#client = parts.client;
     this.#loop = parts.loop;
     this.#machines = parts.machines;
     this.#lastList = parts.lastList;
+    this.#workload = parts.workload;
     this.#cancelConsoles = parts.cancelConsoles;
   }
 
@@ -79,9 +82,9 @@ export class Agent {
     await images.open();
     const machines = createMachines(options, machinesDir, images);
     await machines.load(await lastList.load(membership.clusterId));
-    const workload = {
+    const workload: Workload = {
       report: () => machines.report(),
-      take(list: Parameters<Machines["take"]>[0]) {
+      take: (list) => {
         if (membership.clusterId !== null) lastList.save(membership.clusterId, list);
         machines.take(list);
       },
@@ -91,7 +94,7 @@ export class Agent {
     const loop = new Loop({ clock, log, control: new HttpControlPlane(client), membership, workload, facts, usage: () => read(meter, log), bootId: newUuid(), chance: options.chance });
     machines.onChange(() => loop.notify());
     loop.start();
-    return new Agent(options, { client, loop, machines, lastList, cancelConsoles: boundConsoles(machinesDir, config.runtime.console_max_mb * MIB, clock, log) });
+    return new Agent(options, { client, loop, machines, workload, lastList, cancelConsoles: boundConsoles(machinesDir, config.runtime.console_max_mb * MIB, clock, log) });
   }
 
   /** Stops calling. Machines go on. */
@@ -111,6 +114,9 @@ export class Agent {
       try {
         await this.#loop.deregister(reason);
         log.info("deregistered; stopping all machines");
+        // Its machines run elsewhere from now on: the next start must not begin with them.
+        this.#workload.take([]);
+        await this.#lastList.settled();
         await this.#machines.stopAll();
         return true;
       } catch (error) {

@@ -100,7 +100,12 @@ export class Loop {
 
   /** Leaves the list of hosts, after `stop`. Rejects with a ClientError. */
   async deregister(reason: string): Promise<void> {
-    await this.#options.control.deregister(this.#hostId, reason);
+    try {
+      await this.#options.control.deregister(this.#hostId, reason);
+    } catch (error) {
+      // An earlier try was carried out, and its answer was lost.
+      if (!(error instanceof ClientError) || error.code !== "host_not_registered") throw error;
+    }
   }
 
   async #register(): Promise<void> {

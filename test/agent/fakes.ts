@@ -178,6 +178,8 @@ export class FakeControl implements ControlPlane {
   readonly registrations: { readonly request: RegisterRequest; readonly at: number; readonly answer: (answer?: Partial<RegisterAnswer>) => void; readonly fail: (error: Error) => void }[] = [];
   readonly beats: Beat[] = [];
   readonly deregistered: string[] = [];
+  /** What every further deregistration meets. */
+  refusal: Error | null = null;
   cluster = "c-1";
   intervalSeconds = 10;
 
@@ -202,7 +204,7 @@ export class FakeControl implements ControlPlane {
 
   deregister(hostId: string): Promise<void> {
     this.deregistered.push(hostId);
-    return Promise.resolve();
+    return this.refusal === null ? Promise.resolve() : Promise.reject(this.refusal);
   }
 
   beat(index: number): Beat {

@@ -265,4 +265,8 @@ test("after a stop it calls nobody and takes nothing", async () => {
   assert.equal(world.clock.armed, 0);
   await world.loop.deregister("bye");
   assert.deepEqual(world.control.deregistered, ["h-1"]);
+  world.control.refusal = new ClientError("host_not_registered", "it is gone", { status: 404 });
+  await world.loop.deregister("its first answer was lost");
+  world.control.refusal = new ClientError("unreachable", "nobody there");
+  await assert.rejects(world.loop.deregister("bye"), { code: "unreachable" });
 });

@@ -149,6 +149,8 @@ test("leaves only when it is told to, and then takes its machines with it", asyn
   assert.equal((await agent.stop()).code, 0, agent.output);
   assert.equal(control.deregistered.length, 1);
   assert.deepEqual(agent.processes(), []);
+  // They run elsewhere now: a start that reaches nobody must not begin with them.
+  assert.deepEqual(JSON.parse(readFileSync(join(agent.folder, "state/desired.json"), "utf8")), { cluster_id: "c-1", machines: [] });
 });
 
 test("where it cannot leave, its machines go on and it says so", async (context) => {

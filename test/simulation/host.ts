@@ -156,6 +156,7 @@ export class SimHost {
       if (isOver()) return;
       if (left) {
         this.#around.trace.note(this.id, "has left");
+        if (this.#membership.clusterId !== null) this.#lastList = { clusterId: this.#membership.clusterId, machines: [] };
         await process.machines.stopAll();
         break;
       }

@@ -84,7 +84,7 @@ export class Chaos {
     for (const remedy of [...this.#remedies]) remedy();
     network.weather = FAIR;
     control.start();
-    for (const host of hosts) host.start();
+    for (const host of hosts) if (!host.hasLeft) host.start();
     this.#disturbAll();
     const runsBad = (appId: string): boolean => BAD.includes(control.state?.deployments.get(control.state.apps.get(appId)?.deployment_id ?? "")?.image ?? "");
     for (const app of [...commands.apps.values()]) if (runsBad(app.id)) this.#do(() => commands.deleteApp(app));
@@ -175,11 +175,13 @@ export class Chaos {
     this.#for(this.#chance.between(10_000, 180_000), () => host.start());
   }
 
-  /** The host leaves the list, and comes back as if it were new. */
+  /** The host leaves the list, and comes back as if it were new, or never. */
   #leave(): void {
     const host = this.#host();
+    const isForGood = this.#chance.is(0.2);
     this.#do(() => host.leave());
     this.#for(this.#chance.between(20_000, 180_000), () => {
+      if (isForGood && host.hasLeft && !host.isUp) return;
       // One that could not leave in time has not ended yet.
       host.stop();
       host.start();

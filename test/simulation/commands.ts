@@ -142,7 +142,8 @@ export class Commands {
   randomDeploy(hosts: number): Deploy {
     const chance = this.#chance;
     const image = chance.pick(chance.is(0.08) ? BAD : chance.is(0.1) ? FLAKY : GOOD) ?? "";
-    const replicas = chance.is(0.1) ? chance.whole(1, Math.max(2, Math.floor(hosts / 4))) : chance.whole(1, Math.max(2, Math.floor(hosts / 20)));
+    // Each of the nervous costs a line or two a second.
+    const replicas = temperOf(image).wavers !== null ? 1 : chance.is(0.1) ? chance.whole(1, Math.max(2, Math.floor(hosts / 4))) : chance.whole(1, Math.max(2, Math.floor(hosts / 20)));
     const cpus = chance.pick([1, 1, 1, 2, 2, 4, 6]) ?? 1;
     return { image, replicas, cpus, memory_mb: chance.pick([64, 256, 512, 1024]) ?? 64, onHostLoss: chance.is(0.1) ? "wait" : "replace", restart: chance.pick(RESTARTS) ?? "on-failure" };
   }

@@ -189,6 +189,11 @@ export class Control {
     return this.#life !== null && !this.#life.clock.isPaused && !this.disk.isFull && this.#life.journal.writability.writable;
   }
 
+  /** Virtual time of what the running daemon writes as a time. */
+  timeOf(at: string): number {
+    return Date.parse(at) - (this.#life?.clock.wall() ?? 0) + Math.floor(this.#time.now);
+  }
+
   /** A sync has failed: what it should have written may be on disk all the same, and the next start decides. */
   get isUnsure(): boolean {
     const writability = this.#life?.journal.writability;

@@ -66,6 +66,10 @@ export class SimHost {
   /** Since when it is heard and nothing disturbs it; Infinity while something does. */
   heardSince = Infinity;
   #disturbedAt = 0;
+  /** It left the list, and was not started again. */
+  hasLeft = false;
+  /** Its newest beats that reached the daemon's process, which may be paused. */
+  #arrived: readonly { readonly sentAt: number; readonly at: number }[] = [];
 
   constructor(shape: HostShape, around: Surroundings, chance: Chance) {
     this.shape = shape;
@@ -92,6 +96,7 @@ export class SimHost {
   /** As agent.ts does it. */
   start(): void {
     if (this.#process !== null) return;
+    this.hasLeft = false;
     const { time, trace } = this.#around;
     const clock = new ProcessClock(time, this.#chance.whole(-3_000, 3_000));
     const machines = new Machines({
@@ -99,7 +104,7 @@ export class SimHost {
       log: QUIET,
       runtime: this.runtime,
       images: new SimImages(clock, this.#chance.of("images"), this.#images),
-      checks: new SimChecks(this.runtime, clock, time),
+      checks: new SimChecks(this.runtime, clock, time, this.#chance.of("checks")),
       store: this.#store,
       newLaunchId: () => newId("l"),
       stopGraceMs: STOP_GRACE_MS,
@@ -155,6 +160,7 @@ export class SimHost {
       const left = await process.loop.deregister("simulated").then(() => true, () => false);
       if (isOver()) return;
       if (left) {
+        this.hasLeft = true;
         this.#around.trace.note(this.id, "has left");
         if (this.#membership.clusterId !== null) this.#lastList = { clusterId: this.#membership.clusterId, machines: [] };
         await process.machines.stopAll();
@@ -172,9 +178,15 @@ export class SimHost {
     this.#around.trace.note(this.id, "power fails");
   }
 
+  /** When the newest beat was sent that had reached the daemon's process by `time`. */
+  spokeBy(time: number): number {
+    return Math.max(-Infinity, ...this.#arrived.filter(({ at }) => at <= time).map(({ sentAt }) => sentAt));
+  }
+
   /** A call that began at `sentAt`, or its answer. */
   #observe({ type, sentAt }: Call): void {
     if (type === "beat") this.beats += 1;
+    if (type === "arrived") this.#arrived = [...this.#arrived.slice(-7), { sentAt, at: this.#around.time.now }];
     const { network, time, control } = this.#around;
     if (type === "registered") this.isKnown = !control.isUnsure;
     if (type === "answered" && this.heardSince === Infinity && sentAt >= this.#disturbedAt && network.isFair(this.id) && control.isWell) this.heardSince = time.now;
@@ -187,7 +199,7 @@ export class SimHost {
 }
 
 interface Call {
-  readonly type: "beat" | "answered" | "registered";
+  readonly type: "beat" | "arrived" | "answered" | "registered";
   readonly sentAt: number;
 }
 
@@ -224,7 +236,7 @@ class SimControlPlane implements ControlPlane {
     this.#observe({ type: "beat", sentAt });
     const told = request.machines.map(({ id, state, ready }) => `${id}:${state}${ready === undefined ? "" : ready ? "+" : "-"}`).join(" ");
     this.#around.trace.note(this.#hostId, `beats ${request.beat} on ${request.observed_revision?.slice(0, 6) ?? "nothing"} ${told}`);
-    const answer = await this.#call(`/v1/internal/hosts/${hostId}/heartbeat`, request, request.wait_seconds * 1000 + PATIENCE_MS, HEARTBEAT_ANSWER);
+    const answer = await this.#call(`/v1/internal/hosts/${hostId}/heartbeat`, request, request.wait_seconds * 1000 + PATIENCE_MS, HEARTBEAT_ANSWER, () => this.#observe({ type: "arrived", sentAt }));
     this.#observe({ type: "answered", sentAt });
     return answer;
   }
@@ -238,7 +250,7 @@ class SimControlPlane implements ControlPlane {
     for (const leave of [...this.#open]) leave();
   }
 
-  #call<T>(path: string, body: unknown, timeoutMs: number, read: Reader<T>): Promise<T> {
+  #call<T>(path: string, body: unknown, timeoutMs: number, read: Reader<T>, arrived: () => void = () => undefined): Promise<T> {
     const { network, control } = this.#around;
     const request = { method: "POST", path, body: JSON.stringify(body), headers: this.#headers, hostId: this.#hostId };
     return new Promise((resolve, reject) => {
@@ -260,7 +272,10 @@ class SimControlPlane implements ControlPlane {
         }
       };
       this.#open.add(leave);
-      network.send(this.#hostId, "up", () => hangUps.push(control.serve(request, (answer) => network.send(this.#hostId, "down", () => take(answer)))));
+      network.send(this.#hostId, "up", () => {
+        if (control.isUp) arrived();
+        hangUps.push(control.serve(request, (answer) => network.send(this.#hostId, "down", () => take(answer))));
+      });
     });
   }
 }

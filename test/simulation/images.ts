@@ -12,9 +12,11 @@ export interface Temper {
   readonly refusal: string | null;
   /** It has a check, which it passes at some time or never. */
   readonly check: "none" | "passes" | "fails";
+  /** Milliseconds after which its check gives another answer than before, least and most; null where it keeps to one. */
+  readonly wavers: readonly [number, number] | null;
 }
 
-const CALM = { start: [50, 400], ready: [0, 0], stop: [20, 500], livesMs: null, refusal: null, check: "none" } as const;
+const CALM = { start: [50, 400], ready: [0, 0], stop: [20, 500], livesMs: null, refusal: null, check: "none", wavers: null } as const;
 
 const TEMPERS: readonly Temper[] = [
   { ...CALM, name: "calm" },
@@ -22,6 +24,7 @@ const TEMPERS: readonly Temper[] = [
   { ...CALM, name: "slow", start: [1_000, 8_000], ready: [2_000, 15_000], stop: [1_000, 8_000], check: "passes" },
   { ...CALM, name: "stubborn", stop: [60_000, 60_000] },
   { ...CALM, name: "flaky", livesMs: 900_000 },
+  { ...CALM, name: "nervous", ready: [200, 3_000], check: "passes", wavers: [200, 900] },
   { ...CALM, name: "crashing", livesMs: 300, check: "fails" },
   { ...CALM, name: "deaf", check: "fails" },
   { ...CALM, name: "unstartable", refusal: "it is no program", check: "passes" },
@@ -31,8 +34,8 @@ const TEMPERS: readonly Temper[] = [
 export const IMAGES: ReadonlyMap<string, Temper> = new Map(TEMPERS.map((temper, index) => [`sha256:${String(index).repeat(64)}`, temper]));
 
 /** Digests of machines that come up. */
-export const GOOD: readonly string[] = [...IMAGES].filter(([, { refusal, check, livesMs }]) => refusal === null && check !== "fails" && livesMs === null).map(([digest]) => digest);
-export const FLAKY: readonly string[] = [...IMAGES].filter(([, { name }]) => name === "flaky").map(([digest]) => digest);
+export const GOOD: readonly string[] = [...IMAGES].filter(([, { name, refusal, check, livesMs }]) => refusal === null && check !== "fails" && livesMs === null && name !== "nervous").map(([digest]) => digest);
+export const FLAKY: readonly string[] = [...IMAGES].filter(([, { name }]) => name === "flaky" || name === "nervous").map(([digest]) => digest);
 /** Digests of machines that never do. */
 export const BAD: readonly string[] = [...IMAGES].filter(([, { refusal, check }]) => refusal !== null || check === "fails").map(([digest]) => digest);
 

@@ -23,6 +23,8 @@ const MACHINES_A_MINUTE = 100;
 /** 1 s doubling to 30 s gives seven starts a minute. */
 const MACHINES_A_REPLICA = 8;
 const MINUTE_MS = 60_000;
+/** Times are written in whole milliseconds. */
+const ROUNDED_MS = 2;
 
 interface Stand {
   readonly rows: string;
@@ -63,7 +65,7 @@ export class Invariants {
       if (event.type === "machine.removed") this.#checkReplaced(state, event.data.machine_ids, event.data.reason);
       if (event.type === "host.drain_finished" && event.data.state === "completed") this.#checkEmpty(event.data.host_id);
       if (event.type === "host.replacement_allowed") for (const id of event.data.host_ids) this.#allowed.add(id);
-      if (event.type === "host.lost") this.#noteLost(event.data.host_ids);
+      if (event.type === "host.lost") this.#noteLost(event.data.host_ids, this.#control.timeOf(event.at));
     }
   }
 
@@ -112,8 +114,11 @@ export class Invariants {
     throw new Violation(`${host.id} was given machines of ${sum.cpus} cpus and ${sum.memory_mb} MiB and has ${host.capacity.cpus} and ${host.capacity.memory_mb}`, [host.id]);
   }
 
-  #noteLost(hostIds: readonly string[]): void {
+  /** Nobody is called offline who spoke within offline_after, also where the daemon was paused and had not read it yet. */
+  #noteLost(hostIds: readonly string[], decidedAt: number): void {
     for (const id of hostIds) {
+      const silentMs = decidedAt - (this.#hosts.get(id)?.spokeBy(decidedAt) ?? -Infinity);
+      if (silentMs < OFFLINE_AFTER_MS - ROUNDED_MS) throw new Violation(`${id} is called offline ${Math.round(silentMs)} ms after it sent a beat that the daemon had`, [id, "daemon"]);
       this.#lost.set(id, this.#time.now);
       this.#allowed.delete(id);
     }
@@ -125,6 +130,7 @@ export class Invariants {
     const host = state.hosts.get(original?.host_id ?? "");
     // One of another deployment is replaced for that.
     if (original?.state !== "unknown" || host?.health !== "offline" || original.deployment_id !== machine.deployment_id) return;
+    if (original.on_host_loss === "wait" || original.restart === "never") throw new Violation(`${original.id} is replaced, though it is to wait for its host`, [original.id, host.id]);
     const at = this.#lost.get(host.id) ?? 0;
     const silent = [...this.#lost].filter(([id]) => state.hosts.get(id)?.health === "offline").map(([, since]) => since);
     // Each stretch of that length that begins with a host's silence and has this host's in it.

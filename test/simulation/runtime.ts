@@ -124,22 +124,31 @@ export class SimRuntime implements Runtime {
   }
 }
 
-/** Checks that pass from the moment that the machine is ready. */
+/** Checks that pass from the moment that the machine is ready, and of some machines every other moment. */
 export class SimChecks implements Checks {
   readonly #runtime: SimRuntime;
   readonly #clock: ProcessClock;
   readonly #time: SimClock;
+  readonly #chance: Chance;
 
-  constructor(runtime: SimRuntime, clock: ProcessClock, time: SimClock) {
+  constructor(runtime: SimRuntime, clock: ProcessClock, time: SimClock, chance: Chance) {
     this.#runtime = runtime;
     this.#clock = clock;
     this.#time = time;
+    this.#chance = chance;
   }
 
   watch(machine: DesiredMachine, tell: (failure: string | null) => void): Cancel {
     const readyAt = this.#runtime.find(machine.id)?.readyAt ?? Infinity;
     if (readyAt === Infinity) return this.#clock.after(1_500, () => tell("its check fails: connection refused"));
-    return this.#clock.after(Math.max(0, readyAt - this.#time.now), () => tell(null));
+    const { wavers } = temperOf(machine.image);
+    let cancel: Cancel = () => undefined;
+    const answer = (isWell: boolean): void => {
+      tell(isWell ? null : "its check fails: 503");
+      if (wavers !== null) cancel = this.#clock.after(this.#chance.between(...wavers), () => answer(!isWell));
+    };
+    cancel = this.#clock.after(Math.max(0, readyAt - this.#time.now), () => answer(true));
+    return () => cancel();
   }
 }
 

@@ -22,7 +22,7 @@ export function checkSettled(settled: Settled): void {
   const { control, commands, hosts } = settled;
   const { state } = control;
   if (state === null || !control.isAtRest) throw new Violation("the daemon is not at rest at the end", ["daemon"]);
-  for (const { id } of hosts.values()) if (state.hosts.get(id)?.health !== "online") throw new Violation(`${id} is not online at the end`, [id]);
+  for (const { id, hasLeft } of hosts.values()) if (!hasLeft && state.hosts.get(id)?.health !== "online") throw new Violation(`${id} is not online at the end`, [id]);
   const [lost] = commands.lost(state);
   if (lost !== undefined) throw new Violation(`at the end: ${lost}`, ["operator", "daemon"]);
   checkReplay(control, state);
@@ -57,6 +57,8 @@ function checkApp({ copies }: Settled, state: State, appId: string): void {
 function isExcused(state: State, copies: Copies, machine: Machine): boolean {
   if (machine.desired_state === "stopped" || UNSTEADY.includes(machine.image)) return true;
   if (machine.restart === "never" && !holdsCapacity(machine)) return true;
+  // It waits for a host that left and may come back.
+  if ((machine.restart === "never" || machine.on_host_loss === "wait") && machine.state === "unknown" && state.hosts.get(machine.host_id ?? "") === undefined) return true;
   if (machine.host_id !== null) return copies.isReady(machine.id) && machine.state === "running" && machine.ready;
   return ![...state.hosts.values()].some((host) => {
     const held = state.machines.group(host.id).filter(holdsCapacity);

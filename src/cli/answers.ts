@@ -30,7 +30,7 @@ export const HOST = object({
 export type Host = TypeOf<typeof HOST>;
 export const HOSTS = object({ hosts: list(HOST, MANY) });
 
-const DRAIN_ROW = object({ id: text, app_id: optional(text), state: text, replacement_id: optional(text), target_host_id: optional(text), reason: optional(text) });
+const DRAIN_ROW = object({ id: text, app_id: optional(text), app_name: optional(text), state: text, replacement_id: optional(text), target_host_id: optional(text), reason: optional(text) });
 export type DrainRow = TypeOf<typeof DRAIN_ROW>;
 export const DRAIN = object({
   host_id: text,

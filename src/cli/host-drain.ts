@@ -60,7 +60,7 @@ function showPlan(session: Session, plan: Drain): void {
   session.line(`A drain of ${plan.host_id} would move ${countOf(plan)}${left}. Nothing was changed.`);
   if (plan.machines.length === 0) return;
   const columns = ["MACHINE", "APP", "STATE", "TO HOST", "REASON"].map((title) => ({ title }));
-  session.table(columns, plan.machines.map((row) => [row.id, row.app_id ?? "-", statusCell(row.state), row.target_host_id ?? "-", row.reason ?? ""]));
+  session.table(columns, plan.machines.map((row) => [row.id, row.app_name ?? row.app_id ?? "-", statusCell(row.state), row.target_host_id ?? "-", row.reason ?? ""]));
 }
 
 function showDrain(session: Session, drain: Drain): void {
@@ -81,7 +81,7 @@ function showDrain(session: Session, drain: Drain): void {
 
 function showRows(session: Session, rows: readonly DrainRow[]): void {
   const columns = ["MACHINE", "APP", "STATE", "TO HOST", "REPLACEMENT", "REASON"].map((title) => ({ title }));
-  const cells = rows.map((row) => [row.id, row.app_id ?? "-", statusCell(row.state), row.target_host_id ?? "-", row.replacement_id ?? "-", row.reason ?? ""]);
+  const cells = rows.map((row) => [row.id, row.app_name ?? row.app_id ?? "-", statusCell(row.state), row.target_host_id ?? "-", row.replacement_id ?? "-", row.reason ?? ""]);
   session.table(columns, cells);
 }
 

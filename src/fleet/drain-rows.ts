@@ -1,5 +1,6 @@
 /** Where each machine of a drained host stands, and why it waits: what drain-status and a dry run show. Pure. */
 import { toRfc3339 } from "../lib/clock.ts";
+import type { State } from "../state/state.ts";
 import type { Drain, Host, Machine } from "../state/types.ts";
 import { holdsCapacity } from "../state/workload-reducers.ts";
 import { Imagined, choose, hasRoom, whyNowhere } from "./placement.ts";
@@ -10,6 +11,8 @@ import { isUp, movingFrom, nextTryAt, nextTryOfAllAt, replacementOf } from "./re
 export interface DrainRow {
   readonly id: string;
   readonly app_id: string;
+  /** null where the app is gone. */
+  readonly app_name: string | null;
   readonly state: "pending" | "starting" | "stopping" | "migrated" | "blocked" | "failed";
   readonly replacement_id: string | null;
   readonly target_host_id: string | null;
@@ -23,10 +26,15 @@ export function drainRows(scene: PlanScene, host: Host, drain: Drain): DrainRow[
   return [...new Set([...drain.machine_ids, ...since])].sort().map((id) => drainRow(scene, host, drain, id, state.machines.get(id)));
 }
 
+function appOf(state: State, machine: Machine | undefined): Pick<DrainRow, "app_id" | "app_name"> {
+  const appId = machine?.app_id ?? "";
+  return { app_id: appId, app_name: state.apps.get(appId)?.name ?? null };
+}
+
 function drainRow(scene: PlanScene, host: Host, drain: Drain, id: string, machine: Machine | undefined): DrainRow {
   const { state } = scene;
   const replacement = state.machines.get(machine?.replaced_by ?? "") ?? null;
-  const row = { id, app_id: machine?.app_id ?? "", replacement_id: machine?.replaced_by ?? null, target_host_id: replacement?.host_id ?? null };
+  const row = { id, ...appOf(state, machine), replacement_id: machine?.replaced_by ?? null, target_host_id: replacement?.host_id ?? null };
   if (machine === undefined || machine.host_id !== host.id) return { ...row, state: "migrated", reason: null };
   if (!holdsCapacity(machine)) {
     // Only a deadline with force takes a machine off its host with nothing in its stead.
@@ -63,7 +71,7 @@ export function planRows(scene: PlanScene, host: Host, machines: readonly Machin
   const imagined = new Imagined(scene);
   const leaving = new Map([[host.id, "it is the one to be drained"]]);
   return machines.map((machine) => {
-    const row = { id: machine.id, app_id: machine.app_id, replacement_id: null, target_host_id: null };
+    const row = { id: machine.id, ...appOf(state, machine), replacement_id: null, target_host_id: null };
     if (host.health === "offline") return { ...row, state: "blocked", reason: `host offline since ${host.offline_since ?? host.heard_at}` };
     if (machine.desired_state === "stopped") return { ...row, state: "stopping", reason: machine.reason };
     const deployment = state.deployments.get(state.apps.get(machine.app_id)?.deployment_id ?? "");

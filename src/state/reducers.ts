@@ -67,7 +67,8 @@ export const reducers: Reducers = {
     for (const id of data.host_ids) {
       patchHost(state, id, { health: "offline", offline_since: at, replace_after: data.replace_after });
       for (const machine of state.machines.group(id)) {
-        if (holdsCapacity(machine)) patchMachine(state, machine.id, { state: "unknown", ready: false, reason: "host_offline" });
+        // Why it was told to go says more than that nobody hears how it went.
+        if (holdsCapacity(machine)) patchMachine(state, machine.id, { state: "unknown", ready: false, ...(machine.removing ? {} : { reason: "host_offline" }) });
       }
     }
     for (const id of held) patchHost(state, id, { replacement_held: true });

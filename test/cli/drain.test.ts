@@ -9,7 +9,7 @@ import { fakeApi, finish, host, Keyboard } from "./support.ts";
 type Row = Record<string, unknown>;
 
 function row(id: string, state: string, more: Row = {}): Row {
-  return { id, app_id: "web", state, replacement_id: null, target_host_id: null, reason: null, ...more };
+  return { id, app_id: "app_1", app_name: "web", state, replacement_id: null, target_host_id: null, reason: null, ...more };
 }
 
 function drain(state: string, machines: Row[], more: Row = {}): Row {

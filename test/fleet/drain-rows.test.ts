@@ -25,6 +25,7 @@ test("a row a machine: starting with its replacement, pending behind max_paralle
   assert.deepEqual(brief(stage), ["m-001 starting m-004 h-2 pending", "m-002 pending - - 1 of at most 1 are being moved", "m-003 pending - - 1 of at most 1 are being moved"]);
   stage.tick();
   assert.equal(brief(stage)[0], "m-001 starting m-004 h-2 starting");
+  assert.deepEqual(stage.rows("h-1").map(({ app_id, app_name }) => [app_id, app_name])[0], ["web", "web"]);
   stage.tick();
   assert.equal(brief(stage)[0], "m-001 stopping m-004 h-2 replaced by m-004");
   stage.ticks(2);
@@ -66,6 +67,7 @@ test("a machine that belongs to no app says what can be done about it", () => {
   const stage = new Stage().hosts("h-1", "h-2").do(created(specOf("m-1", { app_id: "gone" }), "h-1"), heard("h-1", [{ id: "m-1", state: "running" }])).drain("h-1");
   assert.match(brief(stage)[0] ?? "", /^m-1 pending - - it belongs to no app .* force$/);
   assert.match(plan(stage)[0] ?? "", /^m-1 pending - it belongs to no app/);
+  assert.deepEqual(stage.rows("h-1").map(({ app_id, app_name }) => [app_id, app_name]), [["gone", null]]);
 });
 
 test("what a deadline with force takes off has failed, with the reason; what had moved by then has migrated", () => {

@@ -171,7 +171,7 @@ test("there is no drain of a host that was never drained, or is not there", () =
 test("the view counts the rows", () => {
   const state = busy();
   drain(state, { deadline_seconds: 60, reason: "disk" });
-  const row = { app_id: "web", replacement_id: null, target_host_id: null, reason: null };
+  const row = { app_id: "a_1", app_name: "web", replacement_id: null, target_host_id: null, reason: null };
   const states = ["pending", "starting", "stopping", "migrated", "migrated", "blocked", "failed"] as const;
   const rows = states.map((name, index) => ({ id: `m-${index}`, state: name, ...row }));
   const { machines, ...head } = drainView(hostOf(state, "h-1"), getDrain(state, "h-1"), rows);

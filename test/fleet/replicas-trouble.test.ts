@@ -79,6 +79,13 @@ test("a stopped machine counts as a replica, holds no capacity, and is placed an
   assert.deepEqual([stage.members(), stage.ready()], [["m-001@h-0 running"], ["m-001"]]);
 });
 
+test("a machine that was told to go keeps the reason why when its host is lost", () => {
+  const stage = running(2);
+  stage.stubborn.add("h-1");
+  stage.scale(0).settle().lose("h-1");
+  assert.deepEqual([stage.machine("m-001").state, stage.machine("m-001").reason], ["unknown", "scaled to 0"]);
+});
+
 test("a machine that was stopped while its host was lost is not brought back by its replacement", () => {
   const stage = running(1, 2);
   stage.lose("h-1").settle();

@@ -60,6 +60,7 @@ export const DRAIN_STATUS: Check = shape({
     shape({
       id: text,
       app_id: text,
+      app_name: nullOr(text),
       state: oneOf("pending", "starting", "stopping", "migrated", "blocked", "failed"),
       replacement_id: nullOr(text),
       target_host_id: nullOr(text),

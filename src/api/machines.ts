@@ -1,6 +1,6 @@
 /** /v1/machines: what runs where and why, and stopping, starting and deleting one. Decisions stand in fleet/workloads.ts. */
 import { decideMachineDeletion, decideStart, decideStop, findMachine } from "../fleet/workloads.ts";
-import { machineView, placementView } from "../fleet/workload-view.ts";
+import { machineView, machineViews, placementView } from "../fleet/workload-view.ts";
 import { empty, json } from "../http/respond.ts";
 import type { MaybePromise, Reply } from "../http/types.ts";
 import { oneOf, readField } from "../lib/schema.ts";
@@ -30,7 +30,7 @@ export function listMachines(context: ApiContext, app: App): MaybePromise<Reply>
     const among = hostId === null ? state.machines.values() : state.machines.group(hostId);
     const isOfApp = (machine: Machine): boolean => machine.app_id === appId || state.apps.get(machine.app_id)?.name === appId;
     const rows = [...among].filter((machine) => machine.org_id === org.id && (appId === null || isOfApp(machine)) && (wanted === null || machine.state === wanted));
-    return listReply(context, "machines", rows.map((machine) => machineView(scene, machine)), (row) => row.id);
+    return listReply(context, "machines", machineViews(scene, rows), (row) => row.id);
   });
 }
 

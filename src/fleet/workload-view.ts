@@ -3,7 +3,7 @@ import { toRfc3339 } from "../lib/clock.ts";
 import type { State } from "../state/state.ts";
 import type { App, Deployment, Machine } from "../state/types.ts";
 import { holdsCapacity } from "../state/workload-reducers.ts";
-import type { PlacementRow } from "./placement.ts";
+import type { Need, PlacementRow } from "./placement.ts";
 import { explain, whyNowhere } from "./placement.ts";
 import type { PlanScene } from "./replicas.ts";
 import { needOf } from "./replicas.ts";
@@ -45,10 +45,26 @@ export interface MachineView extends Pick<Machine, "id" | "app_id" | "deployment
   readonly ended_at: string | null;
 }
 
+/** Of many: those that wait for the same room share one look at the hosts, so that a thousand of them hold up no heartbeat. */
+export function machineViews(scene: PlanScene, machines: readonly Machine[]): MachineView[] {
+  const known = new Map<string, string>();
+  const whyNot = (need: Need): string => {
+    const kind = JSON.stringify([need.cpus, need.memory_mb, need.region]);
+    const why = known.get(kind) ?? whyNowhere(scene, need);
+    known.set(kind, why);
+    return why;
+  };
+  return machines.map((machine) => viewOf(machine, whyNot));
+}
+
 export function machineView(scene: PlanScene, machine: Machine): MachineView {
+  return viewOf(machine, (need) => whyNowhere(scene, need));
+}
+
+function viewOf(machine: Machine, whyNot: (need: Need) => string): MachineView {
   const { id, app_id, deployment_id, host_id, image, state, ready, desired_state, cpus, memory_mb, region, restart, exit_code, replaces, replaced_by, created_at, started_at, ended_at } = machine;
   // What waits for room says what room, as the hosts are now.
-  const reason = isUnplaced(machine) ? whyNowhere(scene, needOf({ id: app_id }, machine)) : machine.reason;
+  const reason = isUnplaced(machine) ? whyNot(needOf({ id: app_id }, machine)) : machine.reason;
   return { id, app_id, deployment_id, host_id, image, state, ready, desired_state, cpus, memory_mb, region, restart, reason, exit_code, replaces, replaced_by, created_at, started_at, ended_at };
 }
 

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import { currentDeployment, decideApp, decideAppDeletion, decideDeployment, decideMachineDeletion, decideScale, decideStart, decideStop, findApp, findDeployment, findMachine } from "../../src/fleet/workloads.ts";
-import { deploymentView, machineView, placementView } from "../../src/fleet/workload-view.ts";
+import { deploymentView, machineView, machineViews, placementView } from "../../src/fleet/workload-view.ts";
 import type { App } from "../../src/state/types.ts";
 import { idempotencyKey } from "../../src/state/workload-reducers.ts";
 import { specOf } from "../support/rows.ts";
@@ -131,6 +131,20 @@ test("a machine without room says what room it needs, as the hosts are now", () 
   const { host_id, decision, hosts } = placementView(stage.scene, stage.machine("m-001"));
   assert.deepEqual([host_id, decision], [null, "nowhere yet: needs 4 cpus; the largest free host h-1 has 1"]);
   assert.deepEqual(hosts, [{ host_id: "h-1", fits: false, chosen: false, reason: "needs 4 cpus, has 1 of 1 free" }]);
+});
+
+test("machines that wait for the same room are listed for the cost of one", () => {
+  const stage = new Stage().host("h-1", { capacity: { cpus: 1 } }).deploy("dep_1", 60, { cpus: 4 }).settle();
+  let looks = 0;
+  const scene = { ...stage.scene, allocated: (hostId: string) => ((looks += 1), stage.scene.allocated(hostId)) };
+  const [first] = [...stage.state.machines.values()];
+  assert.ok(first !== undefined);
+  machineView(scene, first);
+  const ofOne = looks;
+  looks = 0;
+  const views = machineViews(scene, [...stage.state.machines.values()]);
+  assert.deepEqual([views.length, looks], [60, ofOne]);
+  assert.deepEqual([...new Set(views.map(({ reason }) => reason))], ["needs 4 cpus; the largest free host h-1 has 1"]);
 });
 
 test("a machine's placement tells the decision as it was made, and judges every host now without the machine's own share", () => {

@@ -1,10 +1,10 @@
-/** A thousand agents for some minutes of virtual time, and 19 more seeds of smaller fleets: whatever befalls them, every invariant holds. scripts/simulate runs the hour, for a thousand seeds. */
+/** A thousand agents for some minutes of virtual time, and 19 more seeds of smaller fleets: whatever befalls them, every invariant holds. scripts/simulate runs the hour, for a thousand seeds; .ci/run has it run 20. */
 import assert from "node:assert/strict";
 import test from "node:test";
 import type { Terms } from "./world.ts";
 import { simulate } from "./world.ts";
 
-/** Small fleets cost a second each, and each of their hosts meets more. */
+/** Small fleets cost less than a second each, and each of their hosts meets more. */
 const SMALL: readonly Terms[] = Array.from({ length: 19 }, (_, index) => ({ seed: index + 2, agents: 60, minutes: 30 }));
 
 test("the same seed is the same world, to the last event", async () => {
@@ -15,7 +15,7 @@ test("the same seed is the same world, to the last event", async () => {
   assert.notEqual(other.hash, first.hash);
 });
 
-/** Of the hour: a gate has minutes for everything. ZWRM_SIM_MINUTES=60 is all of it, in some minutes of real time. */
+/** Of the hour. ZWRM_SIM_MINUTES=60 is all of it, in half a minute to a minute of real time. */
 const LARGE_MINUTES = Number(process.env["ZWRM_SIM_MINUTES"] ?? "10");
 
 test(`a thousand agents over ${LARGE_MINUTES} minutes: no invariant breaks`, async () => {

@@ -3,7 +3,7 @@ import type { Cancel, Clock } from "../lib/clock.ts";
 import { toRfc3339 } from "../lib/clock.ts";
 import { ApiError, messageOf } from "../lib/errors.ts";
 import type { Log } from "../lib/log.ts";
-import type { Actor, Recorded } from "../state/events.ts";
+import type { Actor, EventOf, Recorded } from "../state/events.ts";
 import { SYSTEM } from "../state/events.ts";
 import { CLUSTER_KEY } from "../state/state.ts";
 import type { State } from "../state/state.ts";
@@ -55,6 +55,10 @@ export interface HeartbeatAnswer {
   readonly machines?: readonly DesiredMachine[];
 }
 
+/** What has arrived is read in this time, before anyone is called offline: a pause too short to be noticed leaves heartbeats unread too. */
+const UNREAD_MS = 50;
+/** Shorter pauses are forgiven without a word. */
+const TOLD_PAUSE_MS = 1_000;
 /** Drains and waiting apps are looked at this often for their times and for room that came free; everything else about them follows events at once. */
 const SWEEP_MS = 500;
 /** How often what was kept long enough is let go, and every app is looked at, whether or not something happened to it. */
@@ -69,7 +73,8 @@ export class Fleet {
   readonly #sweepMs: number;
   /** Hosts that went offline within the last offline_after, with the time (mono). */
   readonly #recentlyLost = new Map<string, number>();
-  #lastSweep = 0;
+  /** When a timer of this class ran last, in monotonic milliseconds. */
+  #lastAwake = 0;
   #timers: Cancel[] = [];
 
   constructor(options: FleetOptions) {
@@ -85,10 +90,11 @@ export class Fleet {
   start(): void {
     const { store, clock } = this.#options;
     for (const host of store.state.hosts.values()) this.presence.assume(host.id, clock.mono(), Date.parse(host.heard_at));
-    this.#lastSweep = clock.mono();
-    this.#repeat(this.#sweepMs, () => this.sweep());
+    this.#lastAwake = clock.mono();
+    this.#repeat(this.#sweepMs, () => this.#sweep());
     this.reconciler.lookAtAll();
     this.#repeat(SWEEP_MS, () => {
+      this.#noteAwake();
       this.reconciler.sweep();
       this.#sweepDrains();
     });
@@ -105,28 +111,40 @@ export class Fleet {
     this.waiters.close();
   }
 
-  /** One round of liveness. Public for tests, which bring their own clock. */
-  async sweep(): Promise<void> {
-    const { store, clock, log, offlineAfterMs } = this.#options;
+  /** One round of liveness. */
+  async #sweep(): Promise<void> {
+    const { store, clock, log } = this.#options;
+    this.#noteAwake();
+    if (!store.writability.writable || this.#whoFellSilent() === null) return;
+    await new Promise<void>((resolve) => void clock.after(UNREAD_MS, resolve));
+    const event = this.#timers.length > 0 && store.writability.writable ? this.#whoFellSilent() : null;
+    if (event === null) return;
+    for (const id of event.data.host_ids) this.#recentlyLost.set(id, clock.mono());
+    await store.change(SYSTEM, () => ({ event, answer: () => undefined }));
+    log.warn("hosts fell silent", { hosts: event.data.host_ids.join(","), replacement_held: event.data.held_host_ids.length > 0 });
+  }
+
+  /** A gap between two timers that should be close is time in which the daemon could hear nobody. */
+  #noteAwake(): void {
+    const { clock, log } = this.#options;
     const now = clock.mono();
-    const paused = pausedFor(now - this.#lastSweep, this.#sweepMs);
-    this.#lastSweep = now;
-    if (paused > 0) {
-      this.presence.forgive(paused, now);
-      log.warn("the daemon was paused; no host is called offline for that time", { paused_ms: Math.round(paused) });
-      return;
-    }
-    if (!store.writability.writable) return;
+    const paused = pausedFor(now - this.#lastAwake, Math.min(SWEEP_MS, this.#sweepMs));
+    this.#lastAwake = now;
+    if (paused === 0) return;
+    this.presence.forgive(paused, now);
+    if (paused >= TOLD_PAUSE_MS) log.warn("the daemon was paused; no host is called offline for that time", { paused_ms: Math.round(paused) });
+  }
+
+  /** What is to be said of those who are silent now, or null. */
+  #whoFellSilent(): EventOf<"host.lost"> | null {
+    const { store, clock, offlineAfterMs } = this.#options;
+    const now = clock.mono();
     for (const [id, at] of this.#recentlyLost) if (now - at >= offlineAfterMs) this.#recentlyLost.delete(id);
     const quietMs = quietAfter(offlineAfterMs, heartbeatIntervalSeconds(offlineAfterMs) * 1000);
     // By then the last of them was silent for offline_after, and a sweep has seen it.
     const until = toRfc3339(clock.wall() + offlineAfterMs - quietMs + 2 * this.#sweepMs);
     const suspicion = { isQuiet: (id: string) => this.presence.silenceOf(id, now) >= quietMs, until };
-    const event = decideLost(store.state, (id) => this.presence.isSilent(id, now), new Set(this.#recentlyLost.keys()), suspicion);
-    if (event === null) return;
-    for (const id of event.data.host_ids) this.#recentlyLost.set(id, now);
-    await store.change(SYSTEM, () => ({ event, answer: () => undefined }));
-    log.warn("hosts fell silent", { hosts: event.data.host_ids.join(","), replacement_held: event.data.held_host_ids.length > 0 });
+    return decideLost(store.state, (id) => this.presence.isSilent(id, now), new Set(this.#recentlyLost.keys()), suspicion);
   }
 
   /** A registration: heard, and written where it says anything new. `created` is false for a host that is in the list already. */

@@ -13,10 +13,12 @@ export function sweepInterval(offlineAfterMs: number, checkIntervalMs: number): 
   return Math.max(50, Math.min(checkIntervalMs, offlineAfterMs / 4));
 }
 
-/** A sweep this much later than planned means that the daemon was paused (SIGSTOP, a busy machine): heartbeats may be waiting unread. */
+/**
+ * How long the daemon was paused (SIGSTOP, a busy machine) where a timer that runs every `intervalMs` runs `gapMs` after it ran last; 0 where it is hardly late.
+ * Nobody knows when in the gap the pause began, so all of it counts: heartbeats of that time may be waiting unread.
+ */
 export function pausedFor(gapMs: number, intervalMs: number): number {
-  const late = gapMs - intervalMs;
-  return late > Math.max(200, intervalMs / 2) ? late : 0;
+  return gapMs - intervalMs > Math.max(200, intervalMs / 2) ? gapMs : 0;
 }
 
 /** A storm: more than a third of the hosts that were online, and more than 3, fell silent within one offline_after. */

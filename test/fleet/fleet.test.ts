@@ -1,6 +1,7 @@
 /** The fleet's executor: who is heard, who is called offline, and what a heartbeat is told, also while the journal is off. */
 import assert from "node:assert/strict";
 import test from "node:test";
+import type { EventData } from "../../src/state/events.ts";
 import { SYSTEM } from "../../src/state/events.ts";
 import { START_WALL, turn } from "../support/clock.ts";
 import { created, hostOf, linesOf, machineOf, registered, specOf } from "../support/rows.ts";
@@ -38,18 +39,39 @@ test("a daemon that was paused calls nobody offline for it, and a host that is r
   const world = begin(registered("h-1"));
   await world.clock.run(10_000, 500);
   world.clock.pause(3_600_000);
-  await world.clock.run(15_000, 500);
+  await world.clock.run(15_000, 50);
   assert.equal(hostOf(world.state, "h-1").health, "online");
   assert.deepEqual(world.warnings, ["the daemon was paused; no host is called offline for that time"]);
-  await world.clock.run(15_000, 500);
+  await world.clock.run(15_000, 50);
   assert.equal(hostOf(world.state, "h-1").health, "offline");
+});
+
+test("a pause that began right after a sweep is one too, however little late the next sweep is", async () => {
+  const world = begin(registered("h-1"));
+  // Sweeps are at 22.5 and 30 s. h-1 beats in between, to a process that does not run.
+  await world.clock.run(22_600, 50);
+  world.clock.pause(8_000);
+  await world.clock.run(100, 50);
+  assert.equal(hostOf(world.state, "h-1").health, "online");
+  await beat(world);
+  await world.clock.run(15_000, 500);
+  assert.equal(hostOf(world.state, "h-1").health, "online");
+});
+
+test("what has arrived is read before anyone is called offline: a beat that comes with the sweep still counts", async () => {
+  const world = begin(registered("h-1"), registered("h-2"));
+  await world.clock.run(30_000, 50);
+  await beat(world);
+  await world.clock.run(500, 50);
+  const lost = world.log.records.flatMap(({ type, data }) => (type === "host.lost" ? [(data as EventData["host.lost"]).host_ids] : []));
+  assert.deepEqual(lost, [["h-2"]]);
 });
 
 test("a host whose beat was read right after the pause is called offline in time when it falls silent then", async () => {
   const world = begin(registered("h-1"));
   world.clock.pause(3_600_000);
   await beat(world);
-  await world.clock.run(OFFLINE_AFTER + OFFLINE_AFTER / 4 + 500, 500);
+  await world.clock.run(OFFLINE_AFTER + OFFLINE_AFTER / 4 + 500, 50);
   assert.equal(hostOf(world.state, "h-1").health, "offline");
 });
 

@@ -1,16 +1,32 @@
 #!/bin/sh
-# Installs or upgrades zwrmd from the tree that this script lies in (a release, or a checkout after `npm run build`), or goes back
-# to the version before. It needs no network, may be run again at any time, touches no data, and starts nothing that was stopped.
+# Installs or upgrades zwrmd, or with --agent a host's zwrm-agent, from the tree that this script lies in (a release, or a checkout after
+# `npm run build`), or goes back to the version before. It needs no network, may be run again at any time, touches no data, and starts
+# nothing that was stopped. The two share only the folder of their configs: each has its own versions and its own way back.
 set -eu
 
-USAGE='usage: install.sh [--node PATH]   install or upgrade; PATH is a Node 20.19 or later to bring along (it is copied)
-       install.sh --rollback      go back to the version that ran before the last upgrade'
-BASE=/opt/zwrm
-CONFIG=/etc/zwrm/config.toml
+USAGE='usage: install.sh [--agent] [--node PATH]   install or upgrade; PATH is a Node 20.19 or later to bring along (it is copied)
+       install.sh [--agent] --rollback      go back to the version that ran before the last upgrade
+
+What it installs is zwrmd, the control plane, with the command zwrm; with --agent it is zwrm-agent, which runs the machines of this host.'
+CONFIG_DIR=/etc/zwrm
 UNIT_DIR=/usr/local/lib/systemd/system
-UNITS='zwrmd.service zwrmd.socket zwrmd-unix.socket'
+DAEMON_UNITS='zwrmd.service zwrmd.socket zwrmd-unix.socket'
+AGENT_UNITS=scripts/zwrm-agent.service
 # From this version on systemd hands over its notification socket (OpenFile=).
 NOTIFY_SINCE=253
+
+# ENTRY is the unit that is active where the program is in use; GROUP may read its config, and is made with a user of that name unless it is
+# root; CHECKED_WITH stands in for the settings that have no default, which may not be filled in yet or come from the unit's environment.
+the_daemon() {
+  NAME=zwrmd FLAG='' BASE=/opt/zwrm UNITS=$DAEMON_UNITS ENTRY=zwrmd.socket COMMANDS='zwrmd zwrm'
+  CONFIG=$CONFIG_DIR/config.toml GROUP=zwrm CONFIG_MODE=0640 CHECKED_WITH=''
+  MEANWHILE='its sockets stay open' FIRST=''
+}
+the_agent() {
+  NAME=zwrm-agent FLAG=' --agent' BASE=/opt/zwrm-agent UNITS=$AGENT_UNITS ENTRY=zwrm-agent.service COMMANDS=zwrm-agent
+  CONFIG=$CONFIG_DIR/agent.toml GROUP=root CONFIG_MODE=0600 CHECKED_WITH='ZWRM_AGENT_CONTROL_PLANE_URL=http://127.0.0.1 ZWRM_AGENT_LICENSE_KEY=unset'
+  MEANWHILE='its machines go on' FIRST=", once control_plane_url and license_key are set in $CONFIG"
+}
 
 fail() { echo "install.sh: $*" >&2; exit 1; }
 say() { echo "$*"; }
@@ -27,38 +43,43 @@ node_is_new() {
 find_node() {
   if [ -n "$1" ]; then
     [ -x "$1" ] || fail "--node $1: there is no such program"
-    node_is_new "$1" || fail "--node $1: zwrmd needs Node 20.19 or later, this is $("$1" --version 2>/dev/null || echo none)"
+    node_is_new "$1" || fail "--node $1: $NAME needs Node 20.19 or later, this is $("$1" --version 2>/dev/null || echo none)"
     echo "copy $(readlink -f "$1")"
     return
   fi
   # What was brought along once is brought along by every upgrade.
   if [ -f "$BASE/current/bin/node" ] && [ ! -L "$BASE/current/bin/node" ]; then echo "copy $(readlink -f "$BASE/current/bin/node")"; return; fi
   found=$(command -v node || true)
-  [ -n "$found" ] || fail "there is no node on this machine; give one: install.sh --node PATH (20.19 or later)"
-  node_is_new "$found" || fail "$found is $("$found" --version), zwrmd needs 20.19 or later; give one: install.sh --node PATH"
+  [ -n "$found" ] || fail "there is no node on this machine; give one: install.sh$FLAG --node PATH (20.19 or later)"
+  node_is_new "$found" || fail "$found is $("$found" --version), $NAME needs 20.19 or later; give one: install.sh$FLAG --node PATH"
   found=$(readlink -f "$found")
   # The unit sees no home folders, and runs only what lies in /usr and /opt/zwrm.
   case $found in /usr/*) echo "link $found" ;; *) echo "copy $found" ;; esac
 }
 
 make_user() {
+  [ "$GROUP" != root ] || return 0
   getent passwd zwrm >/dev/null && return
+  command -v useradd >/dev/null || fail "there is no useradd on this machine"
   useradd --system --user-group --home-dir /var/lib/zwrm --no-create-home --shell /usr/sbin/nologin zwrm
   say "made the system user zwrm"
 }
 
-# Copies what a version consists of from $1 to $2, and Node as $3 $4 says.
+# Copies what a version consists of from $1 to $2, and Node as $3 $4 says. It is whole: either program can be installed from there, too.
 stage() {
   mkdir -p "$2/bin" "$2/scripts"
   cp -R "$1/dist" "$1/package.json" "$2/"
-  for file in $UNITS; do cp "$1/$file" "$2/"; done
+  for file in $DAEMON_UNITS $AGENT_UNITS; do cp "$1/$file" "$2/$file"; done
   cp -R "$1/scripts/install.sh" "$1/scripts/uninstall.sh" "$1/scripts/systemd" "$2/scripts/"
   for file in README.md CHANGELOG.md LICENSE; do [ ! -f "$1/$file" ] || cp "$1/$file" "$2/"; done
   if [ "$3" = link ]; then ln -s "$4" "$2/bin/node"; else cp "$4" "$2/bin/node"; fi
-  for name in zwrmd zwrm; do printf '#!/bin/sh\nexec %s/current/bin/node %s/current/dist/%s.js "$@"\n' "$BASE" "$BASE" "$name" >"$2/bin/$name"; done
+  for name in $COMMANDS; do
+    printf '#!/bin/sh\nexec %s/current/bin/node %s/current/dist/%s.js "$@"\n' "$BASE" "$BASE" "$name" >"$2/bin/$name"
+    chmod 0755 "$2/bin/$name"
+  done
   chown -R root:root "$2"
   chmod -R u=rwX,go=rX "$2"
-  chmod 0755 "$2/bin/zwrmd" "$2/bin/zwrm" "$2/scripts/install.sh" "$2/scripts/uninstall.sh"
+  chmod 0755 "$2/scripts/install.sh" "$2/scripts/uninstall.sh"
   [ -L "$2/bin/node" ] || chmod 0755 "$2/bin/node"
   # What is on disk before `current` points at it is there after a power cut, too.
   sync -f "$2"
@@ -66,12 +87,19 @@ stage() {
 
 write_config() {
   [ ! -e "$CONFIG" ] || return 0
-  install -d -o root -g zwrm -m 0750 /etc/zwrm
-  "$1/bin/node" "$1/dist/zwrmd.js" --generate-config >"$CONFIG.new"
-  chown root:zwrm "$CONFIG.new"
-  chmod 0640 "$CONFIG.new"
+  # Where it is the daemon's already, it stays its group's.
+  if [ "$GROUP" != root ] || [ ! -d "$CONFIG_DIR" ]; then install -d -o root -g "$GROUP" -m 0750 "$CONFIG_DIR"; fi
+  "$1/bin/node" "$1/dist/$NAME.js" --generate-config >"$CONFIG.new"
+  chown "root:$GROUP" "$CONFIG.new"
+  chmod "$CONFIG_MODE" "$CONFIG.new"
   mv "$CONFIG.new" "$CONFIG"
   say "wrote $CONFIG: every setting with its default, commented out"
+}
+
+# Says on stderr what the version in $1 has against the config.
+takes_config() {
+  # shellcheck disable=SC2086
+  env $CHECKED_WITH "$1/bin/node" "$1/dist/$NAME.js" --check-config --config "$CONFIG" >/dev/null
 }
 
 # A link is made beside and renamed over the old one, so that there is one at any moment.
@@ -80,7 +108,17 @@ point() { ln -sfn "$2" "$BASE/.$1.new" && mv -T "$BASE/.$1.new" "$BASE/$1"; }
 put_file() { cmp -s "$1" "$2" || { install -D -m 0644 "$1" "$2"; changed=yes; case $2 in *.socket) sockets_changed=yes ;; esac; }; }
 
 put_units() {
-  for file in $UNITS; do put_file "$BASE/current/$file" "$UNIT_DIR/$file"; done
+  for file in $UNITS; do
+    unit=${file##*/}
+    put_file "$BASE/current/$file" "$UNIT_DIR/$unit"
+    own=/etc/systemd/system/$unit
+    [ ! -e "$own" ] || say "$own takes the place of the unit that is installed here; to use this one: rm $own && systemctl daemon-reload && systemctl restart $unit"
+  done
+  [ "$NAME" != zwrmd ] || put_notify
+  if booted && [ "$changed" = yes ]; then systemctl daemon-reload; fi
+}
+
+put_notify() {
   dropin=$UNIT_DIR/zwrmd.service.d/10-notify.conf
   systemd=$(systemctl --version | sed -n '1s/^systemd \([0-9]*\).*/\1/p')
   if [ "${systemd:-0}" -ge "$NOTIFY_SINCE" ]; then
@@ -89,11 +127,10 @@ put_units() {
     rm "$dropin"
     changed=yes
   fi
-  if booted && [ "$changed" = yes ]; then systemctl daemon-reload; fi
 }
 
 put_links() {
-  for name in zwrmd zwrm; do
+  for name in $COMMANDS; do
     link=/usr/local/bin/$name
     if [ "$(readlink "$link" 2>/dev/null)" = "$BASE/current/bin/$name" ]; then continue; fi
     if [ -e "$link" ] || [ -L "$link" ]; then say "left $link alone: it is not ours; ours is $BASE/current/bin/$name"; continue; fi
@@ -102,27 +139,36 @@ put_links() {
   done
 }
 
+# Whether it runs or tries to; whoever goes back from a version that does not run was not stopped either.
+is_running() {
+  case $(systemctl is-active "$NAME.service") in
+    active | activating) ;;
+    failed) [ "$action" = rollback ] ;;
+    *) return 1 ;;
+  esac
+}
+
 # Only what runs is restarted; what waits, waits on.
 restart_if_running() {
   booted || return 0
-  if [ "$changed" = yes ] && systemctl is-active --quiet zwrmd.service; then
-    systemctl reset-failed zwrmd.service
-    say "restarting zwrmd; its sockets stay open"
-    if ! systemctl restart zwrmd.service || ! still_active; then
-      systemctl --no-pager --lines 5 status zwrmd.service >&2 || true
-      fail "the new version does not run; to go back: $BASE/current/scripts/install.sh --rollback"
+  if [ "$changed" = yes ] && is_running; then
+    for file in $UNITS; do systemctl reset-failed "${file##*/}" 2>/dev/null || true; done
+    say "restarting $NAME; $MEANWHILE"
+    if ! systemctl restart "$NAME.service" || ! still_active; then
+      systemctl --no-pager --lines 5 status "$NAME.service" >&2 || true
+      fail "the new version does not run; to go back: $BASE/current/scripts/install.sh$FLAG --rollback"
     fi
     [ "$sockets_changed" = no ] || say "the socket units changed; that takes effect, and drops connections, with: systemctl restart zwrmd.socket zwrmd-unix.socket"
-  elif ! systemctl is-active --quiet zwrmd.socket; then
-    say "zwrmd is not running; to start it now and at every boot: systemctl enable --now zwrmd"
+  elif ! systemctl is-active --quiet "$ENTRY"; then
+    say "$NAME is not running; to start it now and at every boot$FIRST: systemctl enable --now $NAME"
   fi
 }
 
-# Without the notify drop-in a start is "done" before the daemon has read its config.
+# A start is "done" before the agent has read its config, and without the notify drop-in before the daemon has.
 still_active() {
   for _ in 1 2 3 4; do
     sleep 0.5
-    systemctl is-active --quiet zwrmd.service || return 1
+    systemctl is-active --quiet "$NAME.service" || return 1
   done
 }
 
@@ -145,14 +191,14 @@ install_tree() {
   new=$BASE/.new-$version
   rm -rf "$new"
   stage "$from" "$new" "${node%% *}" "${node#* }"
-  "$new/bin/node" "$new/dist/zwrmd.js" --version >/dev/null || fail "the new version does not start on $("$new/bin/node" --version)"
+  "$new/bin/node" "$new/dist/$NAME.js" --version >/dev/null || fail "the new version does not start on $("$new/bin/node" --version)"
   write_config "$new"
   # A version that does not take the config is not installed over one that does.
-  "$new/bin/node" "$new/dist/zwrmd.js" --check-config --config "$CONFIG" >/dev/null || fail "the new version does not take $CONFIG as it stands; nothing was installed"
+  takes_config "$new" || fail "the new version does not take $CONFIG as it stands; nothing was installed"
   before=$(target_of current)
   if [ "$before" = "$version" ] && diff -r "$BASE/$version" "$new" >/dev/null 2>&1; then
     rm -rf "$new"
-    say "zwrmd $version is installed already"
+    say "$NAME $version is installed already"
   else
     changed=yes
     rm -rf "$BASE/.old-$version"
@@ -161,7 +207,7 @@ install_tree() {
     rm -rf "$BASE/.old-$version"
     [ -z "$before" ] || [ "$before" = "$version" ] || point previous "$before"
     point current "$version"
-    say "zwrmd $version is installed in $BASE/$version${before:+ (before: $before)}"
+    say "$NAME $version is installed in $BASE/$version${before:+ (before: $before)}"
   fi
 }
 
@@ -169,25 +215,31 @@ rollback() {
   before=$(target_of current)
   to=$(target_of previous)
   [ -f "$BASE/${to:-none}/dist/zwrmd.js" ] || fail "there is no version to go back to"
-  "$BASE/$to/bin/node" "$BASE/$to/dist/zwrmd.js" --check-config --config "$CONFIG" >/dev/null || fail "zwrmd $to does not take $CONFIG as it stands; nothing was changed"
+  takes_config "$BASE/$to" || fail "$NAME $to does not take $CONFIG as it stands; nothing was changed"
   point current "$to"
   point previous "$before"
   changed=yes
-  say "zwrmd is $to again (before: $before)"
+  say "$NAME is $to again (before: $before)"
 }
 
 main() {
   node_path=
   action=install_tree
-  case ${1-} in
-    '') [ $# -eq 0 ] || usage ;;
-    --rollback) [ $# -eq 1 ] || usage; action=rollback ;;
-    --node) [ $# -eq 2 ] || usage; node_path=$2 ;;
-    -h | --help) echo "$USAGE"; exit 0 ;;
-    *) usage ;;
-  esac
+  what=the_daemon
+  while [ $# -gt 0 ]; do
+    case $1 in
+      --agent) what=the_agent ;;
+      --rollback) action=rollback ;;
+      --node) [ $# -ge 2 ] || usage; node_path=$2; shift ;;
+      -h | --help) echo "$USAGE"; exit 0 ;;
+      *) usage ;;
+    esac
+    shift
+  done
+  [ "$action" = install_tree ] || [ -z "$node_path" ] || usage
+  "$what"
   [ "$(id -u)" = 0 ] || fail "run it as root"
-  for program in systemctl useradd flock; do command -v "$program" >/dev/null || fail "there is no $program on this machine"; done
+  for program in systemctl flock; do command -v "$program" >/dev/null || fail "there is no $program on this machine"; done
   umask 022
   changed=no
   sockets_changed=no

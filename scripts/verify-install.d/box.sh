@@ -42,7 +42,7 @@ prepare_box() {
   release=$BOX/root/release
   mkdir -p "$release/scripts" "$BOX/usr/local/lib/zwrm-verify" "$BOX/home/alice"
   cp -R "$TREE/dist" "$TREE/package.json" "$TREE/zwrmd.service" "$TREE/zwrmd.socket" "$TREE/zwrmd-unix.socket" "$release/"
-  cp -R "$HERE/install.sh" "$HERE/uninstall.sh" "$HERE/systemd" "$release/scripts/"
+  cp -R "$HERE/install.sh" "$HERE/uninstall.sh" "$HERE/systemd" "$HERE/zwrm-agent.service" "$release/scripts/"
   cp "$PARTS"/*.mjs "$BOX/usr/local/lib/zwrm-verify/"
   echo secret >"$BOX/home/alice/secret"
   chmod -R a+rX "$BOX/home/alice" "$BOX/usr/local/lib/zwrm-verify"

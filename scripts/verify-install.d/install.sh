@@ -1,8 +1,12 @@
 # A new machine: what install.sh leaves, what the units are worth, and that the daemon answers. Sourced by ../verify-install.
 CONFIG=/etc/zwrm/config.toml
 
+# install_tree TREE [OPTION]...
 install_tree() {
-  if [ "$SUITE" = trixie ]; then box "$1/scripts/install.sh"; else box "$1/scripts/install.sh" --node /opt/node/bin/node; fi
+  local tree=$1
+  shift
+  [ "$SUITE" = trixie ] || set -- "$@" --node /opt/node/bin/node
+  box "$tree/scripts/install.sh" "$@"
 }
 
 install_new() {

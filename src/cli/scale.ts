@@ -24,7 +24,7 @@ export const scale = command({
   name: "scale",
   summary: "change how many machines of an app there are",
   details: [
-    "The command follows with a line for each change until N machines are ready, exit code 0. It exits 1 where nothing has changed for as long as the",
+    "The command follows with a line for each change until all N machines are as they should be, exit code 0. It exits 1 where nothing has changed for as long as the",
     "deployment's progress deadline, or where another deployment or scale took its place. Ctrl-C ends the following, not the scaling.",
   ].join("\n"),
   args: { app: { ...APP_ARGUMENT, placeholder: "APP" }, replicas: REPLICAS },
@@ -47,7 +47,8 @@ function judge(first: Deployment, now: Deployment, replicas: number, { ms, still
   const counts = `${ready} of ${replicas} ready`;
   const why = reason === undefined ? "" : `: ${reason}`;
   if (now.replicas !== replicas) return { code: 1, text: `${id} was scaled to ${now.replicas} by somebody else after ${formatElapsed(ms)}` };
-  if (ready === replicas) return { code: 0, text: `scaled after ${formatElapsed(ms)}, ${counts}` };
+  // One that was stopped, or has done its work, is a replica that will never be ready.
+  if (ready === replicas || state === "completed") return { code: 0, text: `scaled after ${formatElapsed(ms)}, ${counts}` };
   // One that had failed before may be scaled all the same.
   const isGoingOn = state === "pending" || state === "rolling" || state === "completed" || state === first.state;
   if (!isGoingOn) return { code: 1, text: `${id} is ${state} after ${formatElapsed(ms)}, ${counts}${why}` };

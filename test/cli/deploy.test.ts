@@ -238,7 +238,7 @@ test("says in one line what many machines have come to, and again only when ther
 
 test("scales, and follows until as many are ready", async (t) => {
   const up = (id: string, state: string): Row => machine(id, state, { ready: state === "running" });
-  const current = (running: number, ready: number): Row => deployment("completed", { replicas: 2, running, ready });
+  const current = (running: number, ready: number): Row => deployment("rolling", { replicas: 2, running, ready });
   const { code, out, seen } = await follow(
     t,
     "scale web 2",
@@ -247,7 +247,7 @@ test("scales, and follows until as many are ready", async (t) => {
     { deployment: current(1, 1), machines: [up("m-1", "running"), up("m-2", "starting")] },
     { deployment: current(2, 2), machines: [up("m-1", "running"), up("m-2", "running")] },
   );
-  const lines = [`${ID} is to have 2 replicas`, "completed, 1 of 2 running, 1 ready", "m-2 starting on h-2", "m-2 running on h-2, ready", "scaled after 2.0s, 2 of 2 ready"];
+  const lines = [`${ID} is to have 2 replicas`, "rolling, 1 of 2 running, 1 ready", "m-2 starting on h-2", "m-2 running on h-2, ready", "scaled after 2.0s, 2 of 2 ready"];
   assert.deepEqual([code, out], [0, lines.map((line) => `web: ${line}\n`).join("")]);
   const sent = posts(seen, "/v1/apps/app-000000000001/scale")[0];
   assert.equal(String(sent?.body), '{"replicas":2}');
@@ -255,7 +255,7 @@ test("scales, and follows until as many are ready", async (t) => {
 });
 
 test("scales down to none, at once where there is nothing to do, and leaves with --detach", async (t) => {
-  const none = (ready: number): Step => ({ deployment: deployment("completed", { replicas: 0, running: ready, ready }) });
+  const none = (ready: number): Step => ({ deployment: deployment(ready === 0 ? "completed" : "rolling", { replicas: 0, running: ready, ready }) });
   const down = await follow(t, "scale web 0", [], none(2), none(1), none(0));
   assert.deepEqual([down.code, down.out.split("\n").at(-2)], [0, "web: scaled after 2.0s, 0 of 0 ready"]);
   const same = await follow(t, "scale web 0", [], none(0));
@@ -264,11 +264,17 @@ test("scales down to none, at once where there is nothing to do, and leaves with
   assert.deepEqual([left.code, left.out], [0, `web: ${ID} is to have 1 replica: see "zwrm apps show web"\n`]);
 });
 
+test("a scaling is done when the daemon says so, also where one was stopped or has done its work, and will never be ready", async (t) => {
+  const step = (state: string): Step => ({ deployment: deployment(state, { replicas: 3, running: 2, ready: 2 }) });
+  const { code, out } = await follow(t, "scale web 3", [], step("rolling"), step("completed"));
+  assert.deepEqual([code, out.split("\n").at(-2)], [0, "web: scaled after 1.0s, 2 of 3 ready"]);
+});
+
 test("ends a scaling with 1 where another came between, where it went wrong, and where nothing moves for the progress deadline", async (t) => {
   const going = (state: string, more: Row = {}): Step => ({ deployment: deployment(state, { running: 1, ready: 1, ...more }) });
-  const other = await follow(t, "scale web 2", [], going("completed"), going("completed", { replicas: 5 }));
+  const other = await follow(t, "scale web 2", [], going("rolling"), going("rolling", { replicas: 5 }));
   assert.deepEqual([other.code, other.out.split("\n").at(-2)], [1, `web: ${ID} was scaled to 5 by somebody else after 1.0s`]);
-  const replaced = await follow(t, "scale web 2", [], going("completed"), going("superseded", { reason: "by d-3" }));
+  const replaced = await follow(t, "scale web 2", [], going("rolling"), going("superseded", { reason: "by d-3" }));
   assert.deepEqual([replaced.code, replaced.out.split("\n").at(-2)], [1, `web: ${ID} is superseded after 1.0s, 1 of 2 ready: by d-3`]);
   const terms = { progress_deadline_seconds: 10 };
   const steps = Array.from({ length: 40 }, (_, index) => going("failed", index < 5 ? { ...terms, ready: 0 } : terms));

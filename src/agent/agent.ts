@@ -13,7 +13,8 @@ import { boundConsoles } from "./console.ts";
 import { HttpControlPlane } from "./control-plane.ts";
 import { httpDownloads } from "./download.ts";
 import { ExecDriver } from "./exec-driver.ts";
-import { detectCapacity, thisHost, UsageMeter } from "./host-facts.ts";
+import { detectCapacity, SteadyHost, thisHost, UsageMeter } from "./host-facts.ts";
+import type { HostView } from "./host-facts.ts";
 import { ImageCache } from "./image-cache.ts";
 import { lockStateDir } from "./lock.ts";
 import type { Workload } from "./loop.ts";
@@ -78,7 +79,7 @@ export class Agent {
     const machinesDir = join(stateDir, "machines");
     await diskFiles.mkdir(machinesDir);
     const download = httpDownloads({ address: client.address, headers: { Authorization: `Bearer ${token}`, "User-Agent": userAgent }, clock, timeoutMs: DOWNLOAD_TIMEOUT_MS });
-    const images = new ImageCache({ folder: config.image_cache_dir, maxBytes: config.image_cache_max_gb * GIB, open: download, clock, log, inUse: () => machines.imagesInUse() });
+    const images = new ImageCache({ folder: config.image_cache_dir, maxBytes: config.image_cache_max_gb * GIB, files: diskFiles, open: download, clock, log, inUse: () => machines.imagesInUse() });
     await images.open();
     const machines = createMachines(options, machinesDir, images);
     await machines.load(await lastList.load(membership.clusterId));
@@ -89,9 +90,9 @@ export class Agent {
         machines.take(list);
       },
     };
-    const meter = new UsageMeter(thisHost, config.image_cache_dir);
-    const facts = () => factsOf(options);
-    const loop = new Loop({ clock, log, control: new HttpControlPlane(client), membership, workload, facts, usage: () => read(meter, log), bootId: newUuid(), chance: options.chance });
+    const host = new SteadyHost(thisHost, log);
+    const facts = () => factsOf(options, host);
+    const loop = new Loop({ clock, log, control: new HttpControlPlane(client), membership, workload, facts, usage: usageOf(new UsageMeter(host, config.image_cache_dir), log), bootId: newUuid(), chance: options.chance });
     machines.onChange(() => loop.notify());
     loop.start();
     return new Agent(options, { client, loop, machines, workload, lastList, cancelConsoles: boundConsoles(machinesDir, config.runtime.console_max_mb * MIB, clock, log) });
@@ -145,25 +146,32 @@ function createMachines({ config, clock, log, path }: AgentOptions, machinesDir:
   });
 }
 
-function factsOf({ config, hostId }: AgentOptions): RegisterRequest {
+function factsOf({ config, hostId }: AgentOptions, host: HostView): RegisterRequest {
   return {
     host_id: hostId,
     hostname: config.hostname === "" ? hostname() : config.hostname,
     region: config.region,
     datacenter: config.datacenter,
     ...(config.ip_address === "" ? {} : { ip_address: config.ip_address }),
-    capacity: detectCapacity(thisHost, config.image_cache_dir, { cpus: config.capacity_cpus, memoryMb: config.capacity_memory_mb }),
+    capacity: detectCapacity(host, config.image_cache_dir, { cpus: config.capacity_cpus, memoryMb: config.capacity_memory_mb }),
     agent_version: VERSION,
     labels: config.labels,
   };
 }
 
-/** A host that cannot be measured for a moment is heard all the same. */
-function read(meter: UsageMeter, log: Log): Usage | undefined {
-  try {
-    return meter.read();
-  } catch (error) {
-    log.warn("usage could not be measured", { reason: messageOf(error) });
-    return undefined;
-  }
+/** A host that cannot be measured for a moment is heard all the same; the log says so once, until the reason is another. */
+function usageOf(meter: UsageMeter, log: Log): () => Usage | undefined {
+  let complained = "";
+  return () => {
+    try {
+      const usage = meter.read();
+      complained = "";
+      return usage;
+    } catch (error) {
+      const reason = messageOf(error);
+      if (reason !== complained) log.warn("usage could not be measured", { reason });
+      complained = reason;
+      return undefined;
+    }
+  };
 }

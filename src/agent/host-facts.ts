@@ -1,6 +1,8 @@
 /** What this host has and what of it is used, as the kernel says. */
-import { readFileSync, statfsSync } from "node:fs";
+import { mkdirSync, readFileSync, statfsSync } from "node:fs";
 import { cpus } from "node:os";
+import { messageOf } from "../lib/errors.ts";
+import type { Log } from "../lib/log.ts";
 import type { Capacity, Usage } from "./wire.ts";
 
 const MIB = 1024 * 1024;
@@ -11,7 +13,12 @@ export interface HostView {
   meminfo(): string;
   /** Milliseconds that each CPU was busy and that it was there, since the kernel started. */
   cpuTimes(): readonly { readonly busy: number; readonly total: number }[];
-  disk(path: string): { readonly totalBytes: number; readonly freeBytes: number };
+  disk(path: string): Disk;
+}
+
+interface Disk {
+  readonly totalBytes: number;
+  readonly freeBytes: number;
 }
 
 export const thisHost: HostView = {
@@ -26,6 +33,54 @@ export const thisHost: HostView = {
     return { totalBytes: blocks * bsize, freeBytes: bavail * bsize };
   },
 };
+
+/**
+ * A host whose folder of images may go away under the agent, which registers, beats and runs machines all the same: the folder is made again, and
+ * where that fails the disk is told as it was last, or as 0 of 0. Each new trouble is one line in the log, however many beats meet it.
+ */
+export class SteadyHost implements HostView {
+  readonly #host: HostView;
+  readonly #log: Log;
+  readonly #makeFolder: (path: string) => void;
+  #last: Disk = { totalBytes: 0, freeBytes: 0 };
+  #trouble = "";
+
+  constructor(host: HostView, log: Log, makeFolder: (path: string) => void = (path) => void mkdirSync(path, { recursive: true, mode: 0o700 })) {
+    this.#host = host;
+    this.#log = log;
+    this.#makeFolder = makeFolder;
+  }
+
+  meminfo(): string {
+    return this.#host.meminfo();
+  }
+
+  cpuTimes(): ReturnType<HostView["cpuTimes"]> {
+    return this.#host.cpuTimes();
+  }
+
+  disk(path: string): Disk {
+    try {
+      this.#last = this.#host.disk(path);
+      this.#trouble = "";
+    } catch (error) {
+      this.#repair(path, messageOf(error));
+    }
+    return this.#last;
+  }
+
+  #repair(folder: string, reason: string): void {
+    try {
+      this.#makeFolder(folder);
+      this.#last = this.#host.disk(folder);
+      this.#trouble = "";
+      this.#log.warn("the folder of images was gone; it was made again", { folder, reason });
+    } catch (error) {
+      if (reason !== this.#trouble) this.#log.warn("the disk of images cannot be measured; it is told as it was last", { folder, reason, repair: messageOf(error) });
+      this.#trouble = reason;
+    }
+  }
+}
 
 /** Given values win; 0 is detected. `folder` is where images and machines are kept. */
 export function detectCapacity(host: HostView, folder: string, given: { readonly cpus: number; readonly memoryMb: number }): Capacity {

@@ -1,14 +1,15 @@
 /**
  * The images on this host: `sha256/<hex>` is whole and verified, `incoming/<hex>` is on its way. A digest is fetched once however many machines
- * wait for it, hashed before its first use by this process, and evicted, least recently used first, when the folder is over its limit and no
- * machine needs it.
+ * wait for it, hashed before its first use by this process, and evicted, least recently used first, when the folder is over its limit or the disk
+ * too full for the next one, and no machine needs it.
  */
 import { createHash } from "node:crypto";
-import { chmod, mkdir, open, readdir, rename, stat, unlink, utimes } from "node:fs/promises";
+import type { Stats } from "node:fs";
+import { chmod, open, stat, utimes } from "node:fs/promises";
 import { join } from "node:path";
 import type { Clock } from "../lib/clock.ts";
 import { messageOf, systemCode } from "../lib/errors.ts";
-import { diskFiles } from "../lib/files.ts";
+import type { DiskSpace, Files } from "../lib/files.ts";
 import type { Log } from "../lib/log.ts";
 import type { OpenDownload } from "./download.ts";
 import { ImagePull } from "./image-pull.ts";
@@ -18,6 +19,7 @@ import { LaunchError } from "./runtime.ts";
 export interface ImageCacheOptions {
   readonly folder: string;
   readonly maxBytes: number;
+  readonly files: Files;
   readonly open: OpenDownload;
   readonly clock: Clock;
   readonly log: Log;
@@ -25,21 +27,39 @@ export interface ImageCacheOptions {
   readonly inUse: () => ReadonlySet<string>;
 }
 
+interface Entry {
+  readonly path: string;
+  readonly digest: string;
+  readonly size: number;
+  /** Wall time in milliseconds. */
+  readonly usedAt: number;
+  /** The beginning of an image, from a download that broke off. */
+  readonly isPart: boolean;
+}
+
 const READ_PIECE = 1 << 20;
+const MIB = 1024 * 1024;
+
+/** A pull for which there is no room, also after eviction. */
+class NoRoom extends LaunchError {}
 
 export class ImageCache implements Images {
   readonly #options: ImageCacheOptions;
   readonly #working = new Map<string, Promise<string>>();
   /** What was verified, as size, time of change and inode: another file under the name is verified anew. */
   readonly #verified = new Map<string, string>();
+  /** What is being pulled, and how large it will be: bytes that are free now and spoken for. */
+  readonly #coming = new Map<string, number>();
+  #makingRoom: Promise<void> = Promise.resolve();
 
   constructor(options: ImageCacheOptions) {
     this.#options = options;
   }
 
-  /** Makes the folders. */
+  /** Makes the folders where they are missing. */
   async open(): Promise<void> {
-    for (const name of ["sha256", "incoming"]) await mkdir(join(this.#options.folder, name), { recursive: true, mode: 0o700 });
+    const { folder, files } = this.#options;
+    for (const name of ["sha256", "incoming"]) await files.mkdir(join(folder, name));
   }
 
   ensure(digest: string): Promise<string> {
@@ -73,47 +93,106 @@ export class ImageCache implements Images {
       return true;
     }
     this.#options.log.error("an image in the cache is corrupt; it is thrown away and pulled again", { digest });
-    await unlink(path);
+    await this.#options.files.unlink(path);
     return false;
   }
 
   async #pull(digest: string, path: string): Promise<void> {
-    const { folder, open: download, clock, log } = this.#options;
+    const { folder, files, open: download, clock, log } = this.#options;
     const incoming = join(folder, "incoming", hexOf(digest));
-    const pull = new ImagePull({ digest, path: incoming, open: download, clock, log, makeRoom: (bytes) => this.#makeRoom(bytes) });
-    await pull.run();
-    // Readable and executable, for a plain process whose image is its program; nobody writes.
-    await chmod(incoming, 0o500);
-    await rename(incoming, path);
-    await diskFiles.syncFolder(join(folder, "sha256"));
+    try {
+      // Each time: somebody may have removed them since the agent started.
+      await this.open();
+      await new ImagePull({ digest, path: incoming, files, open: download, clock, log, makeRoom: (bytes) => this.#makeRoom(digest, bytes) }).run();
+      // Readable and executable, for a plain process whose image is its program; nobody writes.
+      await chmod(incoming, 0o500);
+      await files.rename(incoming, path);
+      await files.syncFolder(join(folder, "sha256"));
+    } catch (error) {
+      // What cannot be finished must not fill the disk that machines and their records need; a connection that broke leaves its bytes for the next try.
+      if (error instanceof NoRoom) await this.#remove(incoming);
+      throw isDiskFull(error) ? await this.#giveBack(digest, incoming, error) : error;
+    } finally {
+      this.#coming.delete(digest);
+    }
     const mark = await markOf(path);
     if (mark !== null) this.#verified.set(digest, mark);
   }
 
-  /** Evicts until `bytes` more fit under the limit, or nothing is left that may go: what machines need is never evicted. */
-  async #makeRoom(bytes: number): Promise<void> {
-    const { maxBytes, log } = this.#options;
-    const entries = await this.#entries();
-    let over = entries.reduce((sum, { size }) => sum + size, 0) + bytes - maxBytes;
-    const inUse = this.#options.inUse();
-    for (const { path, digest, size } of entries.sort((a, b) => a.usedAt - b.usedAt)) {
-      if (over <= 0) return;
-      if (inUse.has(digest) || this.#working.has(digest)) continue;
-      log.info("an image was evicted from the cache", { digest, bytes: size });
-      await unlink(path);
-      this.#verified.delete(digest);
-      over -= size;
-    }
-    if (over > 0) log.warn("the image cache is over its limit: machines need all that is in it", { over_bytes: over, max_bytes: maxBytes });
+  /** One after another: two that look at the same free bytes would both count on them. */
+  #makeRoom(digest: string, bytes: number): Promise<void> {
+    const work = this.#makingRoom.then(() => this.#makeRoomNow(digest, bytes));
+    this.#makingRoom = work.catch(() => undefined);
+    return work;
   }
 
-  async #entries(): Promise<{ path: string; digest: string; size: number; usedAt: number }[]> {
-    const found = [];
-    for (const name of ["sha256", "incoming"]) {
-      for (const hex of await readdir(join(this.#options.folder, name))) {
-        const path = join(this.#options.folder, name, hex);
-        const { size, atimeMs } = await stat(path);
-        found.push({ path, digest: `sha256:${hex}`, size, usedAt: atimeMs });
+  /**
+   * Evicts until `bytes` more of `digest` fit on the disk and under the limit, but never what machines need: where the limit cannot be kept then, it
+   * yields; where the disk is too small, this throws NoRoom and evicts nothing.
+   */
+  async #makeRoomNow(digest: string, bytes: number): Promise<void> {
+    const { folder, files, maxBytes, log } = this.#options;
+    const entries = await this.#entries();
+    // After the sizes: bytes of other pulls that come in between are counted twice, where the other way round they would not be counted at all.
+    const space = await files.space(folder);
+    const sizes = new Map(entries.map(({ digest: name, size }) => [name, size]));
+    let wanted = bytes;
+    for (const [other, total] of this.#coming) if (other !== digest) wanted += Math.max(0, total - (sizes.get(other) ?? 0));
+    const over = entries.reduce((sum, { size }) => sum + size, 0) + wanted - maxBytes;
+    const short = isTold(space) ? wanted + spareBytes(space) - space.freeBytes : 0;
+    const plan = planEviction(this.#idle(entries), over, short);
+    if (plan.short > 0) throw new NoRoom(`the image ${digest} does not fit on the disk of ${folder}: ${numbersOf(wanted, space, short - plan.short)}; make room there, or give this host a larger disk`, false);
+    for (const entry of plan.evict) await this.#evict(entry);
+    if (plan.over > 0) log.warn("the image cache is over its limit: machines need all that is in it", { over_bytes: plan.over, max_bytes: maxBytes });
+    this.#coming.set(digest, (sizes.get(digest) ?? 0) + bytes);
+  }
+
+  /**
+   * The disk took less than it had told of (a quota, or somebody else writes): what has come goes, and as much as was still missing of what nobody needs,
+   * so that the next try meets another disk. Resolves with what to say.
+   */
+  async #giveBack(digest: string, incoming: string, cause: unknown): Promise<LaunchError> {
+    const { folder, files } = this.#options;
+    const have = (await files.stat(incoming))?.size ?? 0;
+    const missing = Math.max(0, (this.#coming.get(digest) ?? 0) - have) + spareBytes(await files.space(folder));
+    await this.#remove(incoming);
+    for (const entry of planEviction(this.#idle(await this.#entries()), 0, missing).evict) await this.#evict(entry);
+    return new LaunchError(`the disk of ${folder} became full while the image ${digest} came: ${messageOf(cause)}; make room there, or give this host a larger disk`, false, { cause });
+  }
+
+  #idle(entries: readonly Entry[]): Entry[] {
+    return entries.filter(({ digest }) => this.#isIdle(digest));
+  }
+
+  #isIdle(digest: string): boolean {
+    return !this.#working.has(digest) && !this.#options.inUse().has(digest);
+  }
+
+  async #evict({ path, digest, size, isPart }: Entry): Promise<void> {
+    // A machine may have asked for it while others were evicted.
+    if (!this.#isIdle(digest)) return;
+    this.#options.log.info(isPart ? "an image's unfinished download was evicted from the cache" : "an image was evicted from the cache", { digest, bytes: size });
+    await this.#remove(path);
+    if (!isPart) this.#verified.delete(digest);
+  }
+
+  async #remove(path: string): Promise<void> {
+    try {
+      await this.#options.files.unlink(path);
+    } catch (error) {
+      if (systemCode(error) !== "ENOENT") throw error;
+    }
+  }
+
+  async #entries(): Promise<Entry[]> {
+    const { folder, files } = this.#options;
+    const found: Entry[] = [];
+    // In the order in which images move, so that none is missed.
+    for (const name of ["incoming", "sha256"]) {
+      for (const hex of await files.list(join(folder, name))) {
+        const path = join(folder, name, hex);
+        const stats = await statOf(path);
+        if (stats !== null) found.push({ path, digest: `sha256:${hex}`, size: stats.size, usedAt: stats.atimeMs, isPart: name === "incoming" });
       }
     }
     return found;
@@ -128,14 +207,55 @@ function hexOf(digest: string): string {
   return digest.slice("sha256:".length);
 }
 
-async function markOf(path: string): Promise<string | null> {
+/** Unfinished downloads first, then what was used longest ago, until neither limit nor disk asks for more. What is left over 0 could not be had. Pure. */
+function planEviction(idle: readonly Entry[], over: number, short: number): { readonly evict: readonly Entry[]; readonly over: number; readonly short: number } {
+  const evict: Entry[] = [];
+  for (const entry of idle.toSorted((a, b) => Number(b.isPart) - Number(a.isPart) || a.usedAt - b.usedAt)) {
+    if (over <= 0 && short <= 0) break;
+    evict.push(entry);
+    over -= entry.size;
+    short -= entry.size;
+  }
+  return { evict, over, short };
+}
+
+/**
+ * What images leave free for the agent's records and the machines' consoles, which by default lie on the same disk: 64 MiB are the consoles of eight
+ * machines (2 * 4 MiB each); of a disk below 1.25 GiB it is 5 %, so that small ones can be used.
+ */
+function spareBytes({ totalBytes }: DiskSpace): number {
+  return Math.min(0.05 * totalBytes, 64 * MIB);
+}
+
+/** Some file systems of user space say 0 of 0. */
+function isTold({ totalBytes }: DiskSpace): boolean {
+  return totalBytes > 0;
+}
+
+/** In words; what is asked for is rounded up and what there is down, so that they do not look as if they fitted. */
+function numbersOf(wanted: number, space: DiskSpace, evictable: number): string {
+  const up = (bytes: number): string => `${(Math.ceil((bytes / MIB) * 10) / 10).toFixed(1)} MiB`;
+  const down = (bytes: number): string => `${(Math.floor((bytes / MIB) * 10) / 10).toFixed(1)} MiB`;
+  return `${up(wanted)} are still to come and ${up(spareBytes(space))} must stay free, but ${down(space.freeBytes)} are free and ${down(evictable)} can be evicted`;
+}
+
+function isDiskFull(error: unknown): boolean {
+  const code = systemCode(error);
+  return code === "ENOSPC" || code === "EDQUOT";
+}
+
+async function statOf(path: string): Promise<Stats | null> {
   try {
-    const { size, mtimeMs, ino } = await stat(path);
-    return `${size} ${mtimeMs} ${ino}`;
+    return await stat(path);
   } catch (error) {
     if (systemCode(error) === "ENOENT") return null;
     throw error;
   }
+}
+
+async function markOf(path: string): Promise<string | null> {
+  const stats = await statOf(path);
+  return stats === null ? null : `${stats.size} ${stats.mtimeMs} ${stats.ino}`;
 }
 
 async function hashFile(path: string): Promise<string> {

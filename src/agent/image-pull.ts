@@ -1,10 +1,10 @@
 /** One image on its way to this host: goes on where the connection broke, also after a restart of the agent, and is done only when its bytes hash to its digest. */
 import { createHash } from "node:crypto";
 import type { Hash } from "node:crypto";
-import { open } from "node:fs/promises";
-import type { FileHandle } from "node:fs/promises";
 import { ClientError } from "../client/errors.ts";
 import type { Clock } from "../lib/clock.ts";
+import type { Files } from "../lib/files.ts";
+import { writeAll } from "../lib/files.ts";
 import type { Log } from "../lib/log.ts";
 import { callDelay } from "./backoff.ts";
 import type { OpenDownload } from "./download.ts";
@@ -14,10 +14,11 @@ export interface PullOptions {
   readonly digest: string;
   /** The file that grows. */
   readonly path: string;
+  readonly files: Files;
   readonly open: OpenDownload;
   readonly clock: Clock;
   readonly log: Log;
-  /** Told before the first byte of each connection how many are still to come. */
+  /** Told before the first byte of each connection how many are still to come. Where it rejects, none of them is taken. */
   readonly makeRoom: (bytes: number) => Promise<void>;
 }
 
@@ -39,27 +40,27 @@ export class ImagePull {
 
   /** Resolves when the file is whole, true and synced. Rejects with a LaunchError, or what the disk says; what has come so far stays for the next try. */
   async run(): Promise<void> {
-    const { path, digest, log } = this.#options;
-    const file = await open(path, "a+", 0o600);
+    const { path, files, digest, log } = this.#options;
+    const file = await files.open(path, "a+", 0o600);
     try {
       await this.#takeUp(file);
       for (let wrong = 0; wrong < WRONG_IMAGES; wrong += 1) {
         await this.#fetch(file);
-        if (this.#isTrue()) return await file.datasync();
+        if (this.#isTrue()) return await files.datasync(file);
         log.warn("an image came with other bytes than its digest promises; it is thrown away and pulled again", { digest });
         await this.#restart(file);
       }
       throw new LaunchError(`the image ${digest} comes with other bytes than its digest promises`, false);
     } finally {
-      await file.close();
+      await files.close(file);
     }
   }
 
   /** What an earlier try left is hashed, not believed. */
-  async #takeUp(file: FileHandle): Promise<void> {
+  async #takeUp(file: number): Promise<void> {
     const buffer = Buffer.allocUnsafe(READ_PIECE);
     for (;;) {
-      const { bytesRead } = await file.read(buffer, 0, buffer.length, this.#have);
+      const bytesRead = await this.#options.files.read(file, buffer, 0, buffer.length, this.#have);
       if (bytesRead === 0) return;
       this.#hash.update(buffer.subarray(0, bytesRead));
       this.#have += bytesRead;
@@ -70,14 +71,14 @@ export class ImagePull {
     return `sha256:${this.#hash.copy().digest("hex")}` === this.#options.digest;
   }
 
-  async #restart(file: FileHandle): Promise<void> {
-    await file.truncate(0);
+  async #restart(file: number): Promise<void> {
+    await this.#options.files.truncate(file, 0);
     this.#hash = createHash("sha256");
     this.#have = 0;
   }
 
   /** Until the whole is there, over as many connections as it takes. */
-  async #fetch(file: FileHandle): Promise<void> {
+  async #fetch(file: number): Promise<void> {
     const { clock, log, digest } = this.#options;
     // A connection may break behind the last byte; asked for what follows it, the control plane would have nothing to send.
     for (let vain = 0; !this.#isTrue(); ) {
@@ -98,14 +99,14 @@ export class ImagePull {
     }
   }
 
-  async #connect(file: FileHandle): Promise<void> {
-    const { digest, makeRoom, open: download } = this.#options;
+  async #connect(file: number): Promise<void> {
+    const { digest, files, makeRoom, open: download } = this.#options;
     const { totalBytes, start, bytes, abandon } = await download(digest, this.#have);
     try {
       if (start !== this.#have) await this.#restart(file);
       await makeRoom(totalBytes - this.#have);
       for await (const piece of bytes) {
-        await writeWhole(file, piece);
+        await writeAll(files, file, piece, this.#have);
         this.#hash.update(piece);
         this.#have += piece.length;
         if (this.#have > totalBytes) throw new ClientError("bad_answer", "The control plane sent more bytes than the image has.");
@@ -115,9 +116,4 @@ export class ImagePull {
     }
     if (this.#have < totalBytes) throw new ClientError("closed", `The download ended after ${this.#have} of ${totalBytes} bytes.`);
   }
-}
-
-/** Appends all of it: a short write is no error to the kernel. */
-async function writeWhole(file: FileHandle, piece: Uint8Array): Promise<void> {
-  for (let done = 0; done < piece.length; ) done += (await file.write(piece, done, piece.length - done)).bytesWritten;
 }

@@ -1,7 +1,7 @@
 /** The image cache against a small server that cuts, corrupts and counts. */
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync, chmodSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, utimesSync, writeFileSync, chmodSync } from "node:fs";
 import * as http from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
@@ -12,6 +12,8 @@ import { ImageCache } from "../../src/agent/image-cache.ts";
 import { LaunchError } from "../../src/agent/runtime.ts";
 import { parseAddress } from "../../src/client/address.ts";
 import { systemClock } from "../../src/lib/clock.ts";
+import { diskFiles } from "../../src/lib/files.ts";
+import type { Files } from "../../src/lib/files.ts";
 import { FakeLog, stayAlive } from "./fakes.ts";
 
 stayAlive(after);
@@ -85,10 +87,39 @@ after(() => {
   rmSync(root, { recursive: true, force: true });
 });
 
+/** The real disk behind numbers of the test's own: what the cache's folder holds, and `otherBytes` beside it, fill `totalBytes`. */
+class SmallDisk {
+  readonly folder: string;
+  totalBytes = Infinity;
+  otherBytes = 0;
+  /** What may be written although statfs tells of more, as under a quota. */
+  quotaBytes = Infinity;
+  readonly files: Files;
+
+  constructor(folder: string) {
+    this.folder = folder;
+    this.files = {
+      ...diskFiles,
+      space: () => Promise.resolve({ totalBytes: this.totalBytes, freeBytes: this.totalBytes - this.otherBytes - this.usedBytes() }),
+      write: async (fd, buffer, offset, length, position) => {
+        const room = Math.floor(Math.min(this.totalBytes - this.otherBytes, this.quotaBytes) - this.usedBytes());
+        if (room <= 0) throw Object.assign(new Error("ENOSPC: no space left on device, write"), { code: "ENOSPC" });
+        return diskFiles.write(fd, buffer, offset, Math.min(length, room), position);
+      },
+    };
+  }
+
+  usedBytes(): number {
+    const sizes = ["sha256", "incoming"].flatMap((name) => readdirSync(join(this.folder, name)).map((hex) => statSync(join(this.folder, name, hex)).size));
+    return sizes.reduce((sum, size) => sum + size, 0);
+  }
+}
+
 class Cache {
   readonly folder = mkdtempSync(join(root, "cache-"));
   readonly used = new Set<string>();
   readonly log = new FakeLog();
+  readonly disk = new SmallDisk(this.folder);
   images: ImageCache;
 
   constructor(readonlyMaxBytes = 1024 * MIB) {
@@ -101,7 +132,7 @@ class Cache {
   /** As after a restart of the agent. */
   again(): ImageCache {
     const open = httpDownloads({ address: parseAddress(server.url), headers: { Authorization: "Bearer licence" }, clock: systemClock, timeoutMs: 5_000 });
-    this.images = new ImageCache({ folder: this.folder, maxBytes: this.maxBytes, open, clock: systemClock, log: this.log, inUse: () => this.used });
+    this.images = new ImageCache({ folder: this.folder, maxBytes: this.maxBytes, files: this.disk.files, open, clock: systemClock, log: this.log, inUse: () => this.used });
     return this.images;
   }
 
@@ -111,6 +142,12 @@ class Cache {
 
   incoming({ digest }: TestImage): string {
     return join(this.folder, "incoming", digest.slice(7));
+  }
+
+  /** Pulls it, as if that had been so many seconds ago. */
+  async pull(image: TestImage, secondsAgo: number): Promise<void> {
+    const path = await this.images.ensure(image.digest);
+    utimesSync(path, Date.now() / 1000 - secondsAgo, Date.now() / 1000 - secondsAgo);
   }
 }
 
@@ -235,4 +272,156 @@ test("where machines need everything, the limit yields, and the log says so", as
 test("an image that the control plane does not have fails for good; a server that is away may come back", async () => {
   const cache = await newCache();
   await assert.rejects(cache.images.ensure(`sha256:${"0".repeat(64)}`), (error) => error instanceof LaunchError && error.final);
+});
+
+/** Images of 1 MiB each. */
+function someImages<const Seeds extends readonly number[]>(...seeds: Seeds): { [K in keyof Seeds]: TestImage } {
+  return seeds.map((seed) => server.add(imageOf(seed, MIB))) as { [K in keyof Seeds]: TestImage };
+}
+
+test("on a disk that is full of images nobody needs, the next one takes their place, far below the cache's limit", async () => {
+  const [a, b] = someImages(21, 22);
+  const cache = await newCache();
+  cache.disk.totalBytes = 1.7 * MIB;
+  await cache.pull(a, 100);
+  assert.deepEqual(readFileSync(await cache.images.ensure(b.digest)), b.bytes);
+  assert.deepEqual([cache.has(a), cache.has(b)], [false, true]);
+  assert.deepEqual(readdirSync(join(cache.folder, "incoming")), []);
+  assert.equal(server.ranges.length, 2, "it came at the first try");
+});
+
+test("for room on the disk downloads that nobody waits for go first, then the images used longest ago, and no more than must", async () => {
+  const [a, b, c, d, wanted, unwanted, next] = someImages(23, 24, 25, 26, 27, 28, 29);
+  const cache = await newCache();
+  for (const [age, image] of [[400, a], [300, b], [200, c], [100, d]] as const) await cache.pull(image, age);
+  cache.used.add(a.digest).add(wanted.digest);
+  for (const image of [wanted, unwanted]) writeFileSync(cache.incoming(image), image.bytes.subarray(0, 600_000));
+  // The unwanted download and one image are what is missing.
+  cache.disk.totalBytes = cache.disk.usedBytes() / 0.94;
+  await cache.images.ensure(next.digest);
+  assert.deepEqual([a, b, c, d, next].map((image) => cache.has(image)), [true, false, true, true, true]);
+  assert.deepEqual([wanted, unwanted].map((image) => existsSync(cache.incoming(image))), [true, false]);
+  assert.ok(cache.disk.totalBytes - cache.disk.usedBytes() >= 0.05 * cache.disk.totalBytes, "a twentieth stays free");
+});
+
+test("a download that nobody waits for goes before an image used long ago, and alone where that is enough", async () => {
+  const [a, unwanted, next] = someImages(30, 31, 32);
+  const cache = await newCache();
+  await cache.pull(a, 1_000_000);
+  writeFileSync(cache.incoming(unwanted), unwanted.bytes.subarray(0, 600_000));
+  cache.disk.totalBytes = cache.disk.usedBytes() + 0.7 * MIB;
+  await cache.images.ensure(next.digest);
+  assert.deepEqual([cache.has(a), existsSync(cache.incoming(unwanted)), cache.has(next)], [true, false, true]);
+});
+
+test("where eviction cannot make room the pull is refused at once, in numbers; nothing is evicted in vain, nothing stays of it", async () => {
+  const [a, b, c] = someImages(33, 34, 35);
+  const cache = await newCache();
+  await cache.pull(a, 200);
+  await cache.pull(b, 100);
+  cache.used.add(a.digest);
+  cache.disk.totalBytes = 4 * MIB;
+  cache.disk.otherBytes = 1.85 * MIB;
+  await assert.rejects(cache.images.ensure(c.digest), (error) => {
+    assert.ok(error instanceof LaunchError && !error.final);
+    const numbers = "1.0 MiB are still to come and 0.2 MiB must stay free, but 0.1 MiB are free and 1.0 MiB can be evicted";
+    assert.equal(error.message, `the image ${c.digest} does not fit on the disk of ${cache.folder}: ${numbers}; make room there, or give this host a larger disk`);
+    return true;
+  });
+  assert.deepEqual([a, b].map((image) => cache.has(image)), [true, true]);
+  assert.deepEqual(readdirSync(join(cache.folder, "incoming")), []);
+  assert.equal(server.ranges.length, 3, "asked for once");
+  cache.disk.otherBytes = 1.7 * MIB;
+  await cache.images.ensure(c.digest);
+  assert.deepEqual([a, b, c].map((image) => cache.has(image)), [true, false, true]);
+});
+
+test("a large disk keeps 64 MiB free, not a twentieth", async () => {
+  const [a, b] = someImages(36, 37);
+  const cache = await newCache();
+  await cache.pull(a, 100);
+  cache.disk.totalBytes = 1024 ** 4;
+  cache.disk.otherBytes = cache.disk.totalBytes - 67 * MIB;
+  await cache.images.ensure(b.digest);
+  assert.equal(cache.has(a), true);
+  const [c] = someImages(38);
+  cache.disk.otherBytes += MIB;
+  await cache.images.ensure(c.digest);
+  assert.deepEqual([a, b, c].map((image) => cache.has(image)), [false, true, true]);
+});
+
+test("a download that goes on needs room for what is missing alone", async () => {
+  const [image] = someImages(39);
+  const cache = await newCache();
+  writeFileSync(cache.incoming(image), image.bytes.subarray(0, 700_000));
+  cache.disk.totalBytes = 1.1 * MIB;
+  await cache.images.ensure(image.digest);
+  assert.deepEqual(server.ranges, ["bytes=700000-"]);
+});
+
+test("two pulls at once do not count on the same room", async () => {
+  const [old, a, b] = someImages(50, 40, 41);
+  const cache = await newCache();
+  await cache.pull(old, 100);
+  cache.disk.totalBytes = 1.7 * MIB;
+  const { space } = cache.disk.files;
+  // Slow enough that the other pull looks meanwhile, if it may.
+  const slowly = async (path: string): ReturnType<Files["space"]> => {
+    const told = await space(path);
+    for (let turns = 0; turns < 100 || server.ranges.length < 3; turns += 1) await new Promise((resolve) => setImmediate(resolve));
+    return told;
+  };
+  Object.assign(cache.disk.files, { space: slowly });
+  for (const { digest } of [a, b]) cache.used.add(digest);
+  const [first, second] = await Promise.allSettled([a, b].map((image) => cache.images.ensure(image.digest)));
+  const refused = [first, second].filter((result) => result?.status === "rejected");
+  assert.equal(refused.length, 1);
+  assert.match(String(refused[0]?.reason), /does not fit on the disk/);
+  assert.equal([old, a, b].filter((image) => cache.has(image)).length, 1);
+});
+
+test("a disk that becomes full although it told of room gets back what came, and what nobody needs goes before the next try", async () => {
+  const [a, b, c] = someImages(42, 43, 44);
+  const cache = await newCache();
+  await cache.pull(a, 200);
+  await cache.pull(b, 100);
+  cache.used.add(b.digest);
+  cache.disk.totalBytes = 100 * MIB;
+  cache.disk.quotaBytes = 2.6 * MIB;
+  await assert.rejects(cache.images.ensure(c.digest), (error) => error instanceof LaunchError && !error.final && /became full/.test(error.message) && error.message.includes(cache.folder));
+  assert.deepEqual(readdirSync(join(cache.folder, "incoming")), []);
+  assert.deepEqual([a, b].map((image) => cache.has(image)), [false, true]);
+  assert.deepEqual(readFileSync(await cache.images.ensure(c.digest)), c.bytes);
+});
+
+test("a connection that broke for good leaves what came for the next try, on a small disk too", async () => {
+  const [image] = someImages(45);
+  const cache = await newCache();
+  cache.disk.totalBytes = 1.1 * MIB;
+  writeFileSync(cache.incoming(image), image.bytes.subarray(0, 300_000));
+  server.images.delete(image.digest);
+  await assert.rejects(cache.images.ensure(image.digest), LaunchError);
+  server.add(image);
+  await cache.images.ensure(image.digest);
+  assert.deepEqual(server.ranges, ["bytes=300000-", "bytes=300000-"]);
+});
+
+test("a file system that tells no size refuses nothing", async () => {
+  const [image] = someImages(46);
+  const cache = await newCache();
+  const told = { ...diskFiles, space: () => Promise.resolve({ totalBytes: 0, freeBytes: 0 }) };
+  Object.assign(cache.disk.files, told);
+  await cache.images.ensure(image.digest);
+});
+
+test("a cache folder that was removed is made again by the next pull", async () => {
+  const [a, b, c] = someImages(47, 48, 49);
+  const cache = await newCache();
+  await cache.images.ensure(a.digest);
+  rmSync(cache.folder, { recursive: true });
+  assert.deepEqual(readFileSync(await cache.images.ensure(b.digest)), b.bytes);
+  assert.deepEqual(readFileSync(await cache.images.ensure(a.digest)), a.bytes);
+  rmSync(cache.folder, { recursive: true });
+  mkdirSync(cache.folder);
+  assert.deepEqual(readFileSync(await cache.images.ensure(c.digest)), c.bytes);
 });

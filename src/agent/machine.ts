@@ -43,6 +43,10 @@ export class HostMachine implements Actual {
     return this.machine.id;
   }
 
+  get starts(): number {
+    return this.machine.starts ?? 0;
+  }
+
   /** Something of it runs, or is about to. */
   get isUp(): boolean {
     return this.phase === "starting" || this.phase === "running" || this.phase === "stopping";

@@ -14,6 +14,8 @@ export interface Actual {
   readonly due: number;
   /** It was asked to stop, or never ran, so that a later wish to run it starts it anew. What ended by itself stays ended. */
   readonly asked: boolean;
+  /** Of the wish that it was created from. */
+  readonly starts: number;
 }
 
 export type Step =
@@ -49,14 +51,16 @@ export function reconcile(wish: Wish, actual: readonly Actual[], now: number): S
   return steps;
 }
 
-function nextStep(wish: Wish, wanted: DesiredMachine | undefined, { id, phase, due, asked }: Actual, now: number): Step | null {
+function nextStep(wish: Wish, wanted: DesiredMachine | undefined, { id, phase, due, asked, starts }: Actual, now: number): Step | null {
   if (phase === "stopping") return now >= due ? { type: "kill", id } : null;
   // Without a list everything here is wanted as it is.
   const known = wish.machines !== null && wish.fresh;
   if (known && wanted === undefined) return isAlive(phase) ? { type: "stop", id } : { type: "forget", id };
   if (known && wanted?.desired_state === "stopped") return isAlive(phase) || phase === "waiting" ? { type: "stop", id } : null;
   if (phase === "waiting") return wish.fresh && now >= due ? { type: "launch", id } : null;
-  if (known && wanted !== undefined && phase === "stopped" && asked) return { type: "create", machine: wanted };
+  // The list in which it was gone may never have come here.
+  const isAnew = wanted !== undefined && (wanted.starts ?? 0) !== starts && (phase === "stopped" || phase === "failed");
+  if (known && wanted !== undefined && (isAnew || (phase === "stopped" && asked))) return { type: "create", machine: wanted };
   return null;
 }
 

@@ -1,7 +1,7 @@
 /** What the agent and the control plane say to each other: the requests' types, and readers for the answers, which come from outside like everything else. */
 import { DIGEST_PATTERN } from "../lib/ids.ts";
 import type { TypeOf } from "../lib/schema.ts";
-import { list, map, number, object, oneOf, optional, pattern, string } from "../lib/schema.ts";
+import { integer, list, map, number, object, oneOf, optional, pattern, string } from "../lib/schema.ts";
 
 /** A machine's id becomes the name of a folder here, so it is narrower than any text. */
 export const MACHINE_ID_PATTERN = /^[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}$/;
@@ -20,6 +20,8 @@ const DESIRED_MACHINE = object({
   restart: oneOf("always", "on-failure", "never"),
   check: optional(anything),
   desired_state: oneOf("running", "stopped"),
+  /** One that has ended is started again where this is another number than before. */
+  starts: optional(integer({ min: 0, max: Number.MAX_SAFE_INTEGER })),
 });
 
 /** A machine as the control plane wants it. */

@@ -33,6 +33,15 @@ const DEPLOYMENT_BODY = object({
   progress_deadline_seconds: optional(integer({ min: 1, max: 7 * 24 * 3600 })),
 });
 
+/** Of all names and values: a host's list has the env of each of its machines. */
+const MAX_ENV_BYTES = 64 * 1024;
+
+function boundedEnv(env: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
+  const bytes = Object.entries(env).reduce((sum, [name, value]) => sum + Buffer.byteLength(name) + Buffer.byteLength(value), 0);
+  if (bytes > MAX_ENV_BYTES) throw new ApiError("invalid_field", `env must be at most ${MAX_ENV_BYTES} bytes of names and values; these are ${bytes}.`, { field: "env" });
+  return env;
+}
+
 /** What its type needs, so that a check which can never pass is refused here and not found out by a deadline. */
 function completeCheck(check: Check | undefined): Readonly<Record<string, unknown>> | null {
   if (check === undefined) return null;
@@ -88,7 +97,7 @@ export function createDeployment(context: ApiContext, app: App): MaybePromise<Re
     image: body.image,
     cpus: body.cpus ?? 1,
     memory_mb: body.memory_mb ?? 256,
-    env: body.env ?? {},
+    env: boundedEnv(body.env ?? {}),
     region: body.region ?? null,
     restart: body.restart ?? "on-failure",
     check: completeCheck(body.check),

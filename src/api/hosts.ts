@@ -4,7 +4,7 @@ import { drainRows, planRows } from "../fleet/drain-rows.ts";
 import { runningDrain } from "../fleet/drain-terms.ts";
 import { decideReplaceLost } from "../fleet/liveness.ts";
 import { statusOf } from "../fleet/modes.ts";
-import { decideUnbindKey, getHost } from "../fleet/registration.ts";
+import { decideRemove, decideUnbindKey, getHost } from "../fleet/registration.ts";
 import type { DrainView } from "../fleet/view.ts";
 import { drainView, hostView } from "../fleet/view.ts";
 import { empty, json } from "../http/respond.ts";
@@ -91,6 +91,12 @@ export function activateHost(context: ApiContext, app: App): MaybePromise<Reply>
     event: decideActivate(state, id),
     answer: (after) => json(200, hostView(after, app.fleet.presence, getHost(after, id))),
   }));
+}
+
+/** Takes a host that will not come back off the list; its machines are gone or placed elsewhere. */
+export function removeHost(context: ApiContext, app: App): MaybePromise<Reply> {
+  const id = param(context, "host_id");
+  return app.store.change(actorOf(context), (state) => ({ event: decideRemove(state, id), answer: () => empty(204) }));
 }
 
 /** Lets the next key that the host sends bind its id. */

@@ -6,7 +6,7 @@ import type { ApiHandler, ApiRoute } from "./app.ts";
 import { createApp, createDeployment, deleteApp, listApps, listDeployments, scaleApp, showApp, showDeployment } from "./apps.ts";
 import { createToken, listTokens, logIn, logOut, revokeToken, showWhoami } from "./auth.ts";
 import { listEvents } from "./events.ts";
-import { activateHost, drainHost, listHosts, replaceLost, showDrainStatus, showHost, unbindHostKey, undrainHost } from "./hosts.ts";
+import { activateHost, drainHost, listHosts, removeHost, replaceLost, showDrainStatus, showHost, unbindHostKey, undrainHost } from "./hosts.ts";
 import { deleteImage, downloadImage, listAllImages, listOwnImages, pushImage, showOwnImage, verifyStore } from "./images.ts";
 import { deleteMachine, listMachines, showMachine, showPlacement, startMachine, stopMachine } from "./machines.ts";
 import { createOrg, createUser, listOrgMembers, listOrgs, listUsers, removeMember, removeUser, setMember, setPassword } from "./people.ts";
@@ -53,6 +53,7 @@ export const ROUTES: readonly ApiRoute[] = [
   route("GET", "/v1/hosts", admin("hosts:read"), "none", listHosts),
   route("POST", "/v1/hosts/replace-lost", admin("hosts:write"), "json", replaceLost),
   route("GET", "/v1/hosts/{host_id}", admin("hosts:read"), "none", showHost),
+  route("DELETE", "/v1/hosts/{host_id}", admin("hosts:write"), "none", removeHost),
   route("POST", "/v1/hosts/{host_id}/drain", admin("hosts:write"), "json", drainHost),
   route("GET", "/v1/hosts/{host_id}/drain-status", admin("hosts:read"), "none", showDrainStatus),
   route("POST", "/v1/hosts/{host_id}/undrain", admin("hosts:write"), "json", undrainHost),

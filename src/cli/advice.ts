@@ -15,6 +15,7 @@ const ADVICE: Readonly<Partial<Record<ErrorCode | LocalCode, string>>> = {
   no_drain: `"zwrm host drain ID" starts one.`,
   host_in_maintenance: `"zwrm host activate ID" brings it back first.`,
   host_not_draining: `"zwrm host status ID" shows its mode.`,
+  host_online: `"zwrm host drain ID" takes it out of service.`,
   host_not_in_maintenance: `"zwrm host status ID" shows its mode.`,
   app_not_found: `"zwrm apps" shows your apps.`,
   app_exists: `"zwrm apps show NAME" shows it.`,

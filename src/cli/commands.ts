@@ -4,7 +4,7 @@ import { login, logout, whoami } from "./auth.ts";
 import type { Command } from "./command.ts";
 import { deploy } from "./deploy.ts";
 import { events } from "./events.ts";
-import { hostActivate, hostList, hostReplaceLost, hostStatus, hostUnbindKey, hostUndrain } from "./host.ts";
+import { hostActivate, hostList, hostRemove, hostReplaceLost, hostStatus, hostUnbindKey, hostUndrain } from "./host.ts";
 import { hostDrain, hostDrainStatus } from "./host-drain.ts";
 import { imageList, imagePush, imageRemove } from "./image.ts";
 import { machines, machinesExplain, machinesRemove, machinesShow, machinesStart, machinesStop } from "./machines.ts";
@@ -34,6 +34,7 @@ export const COMMANDS: readonly Command[] = [
   hostDrainStatus,
   hostUndrain,
   hostActivate,
+  hostRemove,
   hostUnbindKey,
   hostReplaceLost,
   imageList,

@@ -103,6 +103,15 @@ export const hostActivate = command({
   run: (session, { id }) => session.show("POST", hostPath(id, "activate"), {}, ANYTHING, () => session.line(`${id} is active.`)),
 });
 
+export const hostRemove = command({
+  name: "host rm",
+  summary: "take a host that will not come back off the list",
+  details: "Only one that is offline. Should it come back after all, it registers anew and is told to stop whatever was placed elsewhere meanwhile.",
+  args: { id: HOST_ID },
+  flags: {},
+  run: (session, { id }) => session.show("DELETE", hostPath(id), {}, ANYTHING, () => session.line(`${id} is off the list.`)),
+});
+
 export const hostUnbindKey = command({
   name: "host unbind-key",
   summary: "let a host bind a new key after it has lost its own",

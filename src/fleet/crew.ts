@@ -1,6 +1,7 @@
 /** The machines of an app, sorted into those that count and those that go: pure facts for the steps of replicas.ts and rollout.ts. */
 import type { State } from "../state/state.ts";
 import type { App, Deployment, Machine } from "../state/types.ts";
+import { isForsaken } from "../state/workload-reducers.ts";
 import { isPaused, isUp, originalOf } from "./replacement.ts";
 
 export interface Crew {
@@ -22,5 +23,5 @@ export function isComplete(state: State, { app, target, members, heads }: Crew):
   if (heads.length !== target.replicas || members.length !== heads.length) return false;
   if (!members.every((machine) => machine.deployment_id === target.id && (isUp(machine) || isPaused(machine)))) return false;
   // What was replaced must be gone, as far as there is someone to ask.
-  return !state.presentOf(app.id).some((machine) => machine.removing && machine.state !== "unknown");
+  return !state.presentOf(app.id).some((machine) => machine.removing && !isForsaken(machine));
 }

@@ -15,6 +15,8 @@ export interface DesiredMachine {
   readonly restart: Machine["restart"];
   readonly check?: Readonly<Record<string, unknown>>;
   readonly desired_state: "running" | "stopped";
+  /** How often it was started anew after it had ended; absent for never. Without it a list that has it again would equal the one before it ended. */
+  readonly starts?: number;
 }
 
 export interface Desired {
@@ -28,19 +30,23 @@ export function isWanted(machine: Machine): boolean {
   return holdsCapacity(machine);
 }
 
-function toDesired(machine: Machine): DesiredMachine {
-  const { id, app_id, image, cpus, memory_mb, env, restart, check, desired_state } = machine;
-  return { id, app_id, image, cpus, memory_mb, env, restart, ...(check === null ? {} : { check }), desired_state };
+function toDesired(state: State, machine: Machine): DesiredMachine {
+  const { id, app_id, deployment_id, image, cpus, memory_mb, restart, check, desired_state, starts } = machine;
+  // With its app its deployment goes; what is to stop needs no env.
+  const env = state.deployments.get(deployment_id)?.env ?? {};
+  return { id, app_id, image, cpus, memory_mb, env, restart, ...(check === null ? {} : { check }), desired_state, ...(starts === 0 ? {} : { starts }) };
 }
 
 /** The desired list of one host, sorted by id. */
-export function computeDesired(machines: readonly Machine[]): Desired {
-  const wanted = machines.filter(isWanted).map(toDesired);
-  wanted.sort((a, b) => (a.id < b.id ? -1 : 1));
-  return { machines: wanted, revision: sha256Hex(JSON.stringify(wanted)).slice(0, 32) };
+export function computeDesired(state: State, machines: readonly Machine[]): Desired {
+  return withRevision(machines.filter(isWanted).map((machine) => toDesired(state, machine)).sort((a, b) => (a.id < b.id ? -1 : 1)));
 }
 
-const EMPTY = computeDesired([]);
+function withRevision(machines: readonly DesiredMachine[]): Desired {
+  return { machines, revision: sha256Hex(JSON.stringify(machines)).slice(0, 32) };
+}
+
+const EMPTY = withRevision([]);
 
 /** Remembers each host's list until its machines change. */
 export class DesiredLists {
@@ -51,7 +57,7 @@ export class DesiredLists {
     if (version === 0) return EMPTY;
     const cached = this.#cache.get(hostId);
     if (cached?.version === version) return cached.desired;
-    const desired = computeDesired(state.machines.group(hostId));
+    const desired = computeDesired(state, state.machines.group(hostId));
     this.#cache.set(hostId, { version, desired });
     return desired;
   }

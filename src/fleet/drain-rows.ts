@@ -6,7 +6,7 @@ import { holdsCapacity } from "../state/workload-reducers.ts";
 import { Imagined, choose, hasRoom, whyNowhere } from "./placement.ts";
 import { chooseReplacement, needOf } from "./replicas.ts";
 import type { PlanScene } from "./replicas.ts";
-import { isUp, movingFrom, nextTryAt, nextTryOfAllAt, replacementOf } from "./replacement.ts";
+import { isOver, isUp, movingFrom, nextTryAt, nextTryOfAllAt, replacementOf } from "./replacement.ts";
 
 export interface DrainRow {
   readonly id: string;
@@ -56,7 +56,7 @@ function whyItWaits(scene: PlanScene, host: Host, drain: Drain, machine: Machine
   const deployment = state.deployments.get(state.apps.get(machine.app_id)?.deployment_id ?? "");
   if (deployment === undefined) return { state: "pending", reason: "it belongs to no app that could make a replacement; stop it, or set a deadline with force" };
   const need = needOf({ id: machine.app_id }, deployment);
-  if (scene.now < nextTryAt(machine, deployment, "draining") || chooseReplacement(scene, scene.now, deployment, machine, "draining") === null) {
+  if (!isOver(nextTryAt(machine, deployment, "draining"), scene.now) || chooseReplacement(scene, scene.now, deployment, machine, "draining") === null) {
     if (!hasRoom(scene, need)) return { state: "blocked", reason: whyNowhere(scene, need) };
     return { state: "blocked", reason: `its replacement failed (${machine.retry?.reason ?? ""}); again at ${toRfc3339(nextTryOfAllAt(machine, deployment, "draining"))}` };
   }

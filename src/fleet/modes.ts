@@ -2,10 +2,12 @@
 import { ApiError } from "../lib/errors.ts";
 import type { Health, Host, HostStatus, Mode } from "../state/types.ts";
 
-export type Action = "register" | "heartbeat" | "deregister" | "drain" | "undrain" | "activate" | "complete" | "lose";
+export type Action = "register" | "heartbeat" | "deregister" | "remove" | "drain" | "undrain" | "activate" | "complete" | "lose";
+
+type Refusal = "host_in_maintenance" | "host_not_draining" | "host_not_in_maintenance" | "host_online";
 
 /** `to`: the mode afterwards (where it is the same mode, the action still does its work). `refuse`: the error's code. `nothing`: no effect. */
-export type Effect = { readonly to: Mode } | { readonly refuse: "host_in_maintenance" | "host_not_draining" | "host_not_in_maintenance" } | "nothing";
+export type Effect = { readonly to: Mode } | { readonly refuse: Refusal } | "nothing";
 
 type Row = Readonly<Record<Action, Effect>>;
 
@@ -17,6 +19,7 @@ const active: Row = {
   register: ACTIVE,
   heartbeat: ACTIVE,
   deregister: ACTIVE,
+  remove: { refuse: "host_online" },
   drain: DRAINING,
   undrain: { refuse: "host_not_draining" },
   activate: { refuse: "host_not_in_maintenance" },
@@ -28,6 +31,7 @@ const draining: Row = {
   register: DRAINING,
   heartbeat: DRAINING,
   deregister: MAINTENANCE,
+  remove: { refuse: "host_online" },
   drain: DRAINING,
   undrain: ACTIVE,
   activate: { refuse: "host_not_in_maintenance" },
@@ -39,6 +43,7 @@ const maintenance: Row = {
   register: MAINTENANCE,
   heartbeat: MAINTENANCE,
   deregister: MAINTENANCE,
+  remove: { refuse: "host_online" },
   drain: { refuse: "host_in_maintenance" },
   undrain: { refuse: "host_not_draining" },
   activate: ACTIVE,
@@ -46,17 +51,18 @@ const maintenance: Row = {
   lose: MAINTENANCE,
 };
 
-/** Health and mode are separate facts: an offline host is drained and activated like any other, and is not lost twice. */
+/** Health and mode are separate facts: an offline host is drained and activated like any other, and is not lost twice; only one that is offline can be removed. */
 export const MODES: Readonly<Record<Mode, Readonly<Record<Health, Row>>>> = {
-  active: { online: active, offline: { ...active, lose: "nothing" } },
-  draining: { online: draining, offline: { ...draining, lose: "nothing" } },
-  maintenance: { online: maintenance, offline: { ...maintenance, lose: "nothing" } },
+  active: { online: active, offline: { ...active, remove: active.deregister, lose: "nothing" } },
+  draining: { online: draining, offline: { ...draining, remove: draining.deregister, lose: "nothing" } },
+  maintenance: { online: maintenance, offline: { ...maintenance, remove: maintenance.deregister, lose: "nothing" } },
 };
 
-const MESSAGES: Readonly<Record<"host_in_maintenance" | "host_not_draining" | "host_not_in_maintenance", (host: Host) => string>> = {
+const MESSAGES: Readonly<Record<Refusal, (host: Host) => string>> = {
   host_in_maintenance: (host) => `Host ${host.id} is in maintenance already; there is nothing to drain. Activate it first.`,
   host_not_draining: (host) => `Host ${host.id} is ${host.mode}, not draining.`,
   host_not_in_maintenance: (host) => `Host ${host.id} is ${host.mode}, not in maintenance${host.mode === "draining" ? "; undrain it instead" : ""}.`,
+  host_online: (host) => `Host ${host.id} is online. End its agent first: with --deregister-on-exit it leaves the list by itself.`,
 };
 
 /** The mode that `action` leads to. Throws the table's refusal as ApiError. */

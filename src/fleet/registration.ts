@@ -58,6 +58,12 @@ export function decideDeregister(state: State, hostId: string, key: string | nul
   return { type: "host.deregistered", data: { host_id: hostId, reason } };
 }
 
+/** An operator gives up a host that will not come back. Throws `host_not_found`, and `host_online` where its agent is heard. */
+export function decideRemove(state: State, hostId: string): EventOf<"host.deregistered"> {
+  nextMode(getHost(state, hostId), "remove");
+  return { type: "host.deregistered", data: { host_id: hostId, reason: "removed by an operator" } };
+}
+
 /** Null where no key is bound. Throws `host_not_found` for an id that was never here. */
 export function decideUnbindKey(state: State, hostId: string): EventOf<"host.key_removed"> | null {
   const known = state.hosts.get(hostId) ?? state.departedHosts.get(hostId);

@@ -7,7 +7,7 @@ import { DEFAULT_MAX_PARALLEL, runningDrain } from "./drain-terms.ts";
 import type { Choice, Need, Scene } from "./placement.ts";
 import { Imagined, choose, hasRoom } from "./placement.ts";
 import type { Cause } from "./replacement.ts";
-import { afterStreak, causeOf, failureOf, isUp, movingFrom, nextStreak, nextTryAt, nextTryOfAllAt, originalOf, replacementOf, triedHosts } from "./replacement.ts";
+import { afterStreak, causeOf, failureOf, isOver, isUp, movingFrom, nextStreak, nextTryAt, nextTryOfAllAt, originalOf, replacementOf, triedHosts } from "./replacement.ts";
 import { planRollout } from "./rollout.ts";
 
 export interface PlanScene extends Scene {
@@ -142,7 +142,7 @@ function replaceNext(scene: PlanScene, { app, target, members }: Crew): Event[] 
   const due: { readonly machine: Machine; readonly cause: Cause }[] = [];
   for (const machine of members) {
     const cause = replacementOf(scene.state, machine) === null && originalOf(scene.state, machine) === null ? causeOf(scene.state, target.id, machine) : null;
-    if (cause !== null && scene.now >= nextTryAt(machine, target, cause) && mayStart(scene, rolling, target, machine, cause)) due.push({ machine, cause });
+    if (cause !== null && isOver(nextTryAt(machine, target, cause), scene.now) && mayStart(scene, rolling, target, machine, cause)) due.push({ machine, cause });
   }
   // All of them need the same.
   const need = needOf(app, target);
@@ -168,11 +168,20 @@ export function surgeOf(replicas: number): number {
   return Math.max(1, Math.ceil(replicas / 4));
 }
 
+/** Longer than any offline_after that one would set. */
+const LONGEST_DOUBT_MS = 3_600_000;
+
+/** Whether it is known by now that a lost host was none of a storm. A time further ahead comes from a clock that was put back since. */
+function isSettled(after: string | null, now: number): boolean {
+  const until = after === null ? 0 : Date.parse(after);
+  return now >= until || until - now > LONGEST_DOUBT_MS;
+}
+
 /** `rolling`: machines of other deployments whose replacement is under way. */
 function mayStart({ state, now }: PlanScene, rolling: number, target: Deployment, machine: Machine, cause: Cause): boolean {
-  if (cause === "lost") return now >= Date.parse(state.hosts.get(machine.host_id ?? "")?.replace_after ?? "1970-01-01T00:00:00Z");
+  if (cause === "lost") return isSettled(state.hosts.get(machine.host_id ?? "")?.replace_after ?? null, now);
   // A new deployment may be the remedy: it does not wait for what the old one earned.
-  if (cause === "failed") return machine.deployment_id !== target.id || now >= afterStreak(machine);
+  if (cause === "failed") return machine.deployment_id !== target.id || isOver(afterStreak(machine), now);
   if (cause === "outdated") return rolling < surgeOf(target.replicas);
   if (cause === "draining" && machine.host_id !== null) return movingFrom(state, machine.host_id) < (runningDrain(state, machine.host_id)?.max_parallel ?? DEFAULT_MAX_PARALLEL);
   return true;
@@ -186,7 +195,7 @@ export function chooseReplacement(scene: Scene, now: number, target: Deployment,
   const need = needOf({ id: machine.app_id }, target);
   const tried = triedHosts(machine, cause);
   const untried = choose(scene, need, tried);
-  if (untried !== null || tried.size === 0 || now < nextTryOfAllAt(machine, target, cause)) return untried;
+  if (untried !== null || tried.size === 0 || !isOver(nextTryOfAllAt(machine, target, cause), now)) return untried;
   return choose(scene, need, new Map());
 }
 
@@ -195,8 +204,8 @@ export function needOf(app: { readonly id: string }, workload: { readonly cpus: 
 }
 
 function create(scene: PlanScene, app: App, target: Deployment, choice: Choice | null, replaces: string | null, streak: number): Event {
-  const { image, cpus, memory_mb, env, region, restart, check, on_host_loss, progress_deadline_seconds } = target;
-  const workload = { image, cpus, memory_mb, env, region, restart, check, on_host_loss, progress_deadline_seconds };
+  const { image, cpus, memory_mb, region, restart, check, on_host_loss, progress_deadline_seconds } = target;
+  const workload = { image, cpus, memory_mb, region, restart, check, on_host_loss, progress_deadline_seconds };
   const machine = { id: scene.newMachineId(), app_id: app.id, org_id: app.org_id, deployment_id: target.id, ...workload, streak };
   return { type: "machine.created", data: { machine, host_id: choice?.hostId ?? null, replaces, why: choice?.why ?? null } };
 }

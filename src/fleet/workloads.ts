@@ -4,7 +4,7 @@ import type { Event, EventOf, IdempotencyNote } from "../state/events.ts";
 import { imageRefKey } from "../state/reducers.ts";
 import type { State } from "../state/state.ts";
 import type { App, Deployment, Machine, Workload } from "../state/types.ts";
-import { holdsCapacity } from "../state/workload-reducers.ts";
+import { holdsCapacity, isForsaken } from "../state/workload-reducers.ts";
 import { originalOf, replacementOf } from "./replacement.ts";
 
 /** An app of the org by its id or its name. Throws `app_not_found`, also where another org has it. */
@@ -38,7 +38,7 @@ export function decideApp(state: State, orgId: string, name: string, appId: stri
 
 /** Throws `app_has_machines`. */
 export function decideAppDeletion(state: State, app: App, force: boolean): EventOf<"app.deleted"> {
-  const left = state.presentOf(app.id).filter(holdsCapacity).length;
+  const left = state.presentOf(app.id).filter((machine) => holdsCapacity(machine) && !isForsaken(machine)).length;
   if (left > 0 && !force) throw new ApiError("app_has_machines", `App ${app.name} has ${left} machines. Scale it to 0 first, or delete it with ?force=true, which stops them.`);
   return { type: "app.deleted", data: { app_id: app.id } };
 }

@@ -8,7 +8,7 @@ import type { Store } from "../state/store.ts";
 import type { Digest } from "./paths.ts";
 import type { ImageStore, ImportLimits } from "./store.ts";
 import type { Source } from "./upload.ts";
-import { holdsCapacity } from "../state/workload-reducers.ts";
+import { holdsCapacity, isForsaken } from "../state/workload-reducers.ts";
 
 /** An image on the wire. */
 export interface ImageView {
@@ -61,7 +61,7 @@ export class ImageLibrary {
   async drop(digest: Digest, orgId: string, actor: Actor): Promise<void> {
     await this.#store.change(actor, (state) => {
       findOwn(state, orgId, digest);
-      const user = [...state.machines.values()].find((machine) => machine.image === digest && machine.org_id === orgId && holdsCapacity(machine));
+      const user = [...state.machines.values()].find((machine) => machine.image === digest && machine.org_id === orgId && holdsCapacity(machine) && !isForsaken(machine));
       if (user !== undefined) throw new ApiError("image_in_use", `Machine ${user.id} of app ${user.app_id} needs ${digest}.`);
       const needed = state.apps.group(orgId).find((app) => [app.deployment_id, app.stable_id].some((id) => state.deployments.get(id ?? "")?.image === digest));
       if (needed !== undefined) throw new ApiError("image_in_use", `App ${needed.name} needs ${digest}: its deployment, or the one that it would be rolled back to, is of it.`);

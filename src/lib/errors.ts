@@ -25,6 +25,7 @@ export const ERRORS = {
   method_not_allowed: [405, "The path exists, the method does not; `Allow` lists those that do."],
   host_in_maintenance: [409, "The host is in maintenance: activate it first."],
   host_not_draining: [409, "The host is not draining."],
+  host_online: [409, "Only a host that is offline can be removed."],
   host_not_in_maintenance: [409, "The host is not in maintenance."],
   host_id_in_use: [409, "Two agents beat under one host id."],
   app_exists: [409, "The org has an app of this name; `id` names it."],

@@ -85,8 +85,8 @@ export interface Workload {
   readonly progress_deadline_seconds: number;
 }
 
-/** What a machine shall be; decided when it is created. */
-export interface MachineSpec extends Workload {
+/** What a machine shall be; decided when it is created. Its env is its deployment's: a copy for each would make a log of gigabytes out of one request. */
+export interface MachineSpec extends Omit<Workload, "env"> {
   readonly id: string;
   readonly app_id: string;
   readonly org_id: string;
@@ -113,6 +113,8 @@ export interface Machine extends MachineSpec {
   readonly state: MachineState;
   readonly ready: boolean;
   readonly desired_state: "running" | "stopped";
+  /** How often it was started anew after it had ended. */
+  readonly starts: number;
   /** It goes for good: it is told to stop and never started again. An operator's stop is not that. */
   readonly removing: boolean;
   readonly reason: string | null;

@@ -13,6 +13,11 @@ export function holdsCapacity(machine: Machine): boolean {
   return machine.state !== "stopped" && machine.state !== "failed";
 }
 
+/** It was told to go, and nobody can ask its host: when that is heard again it is told to stop, whatever has become of app and image. */
+export function isForsaken(machine: Machine): boolean {
+  return machine.removing && machine.state === "unknown";
+}
+
 export function idempotencyKey(orgId: string, key: string): string {
   return `${orgId}/${key}`;
 }
@@ -108,7 +113,7 @@ export const workloadReducers: { readonly [T in WorkloadEvent]: (state: State, e
 
   "machine.created": (state, { data, at }) => {
     const { machine, host_id, replaces, why } = data;
-    const fresh = { state: "pending", ready: false, desired_state: "running", removing: false, reason: null, exit_code: null, replaced_by: null, retry: null } as const;
+    const fresh = { state: "pending", ready: false, desired_state: "running", removing: false, reason: null, exit_code: null, replaced_by: null, retry: null, starts: 0 } as const;
     const times = { created_at: at, placed_at: host_id === null ? null : at, placed_why: why, started_at: null, ready_at: null, ended_at: null };
     state.machines.set(machine.id, { ...machine, ...fresh, ...times, host_id, replaces });
     if (replaces !== null) patchMachine(state, replaces, { replaced_by: machine.id });
@@ -149,7 +154,7 @@ export const workloadReducers: { readonly [T in WorkloadEvent]: (state: State, e
     if (machine === undefined) return;
     // It left its host when it stopped, and is placed anew. One that runs, or is about to, goes on: only the key is remembered.
     const anew = { host_id: null, placed_at: null, placed_why: null, state: "pending", ready: false, reason: null, exit_code: null, started_at: null, ready_at: null, ended_at: null, retry: null } as const;
-    if (!holdsCapacity(machine)) patchMachine(state, machine.id, { desired_state: "running", ...anew });
+    if (!holdsCapacity(machine)) patchMachine(state, machine.id, { desired_state: "running", starts: machine.starts + 1, ...anew });
     remember(state, data.idempotency, machine.org_id, machine.id, at);
   },
 

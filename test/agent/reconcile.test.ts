@@ -6,7 +6,7 @@ import { nextDue, reconcile } from "../../src/agent/reconcile.ts";
 import { desired } from "./fakes.ts";
 
 function actual(phase: Phase, changes: Partial<Actual> = {}): Actual {
-  return { id: "m-1", phase, due: phase === "waiting" ? 0 : Infinity, asked: false, ...changes };
+  return { id: "m-1", phase, due: phase === "waiting" ? 0 : Infinity, asked: false, starts: 0, ...changes };
 }
 
 function steps(list: readonly ReturnType<typeof desired>[] | null, machines: readonly Actual[], now = 0, fresh = true): string[] {
@@ -16,6 +16,17 @@ function steps(list: readonly ReturnType<typeof desired>[] | null, machines: rea
 const RUN = [desired("m-1")];
 const STOP = [desired("m-1", { desired_state: "stopped" })];
 const ALL: readonly Phase[] = ["waiting", "starting", "running", "stopping", "stopped", "failed"];
+
+test("what has ended is created anew where it was started anew, also when the list in which it was gone never came here", () => {
+  const anew = [desired("m-1", { starts: 1 })];
+  for (const phase of ["stopped", "failed"] as const) {
+    assert.deepEqual(steps(anew, [actual(phase)]), ["create m-1"]);
+    assert.deepEqual(steps(anew, [actual(phase, { starts: 1 })]), [], "that start has ended too");
+    assert.deepEqual(steps(RUN, [actual(phase)]), []);
+    assert.deepEqual(steps(anew, [actual(phase)], 0, false), [], "the list may be an old one");
+  }
+  assert.deepEqual(steps(anew, [actual("running")]), [], "what runs is what was wanted");
+});
 
 test("what is listed and not here is created; what is listed as stopped is not", () => {
   assert.deepEqual(steps([desired("m-1"), desired("m-2", { desired_state: "stopped" })], []), ["create m-1"]);

@@ -62,6 +62,7 @@ test("calls the documented route for undrain, activate and unbind-key, and says 
   const expected: readonly (readonly [string, string, string])[] = [
     ["host undrain h-1", "POST /v1/hosts/h-1/undrain", "The drain of h-1 is cancelled; it is active.\n"],
     ["host activate h-1", "POST /v1/hosts/h-1/activate", "h-1 is active.\n"],
+    ["host rm h-1", "DELETE /v1/hosts/h-1", "h-1 is off the list.\n"],
     ["host unbind-key h-1", "DELETE /v1/hosts/h-1/key", "The key of h-1 is unbound; the next one that it sends is bound.\n"],
   ];
   for (const [line, route, out] of expected) {

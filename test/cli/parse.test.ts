@@ -128,7 +128,7 @@ test("every command of the table has a name of its own, help, and no flag that h
 });
 
 test("has the documented commands", () => {
-  const documented = ["host list", "host status", "host drain", "host drain-status", "host undrain", "host activate", "host unbind-key", "host replace-lost", "image push", "image list", "image rm", "status"];
+  const documented = ["host list", "host status", "host drain", "host drain-status", "host undrain", "host activate", "host rm", "host unbind-key", "host replace-lost", "image push", "image list", "image rm", "status"];
   const identity = ["auth login", "auth logout", "auth whoami", "auth tokens create", "auth tokens list", "auth tokens revoke", "user create", "user list", "user passwd", "user remove", "events"];
   documented.push("apps", "apps create", "apps rm", "apps show", "deploy", "scale", "machines", "machines show", "machines stop", "machines start", "machines rm", "machines explain");
   documented.push(...identity, "org create", "org list", "org members", "org members set", "org members remove");
@@ -141,7 +141,7 @@ test("shows help at --help, -h and help, for all, a group or one command, and ex
   assert.deepEqual([all.code, all.err], [0, ""]);
   assert.deepEqual(await zwrm(["help"]), all);
   const group = await zwrm(["host", "-h"]);
-  assert.match(group.out, /^zwrm host: 8 commands\n/);
+  assert.match(group.out, /^zwrm host: 9 commands\n/);
   assert.doesNotMatch(group.out, /image push/);
   const bare = await zwrm(["apps", "-h"]);
   assert.match(bare.out, /^zwrm apps: list the org's apps\n\nUsage: zwrm apps\n/);

@@ -3,11 +3,11 @@ import assert from "node:assert/strict";
 import test from "node:test";
 import { DesiredLists, computeDesired } from "../../src/fleet/desired.ts";
 import { State } from "../../src/state/state.ts";
-import { apply, created, heard, linesOf, lost, machineOf, registered, specOf, stateAfter } from "../support/rows.ts";
+import { apply, created, deployed, heard, linesOf, lost, machineOf, registered, specOf, stateAfter } from "../support/rows.ts";
 
 function world(): State {
-  const checked = specOf("m-1", { env: { B: "2", A: "1" }, check: { type: "tcp", port: 1 } });
-  return stateAfter(registered("h-1"), registered("h-2"), created(specOf("m-2"), "h-1"), created(checked, "h-1"), created(specOf("m-3"), "h-2"), created(specOf("m-4"), null));
+  const checked = specOf("m-1", { deployment_id: "dep_2", check: { type: "tcp", port: 1 } });
+  return stateAfter(deployed("dep_1"), deployed("dep_2", { env: { B: "2", A: "1" } }), registered("h-1"), registered("h-2"), created(specOf("m-2"), "h-1"), created(checked, "h-1"), created(specOf("m-3"), "h-2"), created(specOf("m-4"), null));
 }
 
 function revisionOf(state: State, hostId = "h-1"): string {
@@ -16,8 +16,8 @@ function revisionOf(state: State, hostId = "h-1"): string {
 
 test("a list has every machine of the host that has not ended, sorted, with what the agent needs and nothing else", () => {
   const { machines, revision } = new DesiredLists().of(world(), "h-1");
-  const { app_id, image, cpus, memory_mb, env, restart } = specOf("m");
-  const rest = { app_id, image, cpus, memory_mb, env, restart };
+  const { app_id, image, cpus, memory_mb, restart } = specOf("m");
+  const rest = { app_id, image, cpus, memory_mb, env: {}, restart };
   assert.deepEqual(machines, [
     { id: "m-1", ...rest, env: { B: "2", A: "1" }, check: { type: "tcp", port: 1 }, desired_state: "running" },
     { id: "m-2", ...rest, desired_state: "running" },
@@ -29,7 +29,7 @@ test("a host without machines has the empty list, and all empty lists have one r
   const lists = new DesiredLists();
   const state = world();
   assert.deepEqual(lists.of(state, "h-9").machines, []);
-  assert.equal(lists.of(state, "h-9").revision, computeDesired([]).revision);
+  assert.equal(lists.of(state, "h-9").revision, computeDesired(state, []).revision);
   apply(state, heard("h-2", [{ id: "m-3", state: "stopped" }]));
   assert.equal(lists.of(state, "h-2").revision, lists.of(state, "h-9").revision);
 });
@@ -39,7 +39,7 @@ test("the revision is the same after a restart, from the log and from a snapshot
   const snapshot = new State();
   for (const line of linesOf(state)) snapshot.load(JSON.parse(line));
   assert.equal(revisionOf(snapshot), revisionOf(state));
-  const other = stateAfter(registered("h-1"), created(specOf("m-1", { env: { B: "2", A: "1" }, check: { type: "tcp", port: 1 } }), "h-1"), created(specOf("m-2"), "h-1"));
+  const other = stateAfter(deployed("dep_2", { env: { B: "2", A: "1" } }), registered("h-1"), created(specOf("m-1", { deployment_id: "dep_2", check: { type: "tcp", port: 1 } }), "h-1"), created(specOf("m-2"), "h-1"));
   assert.equal(revisionOf(other), revisionOf(state));
 });
 
@@ -74,14 +74,16 @@ for (const [what, change] of [
   ["image", { image: `sha256:${"b".repeat(64)}` }],
   ["cpus", { cpus: 2 }],
   ["memory_mb", { memory_mb: 512 }],
-  ["env", { env: { A: "2" } }],
+  ["env", { deployment_id: "dep_2" }],
+  ["starts", { starts: 1 }],
   ["restart", { restart: "always" }],
   ["check", { check: { type: "tcp", port: 2 } }],
   ["app_id", { app_id: "api" }],
 ] as const) {
   test(`two lists that differ in ${what} have two revisions`, () => {
-    const one = machineOf(stateAfter(registered("h-1"), created(specOf("m-1"), "h-1")), "m-1");
-    assert.notEqual(computeDesired([one]).revision, computeDesired([{ ...one, ...change }]).revision);
+    const state = stateAfter(deployed("dep_1"), deployed("dep_2", { env: { A: "2" } }), registered("h-1"), created(specOf("m-1"), "h-1"));
+    const one = machineOf(state, "m-1");
+    assert.notEqual(computeDesired(state, [one]).revision, computeDesired(state, [{ ...one, ...change }]).revision);
   });
 }
 

@@ -7,7 +7,7 @@ import { decideHeard } from "../../src/fleet/heartbeat.ts";
 import { decideLost } from "../../src/fleet/liveness.ts";
 import type { Action } from "../../src/fleet/modes.ts";
 import { MODES, nextMode, statusOf } from "../../src/fleet/modes.ts";
-import { decideDeregister, decideRegister } from "../../src/fleet/registration.ts";
+import { decideDeregister, decideRegister, decideRemove } from "../../src/fleet/registration.ts";
 import { ApiError } from "../../src/lib/errors.ts";
 import type { Event } from "../../src/state/events.ts";
 import type { State } from "../../src/state/state.ts";
@@ -17,9 +17,9 @@ import { CALM, CAPACITY, apply, drainStarted, factsOf, hostOf, lost, registered,
 
 const MODE_NAMES: readonly Mode[] = ["active", "draining", "maintenance"];
 const HEALTHS: readonly Health[] = ["online", "offline"];
-const ACTIONS: readonly Action[] = ["register", "heartbeat", "deregister", "drain", "undrain", "activate", "complete", "lose"];
+const ACTIONS: readonly Action[] = ["register", "heartbeat", "deregister", "remove", "drain", "undrain", "activate", "complete", "lose"];
 
-/** A mode: the host's, or for `deregister` its id's, afterwards. A 409's code: refused. "nothing": the action is none here. */
+/** A mode: the host's, or for `deregister` and `remove` its id's, afterwards. A 409's code: refused. "nothing": the action is none here. */
 const TABLE: readonly [action: Action, mode: Mode, health: Health, outcome: string][] = [
   ["register", "active", "online", "active"],
   ["register", "active", "offline", "active"],
@@ -39,6 +39,12 @@ const TABLE: readonly [action: Action, mode: Mode, health: Health, outcome: stri
   ["deregister", "draining", "offline", "maintenance"],
   ["deregister", "maintenance", "online", "maintenance"],
   ["deregister", "maintenance", "offline", "maintenance"],
+  ["remove", "active", "online", "host_online"],
+  ["remove", "active", "offline", "active"],
+  ["remove", "draining", "online", "host_online"],
+  ["remove", "draining", "offline", "maintenance"],
+  ["remove", "maintenance", "online", "host_online"],
+  ["remove", "maintenance", "offline", "maintenance"],
   ["drain", "active", "online", "draining"],
   ["drain", "active", "offline", "draining"],
   ["drain", "draining", "online", "draining"],
@@ -84,6 +90,7 @@ const DECIDE: Readonly<Record<Action, (state: State) => Event | null>> = {
   register: (state) => decideRegister(state, { host_id: "h-1", facts: factsOf("h-1", { agent_version: "2.0.0" }), capacity: CAPACITY, key: null }),
   heartbeat: (state) => decideHeard(state, hostOf(state, "h-1"), { key: null, machines: [], current: true }),
   deregister: (state) => decideDeregister(state, "h-1", null, null),
+  remove: (state) => decideRemove(state, "h-1"),
   drain: (state) => decideDrain(state, "h-1", { max_parallel: undefined, deadline_seconds: undefined, reason: undefined, force: undefined }, START_WALL),
   undrain: (state) => decideUndrain(state, "h-1"),
   activate: (state) => decideActivate(state, "h-1"),
@@ -125,7 +132,7 @@ for (const [action, mode, health, outcome] of TABLE) {
     assert.deepEqual(effect, { to: outcome });
     assert.equal(nextMode(host, action), outcome);
     if (event !== null) apply(state, event);
-    if (action === "deregister") {
+    if (action === "deregister" || action === "remove") {
       assert.equal(state.hosts.get("h-1"), undefined);
       assert.equal(state.departedHosts.get("h-1")?.mode ?? "active", outcome);
       return;
@@ -139,6 +146,7 @@ test("a refusal says what the host is and what to do", () => {
   assert.throws(() => nextMode(hostOf(stateOf("active", "online"), "h-1"), "undrain"), /is active, not draining/);
   assert.throws(() => nextMode(hostOf(stateOf("draining", "online"), "h-1"), "activate"), /is draining, not in maintenance; undrain it instead/);
   assert.throws(() => nextMode(hostOf(stateOf("active", "online"), "h-1"), "activate"), /is active, not in maintenance\.$/);
+  assert.throws(() => nextMode(hostOf(stateOf("active", "online"), "h-1"), "remove"), /is online\. End its agent first/);
 });
 
 test("the status for people is offline where the host is, else its mode", () => {

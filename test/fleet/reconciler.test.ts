@@ -4,14 +4,14 @@ import test from "node:test";
 import type { Deployment } from "../../src/state/types.ts";
 import type { Event } from "../../src/state/events.ts";
 import { turn } from "../support/clock.ts";
-import { created, drainStarted, heard, linesOf, registered, specOf } from "../support/rows.ts";
+import { created, drainStarted, heard, linesOf, registered, specOf, workloadOf } from "../support/rows.ts";
 import type { World } from "./world.ts";
 import { beat, begin, happen, watch } from "./world.ts";
 
 const APP: Event = { type: "app.created", data: { app_id: "web", org_id: "o_1", name: "web", idempotency: null } };
 
 function deployed(replicas: number, id = "dep_1", more: Partial<Deployment> = {}): Event {
-  const { id: _id, streak: _streak, deployment_id: _deployment, app_id: _app, org_id: _org, ...workload } = specOf("none");
+  const workload = workloadOf();
   const { cpus = workload.cpus } = more;
   return { type: "deployment.created", data: { deployment: { id, app_id: "web", org_id: "o_1", replicas, ...workload, cpus }, idempotency: null } };
 }

@@ -1,6 +1,7 @@
 /** Machines whose host is lost, that give up, that are stopped or deleted: what becomes of them, and of their replicas. */
 import assert from "node:assert/strict";
 import test from "node:test";
+import { toRfc3339 } from "../../src/lib/clock.ts";
 import { APP, Stage } from "./stage.ts";
 
 /** An app of so many replicas, all up, on hosts with room. */
@@ -131,6 +132,22 @@ test("a machine that gave up is replaced on another host at once; what cannot ru
   assert.ok(pauses.every((ms, index) => index === 0 || ms >= Math.min(300_000, 1_000 * 2 ** index)), pauses.join(" "));
   assert.ok(pauses.every((ms) => ms < 310_000), pauses.join(" "));
   assert.equal(stage.ready().length, 1);
+});
+
+test("a clock that is put back by a day holds up no replacement", () => {
+  const failing = running(1, 3);
+  failing.fate = () => "fails";
+  failing.crash("m-001").ticks(20);
+  const before = failing.count("machine.created");
+  failing.now -= 86_400_000;
+  failing.ticks(700);
+  assert.ok(failing.count("machine.created") > before + 2, "what fails is tried again");
+  const suspected = running(1, 3);
+  const until = toRfc3339(suspected.now + 60_000);
+  suspected.do({ type: "host.lost", data: { host_ids: ["h-1"], held_host_ids: [], replace_after: until } });
+  suspected.silent.add("h-1");
+  suspected.now -= 86_400_000;
+  assert.equal(suspected.ticks(5).count("machine.created"), 2, "what is lost is replaced");
 });
 
 test("a machine that was well for 10 minutes before it gave up begins with a new streak", () => {

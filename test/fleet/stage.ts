@@ -18,7 +18,7 @@ import { reduce } from "../../src/state/reducers.ts";
 import { State } from "../../src/state/state.ts";
 import type { Capacity, Deployment, Drain, HostFacts, Machine } from "../../src/state/types.ts";
 import { START_WALL } from "../support/clock.ts";
-import { CAPACITY, factsOf, hostOf, machineOf, specOf } from "../support/rows.ts";
+import { CAPACITY, factsOf, hostOf, machineOf, workloadOf } from "../support/rows.ts";
 
 export const APP = "web";
 
@@ -71,9 +71,8 @@ export class Stage {
 
   deploy(id: string, replicas: number, more: Partial<Deployment> = {}, appId = APP): this {
     if (this.state.apps.get(appId) === undefined) this.do({ type: "app.created", data: { app_id: appId, org_id: "o_1", name: appId, idempotency: null } });
-    const { id: _id, streak: _streak, deployment_id: _deployment, app_id: _app, org_id: _org, ...workload } = specOf("none");
     const { state: _state, reason: _reason, created_at: _created, asked_at: _asked, finished_at: _finished, ...given } = more;
-    return this.do({ type: "deployment.created", data: { deployment: { id, app_id: appId, org_id: "o_1", replicas, ...workload, ...given }, idempotency: null } });
+    return this.do({ type: "deployment.created", data: { deployment: { id, app_id: appId, org_id: "o_1", replicas, ...workloadOf(), ...given }, idempotency: null } });
   }
 
   scale(replicas: number, deploymentId = this.state.apps.get(APP)?.deployment_id ?? ""): this {
@@ -151,7 +150,7 @@ export class Stage {
   #beat(hostId: string): void {
     const locals = this.#locals.get(hostId) ?? new Map<string, Local>();
     this.#locals.set(hostId, locals);
-    const { machines } = computeDesired(this.state.machines.group(hostId));
+    const { machines } = computeDesired(this.state, this.state.machines.group(hostId));
     const wanted = new Map(machines.map((machine) => [machine.id, machine.desired_state]));
     for (const [id, local] of locals) {
       if (local.state === "stopped" || local.state === "failed") {

@@ -5,7 +5,7 @@ import { currentDeployment, decideApp, decideAppDeletion, decideDeployment, deci
 import { deploymentView, machineView, machineViews, placementView } from "../../src/fleet/workload-view.ts";
 import type { App } from "../../src/state/types.ts";
 import { idempotencyKey } from "../../src/state/workload-reducers.ts";
-import { specOf } from "../support/rows.ts";
+import { workloadOf } from "../support/rows.ts";
 import { APP, Stage } from "./stage.ts";
 
 const NOTE = { key: "k-1", body_sum: "s" };
@@ -52,7 +52,7 @@ test("an app with machines is deleted by force only; ended machines are none", (
 
 test("an image that the org has not pushed is unknown to it, also where another org has it", () => {
   const stage = running();
-  const { id: _id, streak: _streak, deployment_id: _deployment, app_id: _app, org_id: _org, ...workload } = specOf("none");
+  const workload = workloadOf();
   stage.do({ type: "image.added", data: { digest: workload.image, size_bytes: 1, org_id: "o_2", app_id: null } });
   assert.throws(() => decideDeployment(stage.state, appOf(stage), "dep_2", 1, workload, null), { code: "image_unknown", status: 422, field: "image" });
   stage.do({ type: "image.added", data: { digest: workload.image, size_bytes: 1, org_id: "o_1", app_id: null } });

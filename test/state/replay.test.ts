@@ -43,7 +43,7 @@ function assertDerived(state: State, { lists, allocations }: Caches, why: string
     const id = `h-${i}`;
     const own = [...state.machines.values()].filter((machine) => machine.host_id === id);
     assert.deepEqual(new Set(state.machines.group(id)), new Set(own), `${why}: machines of ${id}`);
-    assert.deepEqual(lists.of(state, id), computeDesired(own), `${why}: the list of ${id}`);
+    assert.deepEqual(lists.of(state, id), computeDesired(state, own), `${why}: the list of ${id}`);
     assert.deepEqual(allocations.of(state, id), allocationOf(state, id), `${why}: what is taken of ${id}`);
   }
   for (const machine of state.machines.values()) {

@@ -5,14 +5,15 @@ import type { JournalRecord } from "../../src/journal/types.ts";
 import { UnknownEvent, toRecorded } from "../../src/state/events.ts";
 import { State } from "../../src/state/state.ts";
 import { Replay } from "../../src/state/store.ts";
-import { CLUSTER, created, drainStarted, hostOf, linesOf, lost, registered, specOf, stateAfter } from "../support/rows.ts";
+import { CLUSTER, created, deployed, drainStarted, hostOf, linesOf, lost, registered, specOf, stateAfter } from "../support/rows.ts";
 
 const FULL = [
   CLUSTER,
   registered("h-2", { key_hash: "k" }),
   registered("h-1"),
   registered("h-3", { mode: "maintenance", mode_reason: "disk" }),
-  created(specOf("m-1", { env: { B: "2", A: "1", "1": "x", __proto__x: "y" }, check: { type: "http", port: 80 } }), "h-1"),
+  deployed("dep_1", { env: { B: "2", A: "1", "1": "x", __proto__x: "y" } }),
+  created(specOf("m-1", { check: { type: "http", port: 80 } }), "h-1"),
   created(specOf("m-2"), null),
   lost("h-2"),
   drainStarted("h-1", { machine_ids: ["m-1"] }),

@@ -116,7 +116,7 @@ const COMMANDS: readonly ((random: Random, serial: number) => Command)[] = [
   },
 
   (random, serial) => {
-    const spec = specOf(`m-${serial % 12}`, { org_id: `o_${random(3)}`, env: { A: String(random(9)) } });
+    const spec = specOf(`m-${serial % 12}`, { org_id: `o_${random(3)}` });
     const on = pick(random, [null, hostId(random)]);
     const replaces = pick(random, [null, `m-${random(12)}`]);
     return (state) => (on === null || state.hosts.get(on) !== undefined ? created(spec, on, replaces) : null);

@@ -1,9 +1,9 @@
 /** Hosts and machines for tests that work on the state itself. */
-import type { Event, Recorded } from "../../src/state/events.ts";
+import type { Event, EventData, Recorded } from "../../src/state/events.ts";
 import { SYSTEM } from "../../src/state/events.ts";
 import { reduce } from "../../src/state/reducers.ts";
 import { State } from "../../src/state/state.ts";
-import type { Capacity, Host, HostFacts, Machine, MachineSpec, Mode } from "../../src/state/types.ts";
+import type { Capacity, Host, HostFacts, Machine, MachineSpec, Mode, Workload } from "../../src/state/types.ts";
 
 export const CAPACITY: Capacity = { cpus: 8, memory_mb: 16_384, disk_mb: 100_000 };
 export const AT = "2026-01-02T03:04:05.678Z";
@@ -13,7 +13,16 @@ export function factsOf(hostId: string, more: Partial<HostFacts> = {}): HostFact
 }
 
 export function specOf(id: string, more: Partial<MachineSpec> = {}): MachineSpec {
-  return { id, app_id: "web", org_id: "o_1", image: `sha256:${"a".repeat(64)}`, cpus: 1, memory_mb: 256, env: {}, restart: "on-failure", check: null, deployment_id: "dep_1", region: null, on_host_loss: "replace", progress_deadline_seconds: 600, streak: 0, ...more };
+  const { env: _env, ...workload } = workloadOf();
+  return { id, app_id: "web", org_id: "o_1", deployment_id: "dep_1", streak: 0, ...workload, ...more };
+}
+
+export function workloadOf(more: Partial<Workload> = {}): Workload {
+  return { image: `sha256:${"a".repeat(64)}`, cpus: 1, memory_mb: 256, env: {}, restart: "on-failure", check: null, region: null, on_host_loss: "replace", progress_deadline_seconds: 600, ...more };
+}
+
+export function deployed(id: string, more: Partial<EventData["deployment.created"]["deployment"]> = {}): Event {
+  return { type: "deployment.created", data: { deployment: { id, app_id: "web", org_id: "o_1", replicas: 1, ...workloadOf(), ...more }, idempotency: null } };
 }
 
 /** Applies events as a replay does. */

@@ -1,7 +1,7 @@
 /** Part B, Apps, machines, deployments: machines, where they go and why. Fake agents do what their list says. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { startDaemon } from "../support/daemon.ts";
+import { eventually, startDaemon } from "../support/daemon.ts";
 import { beat, show } from "../support/fleet.ts";
 import { assertError } from "../support/http.ts";
 import type { Answer } from "../support/http.ts";
@@ -234,4 +234,45 @@ test("heartbeat: a lost answer costs one interval, nothing else: what is started
   // The answer was lost, so the agent says the same again.
   must(await beat(lone.daemon, "h-1", report), 200);
   await lone.machineIs(id, "running");
+});
+
+test("heartbeat: a lost answer costs one interval, nothing else: what ended by itself and was started anew is started, also where its list is the old one again", async (t) => {
+  const lone = new Cluster(await startDaemon({}, t));
+  await lone.host("h-1");
+  const app = await lone.app("job");
+  await lone.deployed(app, await lone.push("v1"));
+  const id = await lone.onlyMachine(app);
+  const told = (await beat(lone.daemon, "h-1", { machines: [{ id, state: "running" }] })).json;
+  const report = { machines: [{ id, state: "stopped", exit_code: 0 }], observed_revision: textAt(told, "revision") };
+  must(await beat(lone.daemon, "h-1", report), 200);
+  must(await lone.post(`/v1/machines/${id}/start`), 202);
+  // That answer was lost, so the agent has never seen a list without the machine, and says the same again.
+  const again = await eventually("the list with the machine", async () => {
+    const answer = must(await beat(lone.daemon, "h-1", report), 200);
+    return listAt(answer, "machines").length === 1 ? answer : undefined;
+  });
+  assert.notEqual(textAt(again, "revision"), textAt(told, "revision"));
+  assert.deepEqual([pick(listAt(again, "machines")[0] ?? null, "starts"), pick(await lone.machine(id), "state")], [1, "pending"]);
+  await lone.machineIs(id, "running");
+});
+
+test("DELETE /v1/hosts/{id}: a host that is offline and will not come back leaves the list; until then what was on it holds up neither app nor image", async (t) => {
+  const lone = new Cluster(await startDaemon({ config: `[hosts]\noffline_after = "1s"\ncheck_interval = "250ms"` }, t));
+  await lone.host("h-1");
+  const app = await lone.app("web");
+  const digest = await lone.push("v1");
+  await lone.deployed(app, digest);
+  const id = await lone.onlyMachine(app);
+  assertError(await lone.daemon.request("DELETE", "/v1/hosts/h-1"), 409, "host_online");
+  assertError(await lone.daemon.request("DELETE", "/v1/hosts/h-2"), 404, "host_not_found");
+  lone.agents.delete("h-1");
+  await eventually("h-1 to be offline", async () => (pick(await show(lone.daemon, "h-1"), "status") === "offline" ? true : undefined));
+  must(await lone.post(`/v1/apps/${app}/scale`, { replicas: 0 }), 202);
+  await eventually("the machine to be told", async () => (pick(await lone.machine(id), "desired_state") === "stopped" ? true : undefined));
+  assert.equal(pick(await lone.machine(id), "state"), "unknown", "nobody can say that it has ended");
+  assert.equal((await lone.daemon.request("DELETE", `/v1/apps/${app}`)).status, 204);
+  assert.equal((await lone.daemon.request("DELETE", `/v1/images/${digest}`)).status, 204);
+  assert.equal((await lone.daemon.request("DELETE", "/v1/hosts/h-1")).status, 204);
+  assertError(await lone.get("/v1/hosts/h-1"), 404, "host_not_found");
+  assert.deepEqual([pick(await lone.machine(id), "state"), pick(await lone.machine(id), "reason")], ["stopped", "host_deregistered"]);
 });

@@ -125,7 +125,7 @@ test("POST deployments: a known field of the wrong type or range is a 400 naming
   for (const [field, value] of wrong) assertError(await cluster.post("/v1/apps/web/deployments", { image, [field]: value }), 400, "invalid_field", field);
   const nested: [string, Json][] = [
     ["check.port", { check: { type: "tcp" } }], ["check.port", { check: { type: "http" } }], ["check.port", { check: { type: "tcp", port: 65_536 } }], ["check.command", { check: { type: "exec" } }],
-    ["check.command", { check: { type: "exec", command: [] } }], ["check.type", { check: { type: "udp" } }], ["env.1A", { env: { "1A": "x" } }], ["env.A", { env: { A: 1 } }], ["env.A", { env: { A: "a\0b" } }],
+    ["check.command", { check: { type: "exec", command: [] } }], ["check.type", { check: { type: "udp" } }], ["env.1A", { env: { "1A": "x" } }], ["env.A", { env: { A: 1 } }], ["env.A", { env: { A: "a\0b" } }], ["env", { env: { A: "x".repeat(40_000), B: "x".repeat(40_000) } }],
   ];
   for (const [field, body] of nested) assertError(await cluster.post("/v1/apps/web/deployments", { image, ...Object(body) }), 400, "invalid_field", field);
   assertError(await cluster.post("/v1/apps/web/deployments", {}), 400, "invalid_field", "image");

@@ -107,7 +107,7 @@ async function runMachines(place: Place, context: TestContext, script: string, c
   await plane.listen();
   context.after(() => plane.close());
   const image = plane.image(script);
-  plane.want(...Array.from({ length: count }, (_, at) => ({ id: `m-${at}`, app_id: "app", image, cpus: 1, memory_mb: 64, env: {}, check: undefined, restart: "always" as const, desired_state: "running" as const })));
+  plane.want(...Array.from({ length: count }, (_, at) => ({ id: `m-${at}`, app_id: "app", image, cpus: 1, memory_mb: 64, env: {}, check: undefined, starts: undefined, restart: "always" as const, desired_state: "running" as const })));
   const config = readFileSync(join(place.dir, "h-1/config.toml"), "utf8").replaceAll("h-1", "h-9").replace(/(?<=^control_plane_url = ).*/m, `"${plane.url}"`).replace(/(?<=^license_key = ).*/m, `"${LICENCE}"`);
   mkdirSync(join(place.dir, "h-9"));
   writeFileSync(join(place.dir, "h-9/config.toml"), config, { mode: 0o600 });

@@ -21,6 +21,7 @@ const ROUTES = `
   GET    /v1/hosts                                admin    hosts:read    200
   POST   /v1/hosts/replace-lost                   admin    hosts:write   200
   GET    /v1/hosts/{host_id}                      admin    hosts:read    404 host_not_found
+  DELETE /v1/hosts/{host_id}                      admin    hosts:write   404 host_not_found
   POST   /v1/hosts/{host_id}/drain                admin    hosts:write   404 host_not_found
   GET    /v1/hosts/{host_id}/drain-status         admin    hosts:read    404 host_not_found
   POST   /v1/hosts/{host_id}/undrain              admin    hosts:write   404 host_not_found

@@ -1,8 +1,8 @@
 /**
  * What machines wrote to their consoles: kept within bounds by copying the tail away and cutting the file, since the machine holds it open.
- * A machine that writes on between the copy and the cut loses what it wrote there, some microseconds' worth.
+ * A machine that writes on during the copy loses what it wrote meanwhile, some microseconds' worth, and in a flood no more than it floods.
  */
-import { closeSync, fstatSync, ftruncateSync, openSync, readdirSync, readSync, renameSync, statSync, writeSync } from "node:fs";
+import { closeSync, constants, fstatSync, ftruncateSync, openSync, readdirSync, readSync, renameSync, statSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import type { Cancel, Clock } from "../lib/clock.ts";
 import { messageOf, systemCode } from "../lib/errors.ts";
@@ -14,6 +14,8 @@ const OLD_NAME = "console.log.1";
 const LOOK_MS = 1_000;
 const FOLLOW_MS = 200;
 const PIECE = 1 << 16;
+/** A fifo that a machine put there is refused, not waited for. */
+const OVERWRITE = constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC | constants.O_NONBLOCK;
 
 /** Cuts a console that has grown over half of `maxBytes`; its newest bytes go to the older half. True where it did. */
 export function rotateConsole(folder: string, maxBytes: number): boolean {
@@ -22,7 +24,7 @@ export function rotateConsole(folder: string, maxBytes: number): boolean {
   if ((sizeOf(path) ?? 0) <= half) return false;
   const fd = openSync(path, "r+");
   try {
-    const old = openSync(`${join(folder, OLD_NAME)}.new`, "w", 0o600);
+    const old = openSync(`${join(folder, OLD_NAME)}.new`, OVERWRITE, 0o600);
     try {
       copyTail(fd, old, half);
     } finally {
@@ -36,30 +38,46 @@ export function rotateConsole(folder: string, maxBytes: number): boolean {
   return true;
 }
 
+/** Copies up to the end as it is now: behind one that moves faster than this reads, it would copy for ever. */
 function copyTail(from: number, to: number, bytes: number): void {
   const buffer = Buffer.allocUnsafe(PIECE);
-  let position = Math.max(0, fstatSync(from).size - bytes);
-  for (;;) {
-    const got = readSync(from, buffer, 0, buffer.length, position);
+  const { size } = fstatSync(from);
+  for (let position = Math.max(0, size - bytes); position < size; ) {
+    const got = readSync(from, buffer, 0, Math.min(buffer.length, size - position), position);
     if (got === 0) return;
     for (let done = 0; done < got; ) done += writeSync(to, buffer, done, got - done);
     position += got;
   }
 }
 
-/** Looks at every machine's console once a second. While no agent runs, nobody does. */
+/** Looks at every machine's console once a second. While no agent runs, nobody does. One that cannot be cut is said once, and keeps no other waiting. */
 export function boundConsoles(machinesDir: string, maxBytes: number, clock: Clock, log: Log): Cancel {
   let cancel: Cancel = () => undefined;
+  let failed: ReadonlySet<string> = new Set();
   const look = (): void => {
-    try {
-      for (const id of readdirSync(machinesDir)) rotateConsole(join(machinesDir, id), maxBytes);
-    } catch (error) {
-      log.warn("a console could not be cut", { reason: messageOf(error) });
+    const failing = new Set<string>();
+    for (const id of foldersIn(machinesDir, log)) {
+      try {
+        rotateConsole(join(machinesDir, id), maxBytes);
+      } catch (error) {
+        failing.add(id);
+        if (!failed.has(id)) log.warn("a console could not be cut", { machine: id, reason: messageOf(error) });
+      }
     }
+    failed = failing;
     cancel = clock.after(LOOK_MS, look);
   };
   look();
   return () => cancel();
+}
+
+function foldersIn(machinesDir: string, log: Log): string[] {
+  try {
+    return readdirSync(machinesDir);
+  } catch (error) {
+    log.warn("no console could be looked at", { reason: messageOf(error) });
+    return [];
+  }
 }
 
 /**

@@ -4,7 +4,7 @@
  * start finds it again.
  */
 import { spawn } from "node:child_process";
-import { accessSync, closeSync, constants, mkdirSync, openSync, readFileSync, writeFileSync } from "node:fs";
+import { accessSync, closeSync, constants, fstatSync, mkdirSync, openSync, readSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Clock } from "../lib/clock.ts";
 import { messageOf, systemCode } from "../lib/errors.ts";
@@ -22,6 +22,11 @@ const ENV_NAME = "env";
 /** How often a machine that is not this process's child is looked at: an exit is known within a second. */
 const LOOK_MS = 250;
 
+/** What the waiter writes down is shorter than this. */
+const EXIT_BYTES = 256;
+/** A machine may have put anything under the agent's own names in its folder. With O_NONBLOCK a fifo is refused, not waited for. */
+const { O_APPEND, O_CREAT, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_WRONLY } = constants;
+
 /** Waits for the machine and writes down how it ended, also while no agent is there. `trap` keeps it waiting when its group is asked to stop. */
 const WAITER = `trap : TERM INT HUP
 dir=$1 launch=$2
@@ -30,6 +35,8 @@ shift 2
 code=$?
 printf '%s %s\\n' "$launch" "$code" >"$dir/${EXIT_NAME}.new" && command -p mv "$dir/${EXIT_NAME}.new" "$dir/${EXIT_NAME}"
 exit "$code"`;
+
+const UNSEEN = "nobody saw its exit code; it was killed, or the host ran out of memory or disk";
 
 const HANDLE = object({
   pid: number({ min: 2, max: 2 ** 31 }),
@@ -86,21 +93,23 @@ export class ExecDriver implements Runtime {
     }
   }
 
-  adopt({ id, launchId, handle, startedAt }: Launched): Promise<RunningMachine | Exit> {
-    return Promise.resolve(this.#find(id, launchId, handle, startedAt));
-  }
-
-  #find(id: string, launchId: string, handle: unknown, startedAt: number): RunningMachine | Exit {
-    const known = handle === null ? this.#search(id, launchId) : HANDLE(handle);
-    if (known === null) return this.#exitOf(id, launchId) ?? { code: null, detail: "the agent ended before it was started" };
+  async adopt({ id, launchId, handle, startedAt }: Launched): Promise<RunningMachine | Exit> {
+    const known = readHandle(handle) ?? this.#findByName(id, launchId);
+    if (known === null) return this.#exitOf(id, launchId) ?? { code: null, detail: handle === null ? "the agent ended before it was started" : UNSEEN };
     if (known.kernel !== this.#kernel) return { code: null, detail: "the host was restarted" };
     if (!isAlive(known.pid, known.start_ticks)) return this.#afterEnd(id, launchId, known.pid);
     return this.#running(id, launchId, known, startedAt, this.#goneAfterLooks(known.pid, known.start_ticks));
   }
 
-  /** A start whose agent ended before it could write down the pid: the waiter's command line names it. */
-  #search(id: string, launchId: string): Handle | null {
-    const stat = findByWords(["zwrm-machine", this.#dirOf(id), launchId]);
+  async search(id: string): Promise<RunningMachine | null> {
+    const found = this.#findByName(id);
+    // Of which start it is does not matter: with nothing written down there is none that its exit code could be told of.
+    return found === null ? null : this.#running(id, "", found, 0, this.#goneAfterLooks(found.pid, found.start_ticks));
+  }
+
+  /** A start whose pid nobody could write down, or read: the waiter's command line names it. Without a launch id, any start of the machine. */
+  #findByName(id: string, ...launchId: readonly string[]): Handle | null {
+    const stat = findByWords(["zwrm-machine", this.#dirOf(id), ...launchId]);
     return stat === null ? null : { pid: stat.pid, start_ticks: stat.startTicks, kernel: this.#kernel };
   }
 
@@ -112,10 +121,21 @@ export class ExecDriver implements Runtime {
     return {
       handle,
       startedAt,
-      exited: gone.then(() => this.#afterEnd(id, launchId, pid)),
+      exited: gone.then(() => this.#surelyAfterEnd(id, launchId, pid)),
       terminate: () => send("SIGTERM"),
       kill: () => send("SIGKILL"),
     };
+  }
+
+  /** Never rejects: where the rest of its group cannot be seen or ended now, it tries again. */
+  async #surelyAfterEnd(id: string, launchId: string, pid: number): Promise<Exit> {
+    for (;;) {
+      try {
+        return this.#afterEnd(id, launchId, pid);
+      } catch {
+        await new Promise<void>((resolve) => void this.#options.clock.after(LOOK_MS, resolve));
+      }
+    }
   }
 
   /** The first process has ended: whatever else it started in its group ends with it. */
@@ -123,7 +143,7 @@ export class ExecDriver implements Runtime {
     const stat = readStat(pid);
     // While members of its group are left, the kernel gives its number to no other process; one that has it now shows that none are.
     if ((stat === null || stat.state === "Z") && groupMembers(pid).length > 0) signalGroup(pid, "SIGKILL");
-    return this.#exitOf(id, launchId) ?? { code: null, detail: "nobody saw its exit code; it was killed, or the host ran out of memory or disk" };
+    return this.#exitOf(id, launchId) ?? { code: null, detail: UNSEEN };
   }
 
   /** For a machine that is no child of this process. */
@@ -137,15 +157,11 @@ export class ExecDriver implements Runtime {
     });
   }
 
+  /** Null where the waiter wrote down none that can be read. */
   #exitOf(id: string, launchId: string): Exit | null {
-    try {
-      const [launch, code] = readFileSync(join(this.#dirOf(id), EXIT_NAME), "utf8").trim().split(" ");
-      if (launch !== launchId || code === undefined || !/^\d{1,3}$/.test(code)) return null;
-      return { code: Number(code), detail: null };
-    } catch (error) {
-      if (systemCode(error) === "ENOENT") return null;
-      throw error;
-    }
+    const [launch, code] = readStart(join(this.#dirOf(id), EXIT_NAME)).trim().split(" ");
+    if (launch !== launchId || code === undefined || !/^\d{1,3}$/.test(code)) return null;
+    return { code: Number(code), detail: null };
   }
 
   /** Gives the open console. */
@@ -153,8 +169,9 @@ export class ExecDriver implements Runtime {
     const env = environmentFile(machine);
     try {
       mkdirSync(dir, { recursive: true, mode: 0o700 });
-      writeFileSync(join(dir, ENV_NAME), env, { mode: 0o600 });
-      return openSync(join(dir, CONSOLE_NAME), "a", 0o600);
+      rmSync(join(dir, ENV_NAME), { recursive: true, force: true });
+      writeFileSync(join(dir, ENV_NAME), env, { flag: "wx", mode: 0o600 });
+      return openSync(join(dir, CONSOLE_NAME), O_WRONLY | O_CREAT | O_APPEND | O_NONBLOCK, 0o600);
     } catch (error) {
       throw new LaunchError(`its folder cannot be written on this host: ${messageOf(error)}`, false, { cause: error });
     }
@@ -180,6 +197,30 @@ export class ExecDriver implements Runtime {
 
   #dirOf(id: string): string {
     return join(this.#options.machinesDir, id);
+  }
+}
+
+/** Null where it says nothing usable. */
+function readHandle(value: unknown): Handle | null {
+  try {
+    return HANDLE(value);
+  } catch {
+    return null;
+  }
+}
+
+/** The first bytes of a file in a machine's folder; empty where there is none, or it is no plain file. */
+function readStart(path: string): string {
+  try {
+    const fd = openSync(path, O_RDONLY | O_NONBLOCK | O_NOFOLLOW);
+    try {
+      const buffer = Buffer.alloc(EXIT_BYTES);
+      return fstatSync(fd).isFile() ? buffer.toString("utf8", 0, readSync(fd, buffer)) : "";
+    } finally {
+      closeSync(fd);
+    }
+  } catch {
+    return "";
   }
 }
 

@@ -6,14 +6,17 @@ import { mkdir, readdir, rename, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Clock } from "../lib/clock.ts";
 import { messageOf, systemCode } from "../lib/errors.ts";
-import { diskFiles } from "../lib/files.ts";
+import { diskFiles, readWhole } from "../lib/files.ts";
 import type { Log } from "../lib/log.ts";
-import { readJsonFile } from "./read-json.ts";
-import type { MachineRecord, MachineStore } from "./records.ts";
+import { parseJson } from "./read-json.ts";
+import type { LoadedRecords, LostRecord, MachineRecord, MachineStore } from "./records.ts";
 import { MACHINE_RECORD } from "./records.ts";
 import { MACHINE_ID_PATTERN } from "./wire.ts";
 
 const RECORD_NAME = "machine.json";
+const BROKEN_NAME = `${RECORD_NAME}.broken`;
+/** A record is one machine of a list that came in one answer; anything longer was not written by an agent. */
+const LONGEST_RECORD = 64 * 1024 * 1024;
 const CONSOLE = /^console\.log(?:\.1)?$/;
 /** As long as the control plane lists ended machines. */
 const KEEP_CONSOLE_MS = 24 * 3_600_000;
@@ -32,13 +35,21 @@ export class DiskMachineStore implements MachineStore {
     this.#log = log;
   }
 
-  async load(): Promise<MachineRecord[]> {
+  async load(): Promise<LoadedRecords> {
     const records: MachineRecord[] = [];
+    const lost: LostRecord[] = [];
     for (const id of await this.#ids()) {
-      const record = await readJsonFile(diskFiles, this.#log, join(this.#folder, id, RECORD_NAME), MACHINE_RECORD);
-      if (record !== null && record.machine.id === id) records.push(record);
+      const path = join(this.#folder, id, RECORD_NAME);
+      try {
+        const record = await readRecord(path, id);
+        if (record !== null) records.push(record);
+        else if (await isMoreThanConsole(join(this.#folder, id))) lost.push({ id, path, reason: null });
+      } catch (error) {
+        // Whatever is wrong with one, the other machines are still to be found.
+        lost.push({ id, path, reason: messageOf(error) });
+      }
     }
-    return records;
+    return { records, lost };
   }
 
   /** Not synced: what a record speaks of ends with the kernel, and so may the record. */
@@ -52,9 +63,15 @@ export class DiskMachineStore implements MachineStore {
   async remove(id: string): Promise<void> {
     const folder = join(this.#folder, id);
     // The record first: without it the rest is only what is left of a machine.
-    await rm(join(folder, RECORD_NAME), { force: true });
+    await rm(join(folder, RECORD_NAME), { recursive: true, force: true });
     for (const name of await namesIn(folder)) if (!CONSOLE.test(name)) await rm(join(folder, name), { recursive: true, force: true });
     if ((await namesIn(folder)).length === 0) await rm(folder, { recursive: true, force: true });
+  }
+
+  async setAside(id: string): Promise<void> {
+    const broken = join(this.#folder, id, BROKEN_NAME);
+    await rm(broken, { recursive: true, force: true });
+    await unlessGone(rename(join(this.#folder, id, RECORD_NAME), broken), undefined);
   }
 
   /** Sweeps now and every hour, until the process ends. */
@@ -82,11 +99,33 @@ export class DiskMachineStore implements MachineStore {
   }
 }
 
-async function namesIn(folder: string): Promise<string[]> {
+/** Null where there is none. Throws where it cannot be read. */
+async function readRecord(path: string, id: string): Promise<MachineRecord | null> {
+  const found = await unlessGone(stat(path), null);
+  if (found === null) return null;
+  // A fifo that its machine put there would be waited for.
+  if (!found.isFile()) throw new Error("it is not a file");
+  if (found.size > LONGEST_RECORD) throw new Error(`it is longer than ${LONGEST_RECORD} bytes`);
+  const record = parseJson(await readWhole(diskFiles, path), MACHINE_RECORD);
+  if (record.machine.id !== id) throw new Error(`it is of another machine: ${record.machine.id}`);
+  return record;
+}
+
+/** A machine that was let go leaves its console only. */
+async function isMoreThanConsole(folder: string): Promise<boolean> {
+  return (await namesIn(folder)).some((name) => !CONSOLE.test(name));
+}
+
+function namesIn(folder: string): Promise<string[]> {
+  return unlessGone(readdir(folder), []);
+}
+
+/** `instead` where there is no such file, or something else stands where its folder should. */
+async function unlessGone<T>(work: Promise<T>, instead: T): Promise<T> {
   try {
-    return await readdir(folder);
+    return await work;
   } catch (error) {
-    if (systemCode(error) === "ENOENT") return [];
+    if (systemCode(error) === "ENOENT" || systemCode(error) === "ENOTDIR") return instead;
     throw error;
   }
 }

@@ -6,6 +6,7 @@ import type { Cancel, Clock } from "../lib/clock.ts";
 import { messageOf } from "../lib/errors.ts";
 import type { Log } from "../lib/log.ts";
 import { afterExit, restartDelay } from "./backoff.ts";
+import { LostMachines } from "./lost-machines.ts";
 import { HostMachine } from "./machine.ts";
 import type { Step, Wish } from "./reconcile.ts";
 import { nextDue, reconcile } from "./reconcile.ts";
@@ -37,12 +38,14 @@ export class Machines {
   #cancelStale: Cancel = () => undefined;
   #onChange: () => void = () => undefined;
   readonly #records: RecordWriter;
+  readonly #lost: LostMachines;
   #closed = false;
   #onIdle: (() => void)[] = [];
 
   constructor(options: MachinesOptions) {
     this.#options = options;
     this.#records = new RecordWriter(options.store, options.log);
+    this.#lost = new LostMachines(options, this.#records);
   }
 
   /** Called whenever a report would be another than before. */
@@ -54,7 +57,10 @@ export class Machines {
   async load(list: readonly DesiredMachine[] | null): Promise<void> {
     const { clock, store, staleMs } = this.#options;
     this.#wish = { machines: list, fresh: false };
-    await Promise.all((await store.load()).map((record) => this.#adopt(record)));
+    const { records, lost } = await store.load();
+    const freed = lost.map((record) => this.#lost.end(record));
+    await Promise.all(records.map((record) => this.#adopt(record)));
+    for (const each of freed) void each.then(() => this.#pass());
     this.#cancelStale = clock.after(staleMs, () => {
       this.#wish = { ...this.#wish, fresh: true };
       this.#pass();
@@ -92,6 +98,7 @@ export class Machines {
     this.#closed = true;
     this.#cancelTimer();
     this.#cancelStale();
+    this.#lost.close();
     for (const machine of this.#machines.values()) machine.stopChecks();
     await this.#records.settled();
   }
@@ -122,7 +129,7 @@ export class Machines {
   #pass(): void {
     if (this.#closed) return;
     // A step may make another due at once (created, then launched); each brings its machine nearer to rest, so this ends.
-    const due = (): Step[] => reconcile(this.#wish, [...this.#machines.values()], this.#options.clock.mono());
+    const due = (): Step[] => reconcile(this.#wish, [...this.#machines.values()], this.#options.clock.mono()).filter((step) => step.type !== "create" || !this.#lost.has(step.machine.id));
     for (let steps = due(); steps.length > 0; steps = due()) for (const step of steps) this.#take(step);
     this.#arm();
     this.#tellIdle();
@@ -287,7 +294,7 @@ export class Machines {
   }
 
   #tellIdle(): void {
-    if ([...this.#machines.values()].some(({ isUp }) => isUp)) return;
+    if ([...this.#machines.values()].some(({ isUp }) => isUp) || !this.#lost.isEmpty) return;
     for (const resolve of this.#onIdle.splice(0)) resolve();
   }
 }

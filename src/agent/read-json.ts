@@ -6,13 +6,18 @@ import type { Log } from "../lib/log.ts";
 import type { Reader } from "../lib/schema.ts";
 import { readBody } from "../lib/schema.ts";
 
+/** Throws where the bytes are no JSON, or not what `read` takes. */
+export function parseJson<T>(bytes: Buffer, read: Reader<T>): T {
+  const parsed: unknown = JSON.parse(bytes.toString("utf8"));
+  return readBody(read, parsed);
+}
+
 /** Null where there is no such file, or nothing in it that can be read. Rejects where the disk fails. */
 export async function readJsonFile<T>(files: Files, log: Log, path: string, read: Reader<T>): Promise<T | null> {
   if ((await files.stat(path)) === null) return null;
   const bytes = await readWhole(files, path);
   try {
-    const parsed: unknown = JSON.parse(bytes.toString("utf8"));
-    return readBody(read, parsed);
+    return parseJson(bytes, read);
   } catch (error) {
     log.warn("a file of the agent's own cannot be read and is taken for absent", { path, reason: messageOf(error) });
     return null;

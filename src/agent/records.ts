@@ -6,6 +6,8 @@ import { boolean, integer, number, object, oneOf, optional, string } from "../li
 import { LaunchError } from "./runtime.ts";
 import { DESIRED_MACHINES } from "./wire.ts";
 
+/** The last moment that RFC 3339 can write: 9999-12-31T23:59:59.999Z. A later start would cost the heartbeat that tells of it. */
+const LAST_WALL_MS = 253_402_300_799_999;
 const COUNT = { min: 0, max: Number.MAX_SAFE_INTEGER };
 const anything = (value: unknown): unknown => value;
 
@@ -22,16 +24,31 @@ export const MACHINE_RECORD = object({
   reason: optional(string({ min: 0, max: 10_000 })),
   exit_code: optional(integer({ min: -(2 ** 31), max: 2 ** 31 })),
   /** The newest start; absent where there was none. */
-  launch: optional(object({ id: string({ min: 1, max: 128 }), handle: optional(anything), started_at: number(COUNT) })),
+  launch: optional(object({ id: string({ min: 1, max: 128 }), handle: optional(anything), started_at: number({ min: 0, max: LAST_WALL_MS }) })),
 });
 export type MachineRecord = TypeOf<typeof MACHINE_RECORD>;
 
+/** What there is of a machine whose record says nothing: it may run all the same. */
+export interface LostRecord {
+  readonly id: string;
+  /** Where the record is, or should be. */
+  readonly path: string;
+  /** Why it cannot be read; null where there is none. */
+  readonly reason: string | null;
+}
+
+export interface LoadedRecords {
+  readonly records: readonly MachineRecord[];
+  readonly lost: readonly LostRecord[];
+}
+
 export interface MachineStore {
-  /** Every record that can be read. */
-  load(): Promise<MachineRecord[]>;
+  load(): Promise<LoadedRecords>;
   save(record: MachineRecord): Promise<void>;
   /** Lets a machine go; what it wrote to its console stays for a while. */
   remove(id: string): Promise<void>;
+  /** Puts a record that cannot be read where it stands in nobody's way. The rest of the machine stays, for its next start. */
+  setAside(id: string): Promise<void>;
 }
 
 /** Writes records one after another, so that the newest is the last. */
@@ -52,6 +69,10 @@ export class RecordWriter {
 
   remove(id: string): void {
     void this.#after(id, () => this.#store.remove(id)).catch(() => undefined);
+  }
+
+  setAside(id: string): void {
+    void this.#after(id, () => this.#store.setAside(id)).catch(() => undefined);
   }
 
   settled(): Promise<void> {

@@ -45,6 +45,8 @@ export interface Runtime {
   launch(launch: Launch): Promise<RunningMachine>;
   /** Takes up a machine that an earlier agent started; says how it ended where it did. */
   adopt(launched: Launched): Promise<RunningMachine | Exit>;
+  /** A start of this machine that still runs, for where nothing can be read of what an earlier agent wrote down; null where none does. */
+  search(id: string): Promise<RunningMachine | null>;
 }
 
 /** A machine that could not be started. `message` is a sentence for the control plane. */

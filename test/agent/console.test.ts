@@ -1,13 +1,15 @@
 import assert from "node:assert/strict";
-import { appendFileSync, closeSync, mkdirSync, mkdtempSync, openSync, readdirSync, rmSync, statSync, utimesSync, writeFileSync, writeSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import fs, { appendFileSync, closeSync, mkdirSync, mkdtempSync, openSync, readdirSync, rmSync, statSync, writeFileSync, writeSync } from "node:fs";
+import { syncBuiltinESMExports } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import test, { after } from "node:test";
-import { readConsole, rotateConsole } from "../../src/agent/console.ts";
-import { DiskMachineStore } from "../../src/agent/machine-store.ts";
+import { boundConsoles, readConsole, rotateConsole } from "../../src/agent/console.ts";
 import { systemClock } from "../../src/lib/clock.ts";
+import { FakeClock } from "../support/clock.ts";
 import { eventually } from "../support/daemon.ts";
-import { desired, FakeLog, stayAlive } from "./fakes.ts";
+import { FakeLog, stayAlive } from "./fakes.ts";
 
 stayAlive(after);
 
@@ -52,6 +54,50 @@ test("what came in a flood is cut to the newest half", async () => {
   assert.equal(rotateConsole(folder, 1_000), false);
 });
 
+test("a machine that writes faster than its console is copied does not hold the agent up, and the copy keeps its bound", (context) => {
+  const folder = folderOf("faster");
+  const path = join(folder, "console.log");
+  writeFileSync(path, "x".repeat(200_000));
+  const { readSync } = fs;
+  let reads = 0;
+  const growing = (...args: Parameters<typeof readSync>): number => {
+    if ((reads += 1) > 100) throw new Error("it reads on and on");
+    const got = readSync(...args);
+    appendFileSync(path, "y".repeat(got + 1));
+    return got;
+  };
+  fs.readSync = growing as typeof readSync;
+  syncBuiltinESMExports();
+  context.after(() => {
+    fs.readSync = readSync;
+    syncBuiltinESMExports();
+  });
+  assert.equal(rotateConsole(folder, 300_000), true);
+  assert.equal(statSync(join(folder, "console.log.1")).size, 150_000);
+  assert.equal(statSync(path).size, 0);
+});
+
+test("a console that cannot be cut is said once and keeps no other from being cut", () => {
+  const machines = folderOf("round");
+  for (const id of ["m-1", "m-2", "m-3"]) {
+    mkdirSync(join(machines, id));
+    writeFileSync(join(machines, id, "console.log"), "x".repeat(2_000));
+  }
+  // What the machines' own commands may have put there.
+  mkdirSync(join(machines, "m-1", "console.log.1.new"));
+  execFileSync("mkfifo", [join(machines, "m-2", "console.log.1.new")]);
+  const [clock, log] = [new FakeClock(), new FakeLog()];
+  const cancel = boundConsoles(machines, 1_000, clock, log);
+  assert.equal(statSync(join(machines, "m-3", "console.log.1")).size, 500);
+  clock.advance(10_000);
+  assert.deepEqual(log.lines.map(({ fields }) => fields["machine"]), ["m-1", "m-2"]);
+  rmSync(join(machines, "m-1", "console.log.1.new"), { recursive: true });
+  clock.advance(1_000);
+  assert.equal(statSync(join(machines, "m-1", "console.log.1")).size, 500);
+  cancel();
+  assert.equal(clock.armed, 0);
+});
+
 test("a reader that follows gets every line once, over cuts", async () => {
   const folder = folderOf("follow");
   writeFileSync(join(folder, "console.log"), "first\n");
@@ -76,37 +122,4 @@ test("a reader that follows gets every line once, over cuts", async () => {
 
 test("a machine without a console has none", async () => {
   assert.equal(await readConsole(join(root, "none"), systemClock, () => Promise.resolve(), () => true), false);
-});
-
-test("a machine that is let go leaves its console and nothing else, for a day", async () => {
-  const machines = folderOf("machines");
-  const store = new DiskMachineStore(machines, systemClock, new FakeLog());
-  const record = { machine: desired("m-1"), phase: "running", asked: false, failures: 2, reason: undefined, exit_code: undefined, launch: { id: "l-1", handle: { pid: 5 }, started_at: 7 } } as const;
-  await store.save(record);
-  for (const name of ["console.log", "console.log.1", "env", "exit", "disk.img"]) writeFileSync(join(machines, "m-1", name), "x");
-  assert.equal(JSON.stringify(await store.load()), JSON.stringify([record]));
-  assert.equal(statSync(join(machines, "m-1", "machine.json")).mode & 0o777, 0o600);
-  await store.remove("m-1");
-  assert.deepEqual(readdirSync(join(machines, "m-1")), ["console.log", "console.log.1"]);
-  assert.deepEqual(await store.load(), []);
-  await store.sweep();
-  assert.deepEqual(readdirSync(machines), ["m-1"]);
-  const old = Date.now() / 1000 - 25 * 3600;
-  utimesSync(join(machines, "m-1"), old, old);
-  await store.save({ ...record, machine: desired("m-2") });
-  utimesSync(join(machines, "m-2"), old, old);
-  await store.sweep();
-  assert.deepEqual(readdirSync(machines), ["m-2"], "what still runs is never swept");
-});
-
-test("a record that cannot be read costs that machine only", async () => {
-  const machines = folderOf("records");
-  const log = new FakeLog();
-  const store = new DiskMachineStore(machines, systemClock, log);
-  const record = { machine: desired("m-1"), phase: "waiting", asked: false, failures: 0, reason: "why", exit_code: 3, launch: undefined } as const;
-  await store.save(record);
-  await store.save({ ...record, machine: desired("m-2") });
-  writeFileSync(join(machines, "m-2", "machine.json"), "{");
-  assert.equal(JSON.stringify(await store.load()), JSON.stringify([record]));
-  assert.equal(log.count("warn"), 1);
 });

@@ -1,6 +1,7 @@
 /** The exec driver with real processes. */
 import assert from "node:assert/strict";
-import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import test, { after } from "node:test";
@@ -148,6 +149,69 @@ test("nothing that ran before the kernel's start is taken for alive", async () =
   const machine = await launch("m-boot", "sleep 60");
   const handle = { ...(machine.handle as object), kernel: "00000000-0000-0000-0000-000000000000" };
   assert.deepEqual(await driver().adopt({ id: "m-boot", launchId: "l-m-boot", handle, startedAt: 0 }), { code: null, detail: "the host was restarted" });
+});
+
+/** Everything but the file that the waiter writes. */
+const IN_THE_WAY: Readonly<Record<string, (path: string) => void>> = {
+  folder: (path) => mkdirSync(path),
+  fifo: (path) => void execFileSync("mkfifo", [path]),
+  link: (path) => symlinkSync("/dev/zero", path),
+  flood: (path) => writeFileSync(path, "x".repeat(1 << 20)),
+};
+
+for (const [kind, put] of Object.entries(IN_THE_WAY)) {
+  test(`a machine that puts a ${kind} where its exit code belongs ends without one, for the agent that started it and for the next`, { timeout: 10_000 }, async () => {
+    const id = `m-exit-${kind}`;
+    // Killed as a whole, so that what it put there stays: the waiter would write over it.
+    const machine = await launch(id, "while :; do sleep 1; done");
+    put(join(folder, id, "exit"));
+    machine.kill();
+    assert.equal((await machine.exited).code, null);
+    const found = await driver().adopt({ id, launchId: `l-${id}`, handle: machine.handle, startedAt: 0 });
+    assert.ok(!("exited" in found));
+    assert.equal(found.code, null);
+  });
+}
+
+test("a machine that makes a folder where its exit code belongs and ends by itself is seen to end", async () => {
+  const machine = await launch("m-exit", "mkdir -p exit; exit 0");
+  assert.equal((await machine.exited).code, null);
+});
+
+test("what a machine put where its environment belongs is replaced; a console that would be waited for is refused", { timeout: 10_000 }, async () => {
+  for (const [id, put] of [["m-env-fifo", (path: string) => execFileSync("mkfifo", [path])], ["m-env-folder", (path: string) => mkdirSync(path)]] as const) {
+    mkdirSync(join(folder, id));
+    put(join(folder, id, "env"));
+    const machine = await launch(id, "exit 3");
+    assert.deepEqual(await machine.exited, { code: 3, detail: null });
+  }
+  mkdirSync(join(folder, "m-fifo"));
+  execFileSync("mkfifo", [join(folder, "m-fifo", "console.log")]);
+  await assert.rejects(launch("m-fifo", ""), (error) => error instanceof LaunchError && !error.final && /folder cannot be written/.test(error.message));
+});
+
+test("a handle that says nothing usable leads to a search by name, and to an end where nothing runs", async () => {
+  const machine = await launch("m-handle", "sleep 60");
+  for (const handle of [{ pid: 1 }, "x", 7, [], { ...(machine.handle as object), kernel: "another" }]) {
+    const found = await driver().adopt({ id: "m-handle", launchId: "l-m-handle", handle, startedAt: 0 });
+    assert.ok("exited" in found, JSON.stringify(handle));
+    assert.deepEqual(found.handle, machine.handle);
+    const none = await driver().adopt({ id: "m-nowhere", launchId: "l-1", handle, startedAt: 0 });
+    assert.ok(!("exited" in none));
+    assert.equal(none.code, null);
+  }
+});
+
+test("a machine of which nothing is written down is found by its folder, and can be stopped", async () => {
+  const machine = await launch("m-found", "sleep 60");
+  await launch("m-found-too", "sleep 60");
+  const found = await driver().search("m-found");
+  assert.ok(found !== null);
+  assert.deepEqual(found.handle, machine.handle);
+  found.kill();
+  await found.exited;
+  assert.equal(await driver().search("m-found"), null);
+  assert.equal(await driver().search("m-foun"), null);
 });
 
 test("a program that is not there fails for good, before anything is made", async () => {

@@ -1,6 +1,6 @@
 /** The world of an agent without processes, disks and networks: each of its interfaces, driven by the test. */
 import type { ControlPlane, Membership } from "../../src/agent/loop.ts";
-import type { MachineRecord, MachineStore } from "../../src/agent/records.ts";
+import type { LoadedRecords, MachineRecord, MachineStore } from "../../src/agent/records.ts";
 import type { Checks, Exit, Images, Launch, Launched, RunningMachine, Runtime } from "../../src/agent/runtime.ts";
 import type { DesiredMachine, HeartbeatAnswer, HeartbeatRequest, RegisterAnswer, RegisterRequest } from "../../src/agent/wire.ts";
 import type { Clock } from "../../src/lib/clock.ts";
@@ -9,7 +9,7 @@ import type { Log, LogFields, LogLevel } from "../../src/lib/log.ts";
 export const IMAGE = `sha256:${"a".repeat(64)}`;
 
 export function desired(id: string, changes: Partial<DesiredMachine> = {}): DesiredMachine {
-  return { id, app_id: "app", image: IMAGE, cpus: 1, memory_mb: 64, env: {}, restart: "on-failure", check: undefined, desired_state: "running", ...changes };
+  return { id, app_id: "app", image: IMAGE, cpus: 1, memory_mb: 64, env: {}, restart: "on-failure", check: undefined, desired_state: "running", starts: undefined, ...changes };
 }
 
 export class FakeLog implements Log {
@@ -55,6 +55,8 @@ export class FakeRuntime implements Runtime {
   readonly processes: FakeProcess[] = [];
   /** Thrown by the next starts, in order. */
   readonly refusals: Error[] = [];
+  /** What `search` fails with. */
+  blind: Error | null = null;
   /** Holds starts until the test lets them go on. */
   gate: Promise<void> = Promise.resolve();
 
@@ -74,6 +76,12 @@ export class FakeRuntime implements Runtime {
   adopt({ id, launchId }: Launched): Promise<RunningMachine | Exit> {
     const found = this.processes.find((each) => each.id === id && each.launchId === launchId);
     return Promise.resolve(found?.alive === true ? this.#running(found) : { code: null, detail: "gone" });
+  }
+
+  search(id: string): Promise<RunningMachine | null> {
+    const found = this.alive(id)[0];
+    if (this.blind !== null) return Promise.reject(this.blind);
+    return Promise.resolve(found === undefined ? null : this.#running(found));
   }
 
   /** What runs now, by id. */
@@ -127,10 +135,22 @@ export class FakeChecks implements Checks {
 /** Records as another agent would read them: through JSON and back. */
 export class MemoryStore implements MachineStore {
   readonly records = new Map<string, MachineRecord>();
+  /** Ids whose records cannot be read. */
+  readonly lost = new Set<string>();
   failing: Error | null = null;
 
-  load(): Promise<MachineRecord[]> {
-    return Promise.resolve([...this.records.values()]);
+  lose(id: string): void {
+    this.records.delete(id);
+    this.lost.add(id);
+  }
+
+  load(): Promise<LoadedRecords> {
+    return Promise.resolve({ records: [...this.records.values()], lost: [...this.lost].map((id) => ({ id, path: `memory/${id}`, reason: "spoilt" })) });
+  }
+
+  setAside(id: string): Promise<void> {
+    this.lost.delete(id);
+    return Promise.resolve();
   }
 
   save(record: MachineRecord): Promise<void> {

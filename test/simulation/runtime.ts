@@ -67,6 +67,11 @@ export class SimRuntime implements Runtime {
     return Promise.resolve(life !== undefined && life.launchId === launchId && life.alive ? this.#running(life) : { code: null, detail: "gone" });
   }
 
+  search(id: string): Promise<RunningMachine | null> {
+    const life = this.#lives.get(id);
+    return Promise.resolve(life?.alive === true ? this.#running(life) : null);
+  }
+
   /** What runs now. */
   alive(): readonly Copy[] {
     return [...this.#lives.values()];

@@ -77,6 +77,8 @@ export function appendLine(dataDir: string, type: string, data: Json): void {
 
 /** Puts a machine on a host, as the fleet would, into the journal of a daemon that is stopped. */
 export function placeMachine(dataDir: string, id: string, hostId: string): void {
-  const spec = { id, app_id: "a-1", org_id: "o-1", image: `sha256:${"a".repeat(64)}`, cpus: 2, memory_mb: 512, env: { MODE: "test" }, restart: "on-failure", check: null, deployment_id: "dep_1", region: null, on_host_loss: "replace", progress_deadline_seconds: 600, streak: 0 };
+  const workload = { image: `sha256:${"a".repeat(64)}`, cpus: 2, memory_mb: 512, restart: "on-failure", check: null, region: null, on_host_loss: "replace", progress_deadline_seconds: 600 };
+  const spec = { id, app_id: "a-1", org_id: "o-1", deployment_id: "dep_1", streak: 0, ...workload };
+  appendLine(dataDir, "deployment.created", { deployment: { id: "dep_1", app_id: "a-1", org_id: "o-1", replicas: 1, env: { MODE: "test" }, ...workload }, idempotency: null });
   appendLine(dataDir, "machine.created", { machine: spec, host_id: hostId, replaces: null, why: null });
 }

@@ -130,7 +130,9 @@ for (const format of ["text", "json"] as const) {
     log.push(...daemon.stdoutLines, daemon.stderr);
     const user = textAt(readJournal(daemon.dataDir).find((line) => pick(line.value, "type") === "user.created")?.value, "data.user.id");
     appendSession(daemon.dataDir, user, "org", PLANTED.lost, new Date(Date.now() - 1_000).toISOString());
-    const spec = { id: "m-1", app_id: "a-1", org_id: "o-1", image: `sha256:${"a".repeat(64)}`, cpus: 1, memory_mb: 1, env: { PLANTED: PLANTED.env }, restart: "never", check: null, deployment_id: "dep_1", region: null, on_host_loss: "replace", progress_deadline_seconds: 600, streak: 0 };
+    const workload = { image: `sha256:${"a".repeat(64)}`, cpus: 1, memory_mb: 1, restart: "never", check: null, region: null, on_host_loss: "replace", progress_deadline_seconds: 600 };
+    appendLine(daemon.dataDir, "deployment.created", { deployment: { id: "dep_1", app_id: "a-1", org_id: "o-1", replicas: 1, env: { PLANTED: PLANTED.env }, ...workload }, idempotency: null });
+    const spec = { id: "m-1", app_id: "a-1", org_id: "o-1", deployment_id: "dep_1", streak: 0, ...workload };
     appendLine(daemon.dataDir, "machine.created", { machine: spec, host_id: "h-1", replaces: null, why: null });
     await daemon.start();
     // Sweeps the expired session out, whose hash the event then names.

@@ -3,7 +3,7 @@ import type { State } from "../../src/state/state.ts";
 import type { Chance } from "./chance.ts";
 import type { SimClock } from "./clock.ts";
 import type { Control } from "./control.ts";
-import { BAD, FLAKY, GOOD, temperOf } from "./images.ts";
+import { BAD, FLAKY, GOOD, NERVOUS, temperOf } from "./images.ts";
 import type { Trace } from "./trace.ts";
 
 export interface Reply {
@@ -141,9 +141,8 @@ export class Commands {
   /** Something that a user would want, by chance. `share`: how much of the fleet an app may take, at most. */
   randomDeploy(hosts: number): Deploy {
     const chance = this.#chance;
-    const image = chance.pick(chance.is(0.08) ? BAD : chance.is(0.1) ? FLAKY : GOOD) ?? "";
-    // Each of the nervous costs a line or two a second.
-    const replicas = temperOf(image).wavers !== null ? 1 : chance.is(0.1) ? chance.whole(1, Math.max(2, Math.floor(hosts / 4))) : chance.whole(1, Math.max(2, Math.floor(hosts / 20)));
+    const image = chance.pick(chance.is(0.01) ? NERVOUS : chance.is(0.08) ? BAD : chance.is(0.1) ? FLAKY : GOOD) ?? "";
+    const replicas = NERVOUS.includes(image) ? 1 : chance.is(0.1) ? chance.whole(1, Math.max(2, Math.floor(hosts / 4))) : chance.whole(1, Math.max(2, Math.floor(hosts / 20)));
     const cpus = chance.pick([1, 1, 1, 2, 2, 4, 6]) ?? 1;
     return { image, replicas, cpus, memory_mb: chance.pick([64, 256, 512, 1024]) ?? 64, onHostLoss: chance.is(0.1) ? "wait" : "replace", restart: chance.pick(RESTARTS) ?? "on-failure" };
   }

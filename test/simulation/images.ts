@@ -34,13 +34,15 @@ const TEMPERS: readonly Temper[] = [
 export const IMAGES: ReadonlyMap<string, Temper> = new Map(TEMPERS.map((temper, index) => [`sha256:${String(index).repeat(64)}`, temper]));
 
 /** Digests of machines that come up. */
-export const GOOD: readonly string[] = [...IMAGES].filter(([, { name, refusal, check, livesMs }]) => refusal === null && check !== "fails" && livesMs === null && name !== "nervous").map(([digest]) => digest);
-export const FLAKY: readonly string[] = [...IMAGES].filter(([, { name }]) => name === "flaky" || name === "nervous").map(([digest]) => digest);
+export const GOOD: readonly string[] = [...IMAGES].filter(([, { refusal, check, livesMs, wavers }]) => refusal === null && check !== "fails" && livesMs === null && wavers === null).map(([digest]) => digest);
+export const FLAKY: readonly string[] = [...IMAGES].filter(([, { name }]) => name === "flaky").map(([digest]) => digest);
+/** Digests of machines whose checks waver: each costs a line or two a second. */
+export const NERVOUS: readonly string[] = [...IMAGES].filter(([, { wavers }]) => wavers !== null).map(([digest]) => digest);
 /** Digests of machines that never do. */
 export const BAD: readonly string[] = [...IMAGES].filter(([, { refusal, check }]) => refusal !== null || check === "fails").map(([digest]) => digest);
 
 /** Digests of machines that may be down at any time, by themselves. */
-export const UNSTEADY: readonly string[] = [...FLAKY, ...BAD];
+export const UNSTEADY: readonly string[] = [...FLAKY, ...NERVOUS, ...BAD];
 
 /** A machine that does not stop when asked is killed after so long. */
 export const STOP_GRACE_MS = 10_000;

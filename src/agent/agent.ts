@@ -25,7 +25,8 @@ import { DiskMembership } from "./membership.ts";
 import { hostKey, LastList } from "./own-state.ts";
 import { createProber } from "./probes.ts";
 import type { AgentConfig } from "./settings.ts";
-import type { RegisterRequest, Usage } from "./wire.ts";
+import type { Room } from "./reconcile.ts";
+import type { Capacity, RegisterRequest, Usage } from "./wire.ts";
 
 const MIB = 1024 * 1024;
 const GIB = 1024 * MIB;
@@ -76,12 +77,13 @@ export class Agent {
     const client = new Client({ apiUrl: config.control_plane_url, clock, userAgent, token, headers });
     const membership = await DiskMembership.open(diskFiles, stateDir, log);
     const lastList = new LastList(diskFiles, stateDir, log);
+    const host = new SteadyHost(thisHost, log);
     const machinesDir = join(stateDir, "machines");
     await diskFiles.mkdir(machinesDir);
     const download = httpDownloads({ address: client.address, headers: { Authorization: `Bearer ${token}`, "User-Agent": userAgent }, clock, timeoutMs: DOWNLOAD_TIMEOUT_MS });
     const images = new ImageCache({ folder: config.image_cache_dir, maxBytes: config.image_cache_max_gb * GIB, files: diskFiles, open: download, clock, log, inUse: () => machines.imagesInUse() });
     await images.open();
-    const machines = createMachines(options, machinesDir, images);
+    const machines = createMachines(options, machinesDir, images, capacityOf(options, host));
     await machines.load(await lastList.load(membership.clusterId));
     const workload: Workload = {
       report: () => machines.report(),
@@ -90,7 +92,6 @@ export class Agent {
         machines.take(list);
       },
     };
-    const host = new SteadyHost(thisHost, log);
     const facts = () => factsOf(options, host);
     const loop = new Loop({ clock, log, control: new HttpControlPlane(client), membership, workload, facts, usage: usageOf(new UsageMeter(host, config.image_cache_dir), log), bootId: newUuid(), chance: options.chance });
     machines.onChange(() => loop.notify());
@@ -129,7 +130,7 @@ export class Agent {
   }
 }
 
-function createMachines({ config, clock, log, path }: AgentOptions, machinesDir: string, images: ImageCache): Machines {
+function createMachines({ config, clock, log, path }: AgentOptions, machinesDir: string, images: ImageCache, room: Room): Machines {
   const { runtime } = config;
   const store = new DiskMachineStore(machinesDir, clock, log);
   store.keepSwept();
@@ -141,19 +142,25 @@ function createMachines({ config, clock, log, path }: AgentOptions, machinesDir:
     runtime: new ExecDriver({ clock, machinesDir, command: runtime.command, passEnv: runtime.pass_env, path }),
     checks: new ProbingChecks(clock, createProber({ clock, checkCommand: runtime.check_command, machinesDir, path })),
     newLaunchId: () => newId("l"),
+    room,
     stopGraceMs: runtime.stop_grace,
     staleMs: STALE_MS,
   });
 }
 
-function factsOf({ config, hostId }: AgentOptions, host: HostView): RegisterRequest {
+function capacityOf({ config }: AgentOptions, host: HostView): Capacity {
+  return detectCapacity(host, config.image_cache_dir, { cpus: config.capacity_cpus, memoryMb: config.capacity_memory_mb });
+}
+
+function factsOf(options: AgentOptions, host: HostView): RegisterRequest {
+  const { config, hostId } = options;
   return {
     host_id: hostId,
     hostname: config.hostname === "" ? hostname() : config.hostname,
     region: config.region,
     datacenter: config.datacenter,
     ...(config.ip_address === "" ? {} : { ip_address: config.ip_address }),
-    capacity: detectCapacity(host, config.image_cache_dir, { cpus: config.capacity_cpus, memoryMb: config.capacity_memory_mb }),
+    capacity: capacityOf(options, host),
     agent_version: VERSION,
     labels: config.labels,
   };

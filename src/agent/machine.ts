@@ -43,6 +43,14 @@ export class HostMachine implements Actual {
     return this.machine.id;
   }
 
+  get cpus(): number {
+    return this.machine.cpus;
+  }
+
+  get memory_mb(): number {
+    return this.machine.memory_mb;
+  }
+
   get starts(): number {
     return this.machine.starts ?? 0;
   }

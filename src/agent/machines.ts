@@ -2,30 +2,28 @@
  * The machines of this host: carries out what reconcile decides, hears how machines end, and keeps their records.
  * It knows no process and no network: those are behind Runtime, Images and Checks, so that a simulation can run it by the thousand.
  */
-import type { Cancel, Clock } from "../lib/clock.ts";
+import type { Cancel } from "../lib/clock.ts";
 import { messageOf } from "../lib/errors.ts";
-import type { Log } from "../lib/log.ts";
 import { afterExit, restartDelay } from "./backoff.ts";
+import type { LostMachinesOptions } from "./lost-machines.ts";
 import { LostMachines } from "./lost-machines.ts";
 import { HostMachine } from "./machine.ts";
-import type { Step, Wish } from "./reconcile.ts";
+import type { Room, Step, Wish } from "./reconcile.ts";
 import { nextDue, reconcile } from "./reconcile.ts";
 import type { MachineRecord, MachineStore } from "./records.ts";
 import { RecordWriter } from "./records.ts";
-import type { Checks, Exit, Images, RunningMachine, Runtime } from "./runtime.ts";
+import type { Checks, Exit, Images, RunningMachine } from "./runtime.ts";
 import { LaunchError } from "./runtime.ts";
 import type { DesiredMachine, MachineReport } from "./wire.ts";
 
-export interface MachinesOptions {
-  readonly clock: Clock;
-  readonly log: Log;
-  readonly runtime: Runtime;
+export interface MachinesOptions extends LostMachinesOptions {
   readonly images: Images;
   readonly checks: Checks;
   readonly store: MachineStore;
   /** Makes the name of a start. */
   readonly newLaunchId: () => string;
-  readonly stopGraceMs: number;
+  /** What this host has. */
+  readonly room: Room;
   /** How long after a start of the agent an old list is only kept, not acted on, while the control plane says nothing. */
   readonly staleMs: number;
 }
@@ -129,7 +127,7 @@ export class Machines {
   #pass(): void {
     if (this.#closed) return;
     // A step may make another due at once (created, then launched); each brings its machine nearer to rest, so this ends.
-    const due = (): Step[] => reconcile(this.#wish, [...this.#machines.values()], this.#options.clock.mono()).filter((step) => step.type !== "create" || !this.#lost.has(step.machine.id));
+    const due = (): Step[] => reconcile(this.#wish, [...this.#machines.values()], this.#options.clock.mono(), this.#options.room).filter((step) => step.type !== "create" || !this.#lost.has(step.machine.id));
     for (let steps = due(); steps.length > 0; steps = due()) for (const step of steps) this.#take(step);
     this.#arm();
     this.#tellIdle();
@@ -137,8 +135,8 @@ export class Machines {
 
   #arm(): void {
     this.#cancelTimer();
-    const { clock } = this.#options;
-    const due = nextDue(this.#wish, [...this.#machines.values()]);
+    const { clock, room } = this.#options;
+    const due = nextDue(this.#wish, [...this.#machines.values()], room);
     if (due < Infinity && !this.#closed) this.#cancelTimer = clock.after(Math.max(0, due - clock.mono()), () => this.#pass());
   }
 

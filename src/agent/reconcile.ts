@@ -16,6 +16,14 @@ export interface Actual {
   readonly asked: boolean;
   /** Of the wish that it was created from. */
   readonly starts: number;
+  readonly cpus: number;
+  readonly memory_mb: number;
+}
+
+/** What this host has for machines. */
+export interface Room {
+  readonly cpus: number;
+  readonly memory_mb: number;
 }
 
 export type Step =
@@ -35,20 +43,40 @@ export interface Wish {
 }
 
 /** The steps due now, at most one a machine. */
-export function reconcile(wish: Wish, actual: readonly Actual[], now: number): Step[] {
+export function reconcile(wish: Wish, actual: readonly Actual[], now: number, room: Room): Step[] {
   const steps: Step[] = [];
   const here = new Set<string>();
   const wanted = new Map(wish.machines?.map((machine) => [machine.id, machine]));
+  const held = heldBack(wish, actual, room);
   for (const machine of actual) {
     here.add(machine.id);
     const step = nextStep(wish, wanted.get(machine.id), machine, now);
-    if (step !== null) steps.push(step);
+    if (step !== null && !(step.type === "launch" && held.has(machine.id))) steps.push(step);
   }
   if (!wish.fresh) return steps;
   for (const machine of wanted.values()) {
     if (!here.has(machine.id) && machine.desired_state === "running") steps.push({ type: "create", machine });
   }
   return steps;
+}
+
+/**
+ * Starts that wait for ends. What the list does not have the control plane does not count: it has left this host, or took it for gone. While such a
+ * machine still stops, nothing is started that would be more than the host has; the end of that machine brings the next look.
+ */
+function heldBack({ machines, fresh }: Wish, actual: readonly Actual[], room: Room): ReadonlySet<string> {
+  const held = new Set<string>();
+  const wanted = new Set(machines?.map(({ id }) => id));
+  const up = actual.filter(({ phase }) => isAlive(phase) || phase === "stopping");
+  if (machines === null || !fresh || up.every(({ id }) => wanted.has(id))) return held;
+  let cpus = up.reduce((sum, machine) => sum + machine.cpus, 0);
+  let memory = up.reduce((sum, machine) => sum + machine.memory_mb, 0);
+  for (const machine of actual) {
+    if (machine.phase !== "waiting") continue;
+    if (cpus + machine.cpus > room.cpus || memory + machine.memory_mb > room.memory_mb) held.add(machine.id);
+    else [cpus, memory] = [cpus + machine.cpus, memory + machine.memory_mb];
+  }
+  return held;
 }
 
 function nextStep(wish: Wish, wanted: DesiredMachine | undefined, { id, phase, due, asked, starts }: Actual, now: number): Step | null {
@@ -69,10 +97,11 @@ function isAlive(phase: Phase): boolean {
 }
 
 /** When the next step comes due by time alone, or Infinity. */
-export function nextDue(wish: Wish, actual: readonly Actual[]): number {
+export function nextDue(wish: Wish, actual: readonly Actual[], room: Room): number {
+  const held = heldBack(wish, actual, room);
   let earliest = Infinity;
-  for (const { phase, due } of actual) {
-    if (phase === "stopping" || (phase === "waiting" && wish.fresh)) earliest = Math.min(earliest, due);
+  for (const { id, phase, due } of actual) {
+    if (phase === "stopping" || (phase === "waiting" && wish.fresh && !held.has(id))) earliest = Math.min(earliest, due);
   }
   return earliest;
 }

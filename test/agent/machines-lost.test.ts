@@ -19,7 +19,7 @@ class World {
 
   #make(): Machines {
     const { clock, log, runtime, store } = this;
-    return new Machines({ clock, log, runtime, store, images: new FakeImages(), checks: new FakeChecks(), newLaunchId: () => `l-${(this.#launches += 1)}`, stopGraceMs: GRACE_MS, staleMs: STALE_MS });
+    return new Machines({ clock, log, runtime, store, images: new FakeImages(), checks: new FakeChecks(), newLaunchId: () => `l-${(this.#launches += 1)}`, room: { cpus: 8, memory_mb: 8_192 }, stopGraceMs: GRACE_MS, staleMs: STALE_MS });
   }
 
   /** The agent is killed, the records of `lost` are spoilt, and another agent starts. */

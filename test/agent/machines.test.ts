@@ -21,7 +21,7 @@ class World {
   machines: Machines = this.#make();
 
   #make(): Machines {
-    const machines = new Machines({ ...this.#parts(), newLaunchId: () => `l-${(this.#launches += 1)}`, stopGraceMs: GRACE_MS, staleMs: STALE_MS });
+    const machines = new Machines({ ...this.#parts(), newLaunchId: () => `l-${(this.#launches += 1)}`, room: { cpus: 8, memory_mb: 8_192 }, stopGraceMs: GRACE_MS, staleMs: STALE_MS });
     machines.onChange(() => (this.changes += 1));
     return machines;
   }

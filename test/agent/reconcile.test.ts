@@ -5,12 +5,14 @@ import type { Actual, Phase } from "../../src/agent/reconcile.ts";
 import { nextDue, reconcile } from "../../src/agent/reconcile.ts";
 import { desired } from "./fakes.ts";
 
+const ROOM = { cpus: 4, memory_mb: 1_024 };
+
 function actual(phase: Phase, changes: Partial<Actual> = {}): Actual {
-  return { id: "m-1", phase, due: phase === "waiting" ? 0 : Infinity, asked: false, starts: 0, ...changes };
+  return { id: "m-1", phase, due: phase === "waiting" ? 0 : Infinity, asked: false, starts: 0, cpus: 1, memory_mb: 64, ...changes };
 }
 
 function steps(list: readonly ReturnType<typeof desired>[] | null, machines: readonly Actual[], now = 0, fresh = true): string[] {
-  return reconcile({ machines: list, fresh }, machines, now).map((step) => `${step.type} ${step.type === "create" ? step.machine.id : step.id}`);
+  return reconcile({ machines: list, fresh }, machines, now, ROOM).map((step) => `${step.type} ${step.type === "create" ? step.machine.id : step.id}`);
 }
 
 const RUN = [desired("m-1")];
@@ -26,6 +28,18 @@ test("what has ended is created anew where it was started anew, also when the li
     assert.deepEqual(steps(anew, [actual(phase)], 0, false), [], "the list may be an old one");
   }
   assert.deepEqual(steps(anew, [actual("running")]), [], "what runs is what was wanted");
+});
+
+test("while what the list does not have still stops, nothing is started that would be more than the host has; and nobody looks again and again", () => {
+  const list = [desired("m-2", { cpus: 3 }), desired("m-3")];
+  const waiting = [actual("waiting", { id: "m-2", cpus: 3 }), actual("waiting", { id: "m-3" })];
+  const leaving = actual("stopping", { cpus: 2, due: 50 });
+  assert.deepEqual(steps(list, [leaving, ...waiting]), ["launch m-3"]);
+  assert.equal(nextDue({ machines: list, fresh: true }, [leaving, ...waiting], ROOM), 0, "m-3 can start");
+  assert.equal(nextDue({ machines: list, fresh: true }, [leaving, ...waiting.slice(0, 1)], ROOM), 50, "the kill, not the start that waits for it");
+  assert.deepEqual(steps(list, waiting), ["launch m-2", "launch m-3"], "it has ended");
+  assert.deepEqual(steps([...list, desired("m-1", { desired_state: "stopped" })], [leaving, ...waiting]), ["launch m-2", "launch m-3"], "what is listed is counted where machines are placed");
+  assert.deepEqual(steps(list, [actual("stopping", { memory_mb: 1_000, due: 50 }), ...waiting]), [], "memory counts too");
 });
 
 test("what is listed and not here is created; what is listed as stopped is not", () => {
@@ -67,8 +81,8 @@ test("an old list starts and stops nothing until it is known to be good, and a k
 
 test("the next time to look is the earliest restart or kill", () => {
   const machines = [actual("waiting", { due: 30 }), actual("stopping", { due: 20 }), actual("running")];
-  assert.equal(nextDue({ machines: RUN, fresh: true }, machines), 20);
-  assert.equal(nextDue({ machines: RUN, fresh: false }, [actual("waiting", { due: 5 })]), Infinity);
+  assert.equal(nextDue({ machines: RUN, fresh: true }, machines, ROOM), 20);
+  assert.equal(nextDue({ machines: RUN, fresh: false }, [actual("waiting", { due: 5 })], ROOM), Infinity);
 });
 
 test("restarts are spaced 1 s apart, doubling to 5 minutes", () => {

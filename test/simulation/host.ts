@@ -107,6 +107,7 @@ export class SimHost {
       checks: new SimChecks(this.runtime, clock, time, this.#chance.of("checks")),
       store: this.#store,
       newLaunchId: () => newId("l"),
+      room: this.shape.capacity,
       stopGraceMs: STOP_GRACE_MS,
       staleMs: STALE_MS,
     });

@@ -145,6 +145,8 @@ export class Invariants {
   /** Machines are not made and given up by the hundred: each costs lines of the log and a row for a day. */
   #checkChurn(state: State, appId: string): void {
     const now = this.#time.now;
+    // Deleted in the same write: with it has gone what it was asked to be.
+    if (state.apps.get(appId) === undefined) return;
     const asked = Math.max(0, ...state.deployments.group(appId).map((deployment) => deployment.replicas));
     const made = [...(this.#made.get(appId) ?? []).filter(({ at }) => now - at < MINUTE_MS), { at: now, replicas: asked }];
     this.#made.set(appId, made);

@@ -95,9 +95,9 @@ function isProven(machine: Machine, target: Deployment, cause: Cause): boolean {
   return machine.deployment_id === target.id && machine.ready_at !== null && (cause === "draining" || cause === "lost");
 }
 
-/** A waiting time that is longer than any comes from a clock that was put back since, and is over. */
-export function isOver(until: number, now: number): boolean {
-  return now >= until || until - now > LONGEST_STREAK_MS;
+/** A waiting time that is longer than any of its kind comes from a clock that was put back since, and is over. */
+export function isOver(until: number, now: number, longestMs: number = LONGEST_STREAK_MS): boolean {
+  return now >= until || until - now > longestMs;
 }
 
 /** When (wall time) the next try may be made on a host that was not tried: at once for what is known to run, else 1 s after the last try, doubling to 30 s. */

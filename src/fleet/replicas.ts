@@ -168,18 +168,12 @@ export function surgeOf(replicas: number): number {
   return Math.max(1, Math.ceil(replicas / 4));
 }
 
-/** Longer than any offline_after that one would set. */
+/** How long it takes at most to know that a lost host was none of a storm: longer than any offline_after that one would set. */
 const LONGEST_DOUBT_MS = 3_600_000;
-
-/** Whether it is known by now that a lost host was none of a storm. A time further ahead comes from a clock that was put back since. */
-function isSettled(after: string | null, now: number): boolean {
-  const until = after === null ? 0 : Date.parse(after);
-  return now >= until || until - now > LONGEST_DOUBT_MS;
-}
 
 /** `rolling`: machines of other deployments whose replacement is under way. */
 function mayStart({ state, now }: PlanScene, rolling: number, target: Deployment, machine: Machine, cause: Cause): boolean {
-  if (cause === "lost") return isSettled(state.hosts.get(machine.host_id ?? "")?.replace_after ?? null, now);
+  if (cause === "lost") return isOver(Date.parse(state.hosts.get(machine.host_id ?? "")?.replace_after ?? "1970-01-01T00:00:00Z"), now, LONGEST_DOUBT_MS);
   // A new deployment may be the remedy: it does not wait for what the old one earned.
   if (cause === "failed") return machine.deployment_id !== target.id || isOver(afterStreak(machine), now);
   if (cause === "outdated") return rolling < surgeOf(target.replicas);

@@ -1,6 +1,6 @@
 /** /v1/internal/hosts: what host agents say and are told. Field readers stand here, decisions in fleet/. */
 import { isIP } from "node:net";
-import type { HeartbeatAnswer } from "../fleet/fleet.ts";
+import type { HeartbeatAnswer } from "../fleet/heartbeat.ts";
 import { heartbeatIntervalSeconds } from "../fleet/liveness.ts";
 import { decideDeregister } from "../fleet/registration.ts";
 import { json } from "../http/respond.ts";
@@ -38,8 +38,13 @@ const REGISTER_BODY = object({
   labels: optional(map(/^[\x21-\x7e]{1,128}$/, string({ min: 0, max: 1024 }), 64)),
 });
 
+/** Whose fault a failure is; a newer agent may know others, which say nothing here. */
+const FAULT: Reader<"host" | undefined> = (value) => (string({ min: 0, max: 64 })(value) === "host" ? "host" : undefined);
+
 const HEARTBEAT_BODY = object({
-  usage: optional(object({ cpus: number({ min: 0, max: 65_536 }), memory_mb: number(MEBIBYTES), disk_mb: number(MEBIBYTES) })),
+  usage: optional(
+    object({ cpus: optional(number({ min: 0, max: 65_536 })), memory_mb: optional(number(MEBIBYTES)), disk_mb: optional(number(MEBIBYTES)) }),
+  ),
   machines: optional(
     list(
       object({
@@ -49,6 +54,7 @@ const HEARTBEAT_BODY = object({
         reason: optional(string({ min: 0, max: 1000 })),
         exit_code: optional(integer({ min: -(2 ** 31), max: 2 ** 31 })),
         ready: optional(boolean),
+        fault: optional(FAULT),
       }),
       10_000,
     ),

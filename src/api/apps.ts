@@ -7,8 +7,11 @@ import type { Check } from "../lib/check.ts";
 import { CHECK } from "../lib/check.ts";
 import { ApiError } from "../lib/errors.ts";
 import { DIGEST_PATTERN, LABEL_PATTERN, newId } from "../lib/ids.ts";
-import { integer, map, object, oneOf, optional, pattern, readBody, readField } from "../lib/schema.ts";
+import type { TypeOf } from "../lib/schema.ts";
+import { integer, map, number, object, oneOf, optional, pattern, readBody, readField } from "../lib/schema.ts";
 import type { State } from "../state/state.ts";
+import type { Workload } from "../state/types.ts";
+import { DEFAULT_MIN_HEALTHY_SECONDS } from "../state/upgrade.ts";
 import type { ApiContext, App } from "./app.ts";
 import { param, personOf } from "./app.ts";
 import { listReply } from "./lists.ts";
@@ -31,6 +34,7 @@ const DEPLOYMENT_BODY = object({
   check: optional(CHECK),
   on_host_loss: optional(oneOf("replace", "wait")),
   progress_deadline_seconds: optional(integer({ min: 1, max: 7 * 24 * 3600 })),
+  min_healthy_seconds: optional(number({ min: 0, max: 24 * 3600 })),
 });
 
 /** Of all names and values: a host's list has the env of each of its machines. */
@@ -48,6 +52,17 @@ function completeCheck(check: Check | undefined): Readonly<Record<string, unknow
   if (check.type === "exec" && (check.command ?? []).length === 0) throw new ApiError("invalid_field", "check.command is required where check.type is exec.", { field: "check.command" });
   if (check.type !== "exec" && check.port === undefined) throw new ApiError("invalid_field", `check.port is required where check.type is ${check.type}.`, { field: "check.port" });
   return Object.fromEntries(Object.entries(check).filter(([, value]) => value !== undefined));
+}
+
+type Times = Pick<Workload, "progress_deadline_seconds" | "min_healthy_seconds">;
+
+/** What has to last longer than the time for it would never be reached. */
+function timesOf(body: TypeOf<typeof DEPLOYMENT_BODY>): Times {
+  const deadline = body.progress_deadline_seconds ?? 600;
+  const healthy = body.min_healthy_seconds ?? Math.min(DEFAULT_MIN_HEALTHY_SECONDS, deadline / 2);
+  if (healthy < deadline) return { progress_deadline_seconds: deadline, min_healthy_seconds: healthy };
+  const message = `min_healthy_seconds must be less than progress_deadline_seconds (${deadline}); it is ${healthy}.`;
+  throw new ApiError("invalid_field", message, { field: "min_healthy_seconds" });
 }
 
 /** The app of the path, in the caller's org. */
@@ -82,13 +97,13 @@ export function deleteApp(context: ApiContext, app: App): MaybePromise<Reply> {
 
 export function listDeployments(context: ApiContext, app: App): MaybePromise<Reply> {
   return app.store.read((state) => {
-    const rows = state.deployments.group(appOf(context, state).id).map((deployment) => deploymentView(state, deployment));
+    const rows = state.deployments.group(appOf(context, state).id).map((deployment) => deploymentView(app.fleet.reconciler.scene(state), deployment));
     return listReply(context, "deployments", rows, (row) => row.id);
   });
 }
 
 export function showDeployment(context: ApiContext, app: App): MaybePromise<Reply> {
-  return app.store.read((state) => json(200, deploymentView(state, findDeployment(state, appOf(context, state), param(context, "deployment_id")))));
+  return app.store.read((state) => json(200, deploymentView(app.fleet.reconciler.scene(state), findDeployment(state, appOf(context, state), param(context, "deployment_id")))));
 }
 
 export function createDeployment(context: ApiContext, app: App): MaybePromise<Reply> {
@@ -102,9 +117,9 @@ export function createDeployment(context: ApiContext, app: App): MaybePromise<Re
     restart: body.restart ?? "on-failure",
     check: completeCheck(body.check),
     on_host_loss: body.on_host_loss ?? "replace",
-    progress_deadline_seconds: body.progress_deadline_seconds ?? 600,
+    ...timesOf(body),
   };
-  const show = (state: State, id: string): Reply => json(202, deploymentView(state, findDeployment(state, appOf(context, state), id)));
+  const show = (state: State, id: string): Reply => json(202, deploymentView(app.fleet.reconciler.scene(state), findDeployment(state, appOf(context, state), id)));
   return changeOnce(context, app, (state, note) => {
     const event = decideDeployment(state, appOf(context, state), newId("dep"), body.replicas ?? 1, workload, note);
     return { event, answer: (after) => show(after, event.data.deployment.id) };
@@ -113,8 +128,8 @@ export function createDeployment(context: ApiContext, app: App): MaybePromise<Re
 
 export function scaleApp(context: ApiContext, app: App): MaybePromise<Reply> {
   const { replicas } = readBody(SCALE_BODY, context.body);
-  const show = (state: State): Reply => json(202, deploymentView(state, currentDeployment(state, appOf(context, state))));
+  const show = (state: State): Reply => json(202, deploymentView(app.fleet.reconciler.scene(state), currentDeployment(state, appOf(context, state))));
   // What was scaled then, also where there is a newer deployment now.
-  const again = (state: State, id: string): Reply => json(202, deploymentView(state, findDeployment(state, appOf(context, state), id)));
+  const again = (state: State, id: string): Reply => json(202, deploymentView(app.fleet.reconciler.scene(state), findDeployment(state, appOf(context, state), id)));
   return changeOnce(context, app, (state, note) => ({ event: decideScale(state, appOf(context, state), replicas, note), answer: show }), again);
 }

@@ -6,7 +6,7 @@ import { decideReplaceLost } from "../fleet/liveness.ts";
 import { statusOf } from "../fleet/modes.ts";
 import { decideRemove, decideUnbindKey, getHost } from "../fleet/registration.ts";
 import type { DrainView } from "../fleet/view.ts";
-import { drainView, hostView } from "../fleet/view.ts";
+import { drainView } from "../fleet/view.ts";
 import { empty, json } from "../http/respond.ts";
 import type { MaybePromise, Reply } from "../http/types.ts";
 import { boolean, integer, object, oneOf, optional, readBody, readField, string } from "../lib/schema.ts";
@@ -35,14 +35,14 @@ export function listHosts(context: ApiContext, app: App): MaybePromise<Reply> {
   return app.store.read((state) => {
     const rows = [...state.hosts.values()]
       .filter((host) => (status === null || statusOf(host) === status) && (region === null || host.region === region) && (datacenter === null || host.datacenter === datacenter))
-      .map((host) => hostView(state, app.fleet.presence, host));
+      .map((host) => app.fleet.view(state, host));
     return listReply(context, "hosts", rows, (row) => row.id);
   });
 }
 
 export function showHost(context: ApiContext, app: App): MaybePromise<Reply> {
   const id = param(context, "host_id");
-  return app.store.read((state) => json(200, hostView(state, app.fleet.presence, getHost(state, id))));
+  return app.store.read((state) => json(200, app.fleet.view(state, getHost(state, id))));
 }
 
 export function drainHost(context: ApiContext, app: App): MaybePromise<Reply> {
@@ -62,7 +62,7 @@ function dryRun(app: App, state: State, hostId: string, body: Parameters<typeof 
   const { data } = decideDrain(state, hostId, body, app.clock.wall());
   const host = getHost(state, hostId);
   const rows = planRows(app.fleet.reconciler.scene(state), host, heldMachines(state, hostId));
-  const drain: Drain = { ...data, state: "draining", started_at: "", finished_at: null, forced: false, machine_ids: [] };
+  const drain: Drain = { ...data, state: "draining", started_at: "", finished_at: null, deadline_from: null, forced: false, machine_ids: [] };
   return json(200, { ...drainView(host, drain, rows), started_at: running?.started_at ?? null, dry_run: true });
 }
 
@@ -81,7 +81,7 @@ export function undrainHost(context: ApiContext, app: App): MaybePromise<Reply> 
   const id = param(context, "host_id");
   return app.store.change(actorOf(context), (state) => ({
     event: decideUndrain(state, id),
-    answer: (after) => json(200, hostView(after, app.fleet.presence, getHost(after, id))),
+    answer: (after) => json(200, app.fleet.view(after, getHost(after, id))),
   }));
 }
 
@@ -89,7 +89,7 @@ export function activateHost(context: ApiContext, app: App): MaybePromise<Reply>
   const id = param(context, "host_id");
   return app.store.change(actorOf(context), (state) => ({
     event: decideActivate(state, id),
-    answer: (after) => json(200, hostView(after, app.fleet.presence, getHost(after, id))),
+    answer: (after) => json(200, app.fleet.view(after, getHost(after, id))),
   }));
 }
 

@@ -114,6 +114,7 @@ export class Daemon {
       strategy: config.scheduler.strategy,
       newMachineId: () => newId("m"),
       onPlacement: (result) => metrics.placements.labels(result).inc(),
+      onIdConflict: () => metrics.hostIdConflicts.inc(),
     });
     this.#background = new JournalBackground(join(config.state.dataDir, "journal"), log);
     this.#feed = new EventFeed(store, diskFiles, join(config.state.dataDir, "journal"), () => journal.durable.seq);

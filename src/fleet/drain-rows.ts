@@ -6,7 +6,11 @@ import { holdsCapacity } from "../state/workload-reducers.ts";
 import { Imagined, choose, hasRoom, whyNowhere } from "./placement.ts";
 import { chooseReplacement, needOf } from "./replicas.ts";
 import type { PlanScene } from "./replicas.ts";
-import { isOver, isUp, movingFrom, nextTryAt, nextTryOfAllAt, replacementOf } from "./replacement.ts";
+import { untilNextTry, untilNextTryOfAll } from "./backoff.ts";
+import { crewOf } from "./crew.ts";
+import { isHealthy, serves, staySeconds } from "./health.ts";
+import { whyOriginalStays } from "./pairs.ts";
+import { movingFrom, replacementOf } from "./replacement.ts";
 
 export interface DrainRow {
   readonly id: string;
@@ -45,20 +49,41 @@ function drainRow(scene: PlanScene, host: Host, drain: Drain, id: string, machin
   if (machine.desired_state === "stopped") return { ...row, state: "stopping", reason: machine.reason };
   if (drain.state !== "draining") return { ...row, state: "pending", reason: `stays: the drain is ${drain.state}` };
   if (replacement !== null && replacementOf(state, machine) !== null) {
-    return { ...row, state: "starting", reason: isUp(replacement) ? null : (replacement.reason ?? `${replacement.state}${replacement.state === "running" ? ", not ready yet" : ""}`) };
+    const stays = whyStays(state, machine);
+    return { ...row, state: stays === null ? "starting" : "blocked", reason: stays ?? whyNotHealthy(state, replacement) };
   }
   return { ...row, replacement_id: null, target_host_id: null, ...whyItWaits(scene, host, drain, machine) };
 }
+
+/** Its replacement is well, and the app as a whole is not. */
+function whyStays(state: State, machine: Machine): string | null {
+  const app = state.apps.get(machine.app_id);
+  const target = state.deployments.get(app?.deployment_id ?? "");
+  return app === undefined || target === undefined ? null : whyOriginalStays(state, crewOf(state, app, target), machine);
+}
+
+/** What its original waits for, or null where it has waited long enough. */
+function whyNotHealthy(state: State, replacement: Machine): string | null {
+  if (isHealthy(replacement)) return null;
+  const app = state.apps.get(replacement.app_id);
+  if (serves(replacement) && app !== undefined) return `it is ready, and has to stay so for ${staySeconds(state, app, replacement)} s`;
+  return replacement.reason ?? `${replacement.state}${replacement.state === "running" ? ", not ready yet" : ""}`;
+}
+
+const RUNS_ONCE = "it runs once (restart is never), and is waited for; set a deadline with force to stop it";
 
 /** What keeps the replacement of a machine from being started now. */
 function whyItWaits(scene: PlanScene, host: Host, drain: Drain, machine: Machine): Pick<DrainRow, "state" | "reason"> {
   const { state } = scene;
   const deployment = state.deployments.get(state.apps.get(machine.app_id)?.deployment_id ?? "");
   if (deployment === undefined) return { state: "pending", reason: "it belongs to no app that could make a replacement; stop it, or set a deadline with force" };
+  if (machine.restart === "never" && machine.deployment_id === deployment.id) return { state: "blocked", reason: RUNS_ONCE };
   const need = needOf({ id: machine.app_id }, deployment);
-  if (!isOver(nextTryAt(machine, deployment, "draining"), scene.now) || chooseReplacement(scene, scene.now, deployment, machine, "draining") === null) {
+  const isTooEarly = untilNextTry(scene.since, machine, deployment, "draining") > 0;
+  if (isTooEarly || chooseReplacement(scene, deployment, machine, "draining") === null) {
     if (!hasRoom(scene, need)) return { state: "blocked", reason: whyNowhere(scene, need) };
-    return { state: "blocked", reason: `its replacement failed (${machine.retry?.reason ?? ""}); again at ${toRfc3339(nextTryOfAllAt(machine, deployment, "draining"))}` };
+    const again = toRfc3339(scene.now + untilNextTryOfAll(scene.since, machine, deployment, "draining"));
+    return { state: "blocked", reason: `its replacement failed (${machine.retry?.reason ?? ""}); again at ${again}` };
   }
   const moving = movingFrom(state, host.id);
   const most = drain.max_parallel;
@@ -76,6 +101,7 @@ export function planRows(scene: PlanScene, host: Host, machines: readonly Machin
     if (machine.desired_state === "stopped") return { ...row, state: "stopping", reason: machine.reason };
     const deployment = state.deployments.get(state.apps.get(machine.app_id)?.deployment_id ?? "");
     if (deployment === undefined) return { ...row, state: "pending", reason: "it belongs to no app that could make a replacement" };
+    if (machine.restart === "never" && machine.deployment_id === deployment.id) return { ...row, state: "blocked", reason: RUNS_ONCE };
     const need = needOf({ id: machine.app_id }, deployment);
     const target = choose(imagined, need, leaving);
     if (target === null) return { ...row, state: "blocked", reason: whyNowhere(imagined, need, leaving) };

@@ -1,6 +1,7 @@
 /** Taking a host out of service: pure decisions on drain, undrain and activate, and the plan of what to do next. Carries nothing out. */
 import { ApiError } from "../lib/errors.ts";
 import { toRfc3339 } from "../lib/clock.ts";
+import type { Since } from "../lib/elapsed.ts";
 import type { Event, EventOf } from "../state/events.ts";
 import { holdsCapacity } from "../state/workload-reducers.ts";
 import type { State } from "../state/state.ts";
@@ -62,15 +63,20 @@ export function heldMachines(state: State, hostId: string): Machine[] {
  * `reported` is the number of machines in the agent's newest list, null while it sent none since the daemon started:
  * completed is said only on the agent's word, or where no machine was ever assigned.
  */
-export function planDrain(state: State, host: Host, drain: Drain, reported: number | null, nowWall: number): Event | null {
+export function planDrain(state: State, host: Host, drain: Drain, reported: number | null, since: Since): Event | null {
   const left = heldMachines(state, host.id);
   const empty = left.length === 0 && (!host.ever_assigned || reported === 0) && (reported ?? 0) === 0;
   if (empty) return { type: "host.drain_finished", data: { host_id: host.id, state: "completed", mode: nextMode(host, "complete") } };
-  if (drain.deadline_at === null || nowWall < Date.parse(drain.deadline_at)) return null;
+  if (!isDeadlineOver(drain, since)) return null;
   if (!drain.force) return { type: "host.drain_finished", data: { host_id: host.id, state: "failed", mode: "draining" } };
   const toStop = left.filter((machine) => machine.desired_state === "running");
   if (drain.forced && toStop.length === 0) return null;
   return { type: "host.drain_forced", data: { host_id: host.id, machine_ids: toStop.map((machine) => machine.id) } };
+}
+
+/** By the time that it was given, not by the wall clock's hands: those may be put forward. */
+function isDeadlineOver({ deadline_at: at, deadline_from: from }: Drain, since: Since): boolean {
+  return at !== null && from !== null && since(from) >= Date.parse(at) - Date.parse(from);
 }
 
 /** The drain that `drain-status` tells of. Throws `no_drain` where there never was one. */

@@ -8,25 +8,24 @@ import { SYSTEM } from "../state/events.ts";
 import { CLUSTER_KEY } from "../state/state.ts";
 import type { State } from "../state/state.ts";
 import type { Store } from "../state/store.ts";
-import type { HostStatus } from "../state/types.ts";
-import type { Desired, DesiredMachine } from "./desired.ts";
+import type { Host } from "../state/types.ts";
+import type { Desired } from "./desired.ts";
 import { DesiredLists } from "./desired.ts";
 import { runningDrain } from "./drain-terms.ts";
 import { planDrain } from "./drain.ts";
 import { decideExpired } from "./expiry.ts";
 import { decideHeard } from "./heartbeat.ts";
-import type { ReportedMachine } from "./heartbeat.ts";
+import type { Heartbeat, HeartbeatAnswer } from "./heartbeat.ts";
 import { decideLost, heartbeatIntervalSeconds, pausedFor, quietAfter, sweepInterval } from "./liveness.ts";
 import { statusOf } from "./modes.ts";
 import type { Strategy } from "./placement.ts";
-import type { BeatOrder, Usage } from "./presence.ts";
 import { Presence } from "./presence.ts";
 import { Reconciler } from "./reconciler.ts";
 import type { Registration } from "./registration.ts";
 import { checkHostKey, decideRegister, fitsHostKey, getHost, hostNotRegistered } from "./registration.ts";
 import { touchedBy } from "./touched.ts";
 import type { HostView } from "./view.ts";
-import { hostView } from "./view.ts";
+import { hostView, isNewConflict } from "./view.ts";
 import { Waiters } from "./waiters.ts";
 
 export interface FleetOptions {
@@ -39,20 +38,8 @@ export interface FleetOptions {
   newMachineId(): string;
   /** Told of each machine that was given a host, or for which there was none. */
   onPlacement(result: "placed" | "no_host"): void;
-}
-
-export interface Heartbeat extends BeatOrder {
-  readonly usage: Usage | undefined;
-  readonly machines: readonly ReportedMachine[] | undefined;
-  readonly observed_revision: string | undefined;
-}
-
-export interface HeartbeatAnswer {
-  readonly host_id: string;
-  readonly cluster_id: string;
-  readonly status: HostStatus;
-  readonly revision: string;
-  readonly machines?: readonly DesiredMachine[];
+  /** Told of each beat that is refused because two agents beat under its host's id. */
+  onIdConflict(): void;
 }
 
 /** What has arrived is read in this time, before anyone is called offline: a pause too short to be noticed leaves heartbeats unread too. */
@@ -159,7 +146,7 @@ export class Fleet {
           // A host that was not in the list has said nothing yet, whatever an earlier one of this id said.
           if (created) this.presence.assume(registration.host_id, clock.mono(), clock.wall());
           else this.presence.hear(registration.host_id, clock.mono(), clock.wall());
-          return { created, host: hostView(state, this.presence, getHost(state, registration.host_id)) };
+          return { created, host: this.view(state, getHost(state, registration.host_id)) };
         },
       };
     });
@@ -173,7 +160,7 @@ export class Fleet {
    * Throws host_not_registered, host_key_mismatch, host_id_in_use. While the journal is off it is heard all the same.
    */
   heartbeat(hostId: string, key: string | null, beat: Heartbeat, actor: Actor): HeartbeatAnswer | Promise<HeartbeatAnswer> {
-    const { store, clock } = this.#options;
+    const { store } = this.#options;
     const host = store.state.hosts.get(hostId);
     const answer = (state: State): HeartbeatAnswer => this.answer(state, hostId, beat.observed_revision);
     // A refusal is an answer too: what it was computed from may still be on its way to the disk.
@@ -184,7 +171,7 @@ export class Fleet {
         return answered;
       });
     }
-    if (!this.presence.hearBeat(hostId, beat, clock.mono(), clock.wall())) return store.read(answer);
+    if (!this.#hears(hostId, beat)) return store.read(answer);
     this.presence.report(hostId, beat.usage, beat.machines?.length ?? null);
     if (beat.machines !== undefined && runningDrain(store.state, hostId) !== null) this.#moveDrain(hostId);
     const current = beat.observed_revision === this.desired(hostId).revision;
@@ -196,6 +183,28 @@ export class Fleet {
     } catch (error) {
       return this.#heardOnly(error, answer);
     }
+  }
+
+  /** False for an older beat. A conflict of two agents is told of, once for as long as it lasts, before it is refused. */
+  #hears(hostId: string, beat: Heartbeat): boolean {
+    const { clock, store, onIdConflict } = this.#options;
+    const before = this.presence.conflictOf(hostId);
+    try {
+      return this.presence.hearBeat(hostId, beat, clock.mono(), clock.wall());
+    } catch (error) {
+      const conflict = this.presence.conflictOf(hostId);
+      onIdConflict();
+      if (conflict !== null && isNewConflict(before, this.reconciler.elapsed.since)) {
+        const event = { type: "host.id_conflict", data: { host_id: hostId, boot_ids: conflict.bootIds } } as const;
+        void this.#attempt("noting a conflict", async () => store.change(SYSTEM, () => ({ event, answer: () => undefined })));
+      }
+      throw error;
+    }
+  }
+
+  /** A host as people see it. */
+  view(state: State, host: Host): HostView {
+    return hostView(state, this.presence, host, this.reconciler.elapsed.since);
   }
 
   /** What a host is told. Throws host_not_registered. */
@@ -259,11 +268,11 @@ export class Fleet {
 
   /** Takes the next step of a host's drain, if there is one. Each step is an event, which brings us here again. */
   #moveDrain(hostId: string): void {
-    const { store, clock } = this.#options;
+    const { store } = this.#options;
     const host = store.state.hosts.get(hostId);
     const drain = runningDrain(store.state, hostId);
     if (host === undefined || drain === null || !store.writability.writable) return;
-    const event = planDrain(store.state, host, drain, this.presence.reportedMachines(hostId), clock.wall());
+    const event = planDrain(store.state, host, drain, this.presence.reportedMachines(hostId), this.reconciler.elapsed.since);
     if (event === null) return;
     void this.#attempt("drain", async () => store.change(SYSTEM, () => ({ event, answer: () => undefined })));
   }

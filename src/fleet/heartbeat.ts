@@ -2,8 +2,10 @@
 import { sha256Hex } from "../lib/ids.ts";
 import type { EventOf, MachineReport } from "../state/events.ts";
 import type { State } from "../state/state.ts";
-import type { Host, Machine } from "../state/types.ts";
+import type { Host, HostStatus, Machine } from "../state/types.ts";
+import type { DesiredMachine } from "./desired.ts";
 import { isWanted } from "./desired.ts";
+import type { BeatOrder, UsageReport } from "./presence.ts";
 
 /** A machine as an agent reports it. */
 export interface ReportedMachine {
@@ -13,6 +15,22 @@ export interface ReportedMachine {
   readonly reason: string | undefined;
   readonly exit_code: number | undefined;
   readonly ready: boolean | undefined;
+  /** "host": it failed for what is its host's fault. */
+  readonly fault?: "host" | undefined;
+}
+
+export interface Heartbeat extends BeatOrder {
+  readonly usage: UsageReport | undefined;
+  readonly machines: readonly ReportedMachine[] | undefined;
+  readonly observed_revision: string | undefined;
+}
+
+export interface HeartbeatAnswer {
+  readonly host_id: string;
+  readonly cluster_id: string;
+  readonly status: HostStatus;
+  readonly revision: string;
+  readonly machines?: readonly DesiredMachine[];
 }
 
 export interface Beat {
@@ -30,7 +48,7 @@ export function decideHeard(state: State, host: Host, beat: Beat): EventOf<"host
   const keyHash = host.key_hash === null && beat.key !== null ? sha256Hex(beat.key) : null;
   const machines = beat.machines === undefined ? [] : compareMachines(state, host, beat.machines, beat.current);
   if (!online && keyHash === null && machines.length === 0) return null;
-  return { type: "host.heard", data: { host_id: host.id, online, key_hash: keyHash, machines } };
+  return { type: "host.heard", data: { host_id: host.id, ...(online ? { online } : {}), key_hash: keyHash, machines } };
 }
 
 function compareMachines(state: State, host: Host, reported: readonly ReportedMachine[], current: boolean): MachineReport[] {
@@ -56,6 +74,7 @@ function compareMachines(state: State, host: Host, reported: readonly ReportedMa
 }
 
 function toReport(machine: Machine, report: ReportedMachine): MachineReport {
+  if (isVain(machine, report)) report = { ...report, state: "failed", reason: `it ended before its check had ever passed: ${report.reason ?? "exit code 0"}` };
   const running = report.state === "running";
   return {
     id: machine.id,
@@ -65,7 +84,13 @@ function toReport(machine: Machine, report: ReportedMachine): MachineReport {
     reason: report.reason ?? null,
     exit_code: report.exit_code ?? null,
     started_at: report.started_at ?? machine.started_at,
+    ...(report.state === "failed" && report.fault === "host" ? { fault: "host" as const } : {}),
   };
+}
+
+/** A machine with a check is there to be ready; one that ends well before it ever was has not done its work. */
+function isVain(machine: Machine, { state }: ReportedMachine): boolean {
+  return state === "stopped" && machine.desired_state === "running" && machine.check !== null && machine.ready_at === null;
 }
 
 /** The agent has the current list and does not report the machine. */

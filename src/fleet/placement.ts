@@ -1,4 +1,5 @@
 /** Where a machine goes, and why: one row per host, in words and numbers. Pure; it places nothing. */
+import type { Since } from "../lib/elapsed.ts";
 import type { State } from "../state/state.ts";
 import type { Host } from "../state/types.ts";
 import { holdsCapacity } from "../state/workload-reducers.ts";
@@ -28,6 +29,8 @@ export interface PlacementRow {
 export interface Scene {
   readonly state: State;
   readonly strategy: Strategy;
+  /** How long ago a moment of the log was. */
+  readonly since: Since;
   /** What is taken of a host, with whatever is planned on top. */
   allocated(hostId: string): Allocation;
   /** Where the machines of the app are, with whatever is planned on top. Absent: as the state has it. */
@@ -38,6 +41,7 @@ export interface Scene {
 export class Imagined implements Scene {
   readonly state: State;
   readonly strategy: Strategy;
+  readonly since: Since;
   readonly #scene: Scene;
   readonly #added = new Map<string, Allocation>();
   readonly #companies = new Map<string, Company>();
@@ -46,6 +50,7 @@ export class Imagined implements Scene {
     this.#scene = scene;
     this.state = scene.state;
     this.strategy = scene.strategy;
+    this.since = scene.since;
   }
 
   allocated(hostId: string): Allocation {
@@ -75,6 +80,16 @@ interface Candidate {
   readonly nearby: number;
   /** How full the host is with the machine on it, 0 to 1, by what it has least of. */
   readonly load: number;
+  /** What was wrong with the host a short while ago, or null: it is taken where nothing else fits. */
+  readonly trouble: string | null;
+}
+
+/** So long a host ranks last behind those that nothing is known against. */
+const TROUBLE_MS = 600_000;
+
+/** What keeps machines from starting on the host, as its agent said lately; null where nothing does. */
+export function freshTrouble(host: Host, since: Since): string | null {
+  return host.trouble !== null && since(host.trouble.at) < TROUBLE_MS ? host.trouble.reason : null;
 }
 
 export interface Choice {
@@ -83,7 +98,10 @@ export interface Choice {
   readonly why: string;
 }
 
-/** The best host, or null where none fits: fewest machines of the app on the host, then in its datacenter, then by strategy, then by id. */
+/**
+ * The best host, or null where none fits: one that can start machines, as far as is known, then fewest machines of the app on the host, then in
+ * its datacenter, then by strategy, then by id.
+ */
 export function choose(scene: Scene, need: Need, excluded: Excluded): Choice | null {
   let best: Candidate | null = null;
   let fitting = 0;
@@ -104,8 +122,8 @@ export function hasRoom(scene: Scene, need: Need): boolean {
   return false;
 }
 
-function describe({ host, beside, nearby, load }: Candidate): string {
-  return `${beside} of the app's machines here, ${nearby} in datacenter ${host.datacenter}; ${Math.round(load * 100)} % full with it`;
+function describe({ host, beside, nearby, load, trouble }: Candidate): string {
+  return `${trouble === null ? "" : `last of all (${trouble}); `}${beside} of the app's machines here, ${nearby} in datacenter ${host.datacenter}; ${Math.round(load * 100)} % full with it`;
 }
 
 /** Why each host is taken or not, sorted by id. `chosenId`: the host that was taken, or null to mark the one that would be now. */
@@ -120,8 +138,9 @@ export function explain(scene: Scene, need: Need, excluded: Excluded, chosenId: 
   return rows.sort((a, b) => (a.host_id < b.host_id ? -1 : 1));
 }
 
-/** Why no host takes it, in one sentence with the numbers that would have to change. */
-export function whyNowhere(scene: Scene, need: Need, excluded: Excluded = new Map()): string {
+/** Why no host takes it, in one sentence with the numbers that would have to change; null where one does. */
+export function whyNowhere(scene: Scene, need: Need, excluded: Excluded = new Map()): string | null {
+  for (const host of scene.state.hosts.values()) if (!excluded.has(host.id) && obstacle(scene, need, host) === null) return null;
   const hosts = [...scene.state.hosts.values()];
   if (hosts.length === 0) return "no host is registered";
   const inRegion = hosts.filter((host) => need.region === null || host.region === need.region);
@@ -179,10 +198,12 @@ function join({ hosts, datacenters }: Company, state: State, hostId: string): vo
 function candidateOf(scene: Scene, need: Need, host: Host, company: Company): Candidate {
   const taken = scene.allocated(host.id);
   const load = Math.max((taken.cpus + need.cpus) / host.capacity.cpus, (taken.memory_mb + need.memory_mb) / host.capacity.memory_mb);
-  return { host, beside: company.hosts.get(host.id) ?? 0, nearby: company.datacenters.get(host.datacenter) ?? 0, load };
+  const [beside, nearby] = [company.hosts.get(host.id) ?? 0, company.datacenters.get(host.datacenter) ?? 0];
+  return { host, beside, nearby, load, trouble: freshTrouble(host, scene.since) };
 }
 
 function isBetter(a: Candidate, b: Candidate, strategy: Strategy): boolean {
+  if ((a.trouble === null) !== (b.trouble === null)) return a.trouble === null;
   if (a.beside !== b.beside) return a.beside < b.beside;
   if (a.nearby !== b.nearby) return a.nearby < b.nearby;
   if (a.load !== b.load) return strategy === "spread" ? a.load < b.load : a.load > b.load;

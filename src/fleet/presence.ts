@@ -1,10 +1,22 @@
 /** Who was heard when, in memory only: a heartbeat that changes nothing costs no disk. Monotonic time decides, wall time is shown. */
+import { toRfc3339 } from "../lib/clock.ts";
 import { ApiError } from "../lib/errors.ts";
 
+/** null: never said since the daemon started. */
 export interface Usage {
-  readonly cpus: number;
-  readonly memory_mb: number;
-  readonly disk_mb: number;
+  readonly cpus: number | null;
+  readonly memory_mb: number | null;
+  readonly disk_mb: number | null;
+}
+
+/** What a beat says of it; what it does not name stays as it was said last. */
+export type UsageReport = { readonly [K in keyof Usage]?: number | undefined };
+
+/** Two agents beat under one id. */
+export interface IdConflict {
+  readonly bootIds: readonly [string, string];
+  /** When that was seen last, RFC 3339. */
+  readonly at: string;
 }
 
 interface Contact {
@@ -17,6 +29,7 @@ interface Contact {
   beat: number;
   /** The boot id before this one: one that comes back while the newer is alive is a second agent. */
   formerBootId: string | null;
+  conflict: IdConflict | null;
 }
 
 /** What a heartbeat says of its own order. */
@@ -35,7 +48,7 @@ export class Presence {
 
   /** After a restart every host has a full offline_after again. */
   assume(hostId: string, nowMono: number, heardWall: number): void {
-    this.#contacts.set(hostId, { heardMono: nowMono, heardWall, usage: null, reported: null, bootId: null, beat: -1, formerBootId: null });
+    this.#contacts.set(hostId, { heardMono: nowMono, heardWall, usage: null, reported: null, bootId: null, beat: -1, formerBootId: null, conflict: null });
   }
 
   forget(hostId: string): void {
@@ -60,7 +73,7 @@ export class Presence {
       this.assume(hostId, nowMono, nowWall);
       return this.hearBeat(hostId, order, nowMono, nowWall);
     }
-    if (order.boot_id !== undefined && order.boot_id !== contact.bootId) this.#switchBoot(hostId, contact, order.boot_id, nowMono);
+    if (order.boot_id !== undefined && order.boot_id !== contact.bootId) this.#switchBoot(hostId, contact, order.boot_id, nowMono, nowWall);
     else if (order.boot_id !== undefined && order.beat !== undefined && order.beat <= contact.beat) return false;
     // Without a boot id a beat orders nothing.
     if (order.boot_id !== undefined && order.beat !== undefined) contact.beat = order.beat;
@@ -69,8 +82,9 @@ export class Presence {
     return true;
   }
 
-  #switchBoot(hostId: string, contact: Contact, bootId: string, nowMono: number): void {
+  #switchBoot(hostId: string, contact: Contact, bootId: string, nowMono: number, nowWall: number): void {
     if (bootId === contact.formerBootId && nowMono - contact.heardMono < this.#offlineAfterMs) {
+      contact.conflict = { bootIds: [contact.bootId ?? "none", bootId], at: toRfc3339(nowWall) };
       throw new ApiError("host_id_in_use", `Two agents beat as host ${hostId}: boot ids ${contact.bootId ?? "none"} and ${bootId} alternate. Give one of them another host_id.`);
     }
     contact.formerBootId = contact.bootId;
@@ -78,11 +92,11 @@ export class Presence {
     contact.beat = -1;
   }
 
-  /** What the newest report said: usage as given (absent keeps the last), and the number of machines where the list was there. */
-  report(hostId: string, usage: Usage | undefined, machines: number | null): void {
+  /** What the newest report said: usage as given (a field that is absent keeps the last), and the number of machines where the list was there. */
+  report(hostId: string, usage: UsageReport | undefined, machines: number | null): void {
     const contact = this.#contacts.get(hostId);
     if (contact === undefined) return;
-    if (usage !== undefined) contact.usage = usage;
+    if (usage !== undefined) contact.usage = merged(contact.usage, usage);
     if (machines !== null) contact.reported = machines;
   }
 
@@ -93,6 +107,11 @@ export class Presence {
   /** Machines in the host's newest complete report since the daemon started; null while there was none. */
   reportedMachines(hostId: string): number | null {
     return this.#contacts.get(hostId)?.reported ?? null;
+  }
+
+  /** The newest time that two agents beat under the id, since the daemon started; null where none did. */
+  conflictOf(hostId: string): IdConflict | null {
+    return this.#contacts.get(hostId)?.conflict ?? null;
   }
 
   heardWall(hostId: string): number | null {
@@ -114,4 +133,8 @@ export class Presence {
   forgive(ms: number, nowMono: number): void {
     for (const contact of this.#contacts.values()) contact.heardMono = Math.min(contact.heardMono + ms, nowMono);
   }
+}
+
+function merged(before: Usage | null, { cpus, memory_mb, disk_mb }: UsageReport): Usage {
+  return { cpus: cpus ?? before?.cpus ?? null, memory_mb: memory_mb ?? before?.memory_mb ?? null, disk_mb: disk_mb ?? before?.disk_mb ?? null };
 }

@@ -1,9 +1,11 @@
 /** Carries out what replicas.ts decides: looks at the apps that something happened to, and again and again at those that wait. Decides nothing itself. */
 import type { Clock } from "../lib/clock.ts";
+import { Elapsed } from "../lib/elapsed.ts";
 import type { Event, Recorded } from "../state/events.ts";
 import { SYSTEM } from "../state/events.ts";
 import type { State } from "../state/state.ts";
 import type { Store } from "../state/store.ts";
+import type { Allocation } from "./allocations.ts";
 import { Allocations } from "./allocations.ts";
 import type { Strategy } from "./placement.ts";
 import type { PlanScene } from "./replicas.ts";
@@ -24,6 +26,8 @@ export interface ReconcilerOptions {
 const TURN_MS = 10;
 
 export class Reconciler {
+  /** How long ago what the log tells of was. */
+  readonly elapsed: Elapsed;
   readonly #options: ReconcilerOptions;
   readonly #allocations = new Allocations();
   /** Apps to be looked at in this turn. */
@@ -35,12 +39,14 @@ export class Reconciler {
 
   constructor(options: ReconcilerOptions) {
     this.#options = options;
+    this.elapsed = new Elapsed(options.clock);
   }
 
   /** What decisions about machines are made from. */
   scene(state: State): PlanScene {
     const { strategy, clock, newMachineId } = this.#options;
-    return { state, strategy, now: clock.wall(), newMachineId, allocated: (hostId) => this.#allocations.of(state, hostId) };
+    const allocated = (hostId: string): Allocation => this.#allocations.of(state, hostId);
+    return { state, strategy, now: clock.wall(), since: this.elapsed.since, newMachineId, allocated };
   }
 
   /**

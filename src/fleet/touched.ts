@@ -18,6 +18,7 @@ export function touchedBy(state: State, event: Recorded): Touched {
       return { hosts: [], apps: [event.data.deployment.app_id] };
     case "deployment.scaled":
       return { hosts: [], apps: [state.deployments.get(event.data.deployment_id)?.app_id ?? ""] };
+    case "machine.healthy":
     case "deployment.moved":
       return { hosts: [], apps: [event.data.app_id] };
     case "machine.created":
@@ -32,7 +33,7 @@ export function touchedBy(state: State, event: Recorded): Touched {
       return ofMachines(state, event.data.machine_ids);
     case "host.heard": {
       const { host_id, online, machines } = event.data;
-      if (online) return ofHosts(state, [host_id]);
+      if (online === true) return ofHosts(state, [host_id]);
       return machines.length === 0 ? NOBODY : { hosts: [host_id], apps: appsOf(state, machines.map(({ id }) => id)) };
     }
     case "host.lost":

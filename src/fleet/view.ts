@@ -1,11 +1,13 @@
 /** A host as people and agents see it on the wire. */
 import { toRfc3339 } from "../lib/clock.ts";
+import type { Since } from "../lib/elapsed.ts";
 import type { State } from "../state/state.ts";
 import type { Capacity, Drain, Health, Host, HostFacts, HostStatus, Mode } from "../state/types.ts";
 import { allocationOf } from "./allocations.ts";
 import type { DrainRow } from "./drain-rows.ts";
 import { statusOf } from "./modes.ts";
-import type { Presence, Usage } from "./presence.ts";
+import { freshTrouble } from "./placement.ts";
+import type { IdConflict, Presence, Usage } from "./presence.ts";
 
 export interface HostView extends HostFacts {
   readonly id: string;
@@ -17,12 +19,14 @@ export interface HostView extends HostFacts {
   readonly allocated: Capacity;
   readonly available: Capacity;
   readonly usage: Usage | null;
+  /** What an operator should look at on this host, as a sentence; null where nothing is known. */
+  readonly trouble: string | null;
   readonly machine_count: number;
   readonly registered_at: string;
   readonly last_heartbeat_at: string;
 }
 
-export function hostView(state: State, presence: Presence, host: Host): HostView {
+export function hostView(state: State, presence: Presence, host: Host, since: Since): HostView {
   const { machines, cpus, memory_mb } = allocationOf(state, host.id);
   const allocated = { cpus, memory_mb, disk_mb: 0 };
   const free = (key: keyof Capacity): number => Math.max(0, host.capacity[key] - allocated[key]);
@@ -44,10 +48,30 @@ export function hostView(state: State, presence: Presence, host: Host): HostView
     allocated,
     available: { cpus: free("cpus"), memory_mb: free("memory_mb"), disk_mb: free("disk_mb") },
     usage: presence.usageOf(host.id),
+    trouble: troubleOf(presence, host, since),
     machine_count: machines,
     registered_at: host.registered_at,
     last_heartbeat_at: heard === null ? host.heard_at : toRfc3339(heard),
   };
+}
+
+/** So long a conflict that is not seen any more is still told of. */
+const CONFLICT_MS = 600_000;
+
+function troubleOf(presence: Presence, host: Host, since: Since): string | null {
+  const machines = freshTrouble(host, since);
+  const told = machines === null || host.trouble === null ? [] : [`${host.trouble.machine_id} could not be started here: ${machines}`];
+  const conflict = presence.conflictOf(host.id);
+  if (conflict !== null && since(conflict.at) < CONFLICT_MS) {
+    const [one, other] = conflict.bootIds;
+    told.push(`two agents beat under this id (boot ids ${one} and ${other}), last at ${conflict.at}: give one of them another host_id`);
+  }
+  return told.length === 0 ? null : told.join("; ");
+}
+
+/** Whether a conflict seen now begins another spell, or goes on with the one that was told of. */
+export function isNewConflict(before: IdConflict | null, since: Since): boolean {
+  return before === null || since(before.at) >= CONFLICT_MS;
 }
 
 export interface DrainView {

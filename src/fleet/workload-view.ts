@@ -7,7 +7,9 @@ import type { Need, PlacementRow } from "./placement.ts";
 import { explain, whyNowhere } from "./placement.ts";
 import type { PlanScene } from "./replicas.ts";
 import { needOf } from "./replicas.ts";
-import { isUp } from "./replacement.ts";
+import { serves } from "./health.ts";
+import { causeOf, replacementOf } from "./replacement.ts";
+import { whyNotYet } from "./why-not-yet.ts";
 
 export interface AppView {
   readonly id: string;
@@ -21,21 +23,24 @@ export function appView({ id, name, org_id, created_at, deployment_id }: App): A
   return { id, name, org_id, created_at, deployment_id };
 }
 
-export interface DeploymentView extends Omit<Deployment, "env" | "asked_at" | "org_id"> {
+export interface DeploymentView extends Omit<Deployment, "env" | "asked_at" | "org_id" | "last_failure"> {
   /** Machines of this deployment that run, and those of them that are ready. */
   readonly running: number;
   readonly ready: number;
   readonly env_names: readonly string[];
 }
 
-export function deploymentView(state: State, deployment: Deployment): DeploymentView {
-  const { env, asked_at: _asked, org_id: _org, ...shown } = deployment;
+/** While it goes on, `reason` says what keeps it from being completed, as things stand now. */
+export function deploymentView(scene: PlanScene, deployment: Deployment): DeploymentView {
+  const { state } = scene;
+  const { env, asked_at: _asked, org_id: _org, last_failure: _last, ...shown } = deployment;
+  const reason = deployment.reason ?? whyNotYet(scene, deployment);
   const own = state.presentOf(deployment.app_id).filter((machine) => machine.deployment_id === deployment.id && !machine.removing);
   const running = own.filter((machine) => machine.state === "running").length;
-  return { ...shown, running, ready: own.filter((machine) => machine.state === "running" && isUp(machine)).length, env_names: Object.keys(env).sort() };
+  return { ...shown, reason, running, ready: own.filter(serves).length, env_names: Object.keys(env).sort() };
 }
 
-export interface MachineView extends Pick<Machine, "id" | "app_id" | "deployment_id" | "host_id" | "image" | "state" | "ready" | "desired_state" | "cpus" | "memory_mb" | "region" | "restart"> {
+export interface MachineView extends Pick<Machine, "id" | "app_id" | "deployment_id" | "host_id" | "image" | "state" | "ready" | "healthy" | "desired_state" | "cpus" | "memory_mb" | "region" | "restart"> {
   readonly reason: string | null;
   readonly exit_code: number | null;
   readonly replaces: string | null;
@@ -47,25 +52,35 @@ export interface MachineView extends Pick<Machine, "id" | "app_id" | "deployment
 
 /** Of many: those that wait for the same room share one look at the hosts, so that a thousand of them hold up no heartbeat. */
 export function machineViews(scene: PlanScene, machines: readonly Machine[]): MachineView[] {
-  const known = new Map<string, string>();
-  const whyNot = (need: Need): string => {
+  const known = new Map<string, string | null>();
+  const whyNot = (need: Need): string | null => {
     const kind = JSON.stringify([need.cpus, need.memory_mb, need.region]);
-    const why = known.get(kind) ?? whyNowhere(scene, need);
+    const before = known.get(kind);
+    const why = before === undefined ? whyNowhere(scene, need) : before;
     known.set(kind, why);
     return why;
   };
-  return machines.map((machine) => viewOf(machine, whyNot));
+  return machines.map((machine) => viewOf(scene, machine, whyNot));
 }
 
 export function machineView(scene: PlanScene, machine: Machine): MachineView {
-  return viewOf(machine, (need) => whyNowhere(scene, need));
+  return viewOf(scene, machine, (need) => whyNowhere(scene, need));
 }
 
-function viewOf(machine: Machine, whyNot: (need: Need) => string): MachineView {
-  const { id, app_id, deployment_id, host_id, image, state, ready, desired_state, cpus, memory_mb, region, restart, exit_code, replaces, replaced_by, created_at, started_at, ended_at } = machine;
+function viewOf({ state: fleet }: PlanScene, machine: Machine, whyNot: (need: Need) => string | null): MachineView {
+  const { id, app_id, deployment_id, host_id, image, state, ready, healthy, desired_state, cpus, memory_mb, region, restart, exit_code, replaces, replaced_by, created_at, started_at, ended_at } = machine;
   // What waits for room says what room, as the hosts are now.
-  const reason = isUnplaced(machine) ? whyNot(needOf({ id: app_id }, machine)) : machine.reason;
-  return { id, app_id, deployment_id, host_id, image, state, ready, desired_state, cpus, memory_mb, region, restart, reason, exit_code, replaces, replaced_by, created_at, started_at, ended_at };
+  const reason = isUnplaced(machine) ? whyNot(needOf({ id: app_id }, machine)) : reasonOf(fleet, machine, whyNot);
+  return { id, app_id, deployment_id, host_id, image, state, ready, healthy, desired_state, cpus, memory_mb, region, restart, reason, exit_code, replaces, replaced_by, created_at, started_at, ended_at };
+}
+
+/** What is said of it, and why nothing else runs in its stead where it is down and there is no room. */
+function reasonOf(state: State, machine: Machine, whyNot: (need: Need) => string | null): string | null {
+  const target = state.deployments.get(state.apps.get(machine.app_id)?.deployment_id ?? "");
+  if (target === undefined || replacementOf(state, machine) !== null) return machine.reason;
+  const cause = causeOf(state, target.id, machine);
+  const why = cause === "lost" || cause === "failed" ? whyNot(needOf({ id: machine.app_id }, target)) : null;
+  return why === null ? machine.reason : `${machine.reason ?? machine.state}; no replacement yet: ${why}`;
 }
 
 function isUnplaced(machine: Machine): boolean {
@@ -101,5 +116,5 @@ export function placementView(scene: PlanScene, machine: Machine): PlacementView
 function decisionOf(scene: PlanScene, machine: Machine): string {
   if (machine.host_id !== null) return `on ${machine.host_id} since ${machine.placed_at ?? machine.created_at}: ${machine.placed_why ?? "placed before reasons were kept"}`;
   if (machine.state !== "pending") return `nowhere: it is ${machine.state}${machine.reason === null ? "" : `, ${machine.reason}`}`;
-  return `nowhere yet: ${whyNowhere(scene, needOf({ id: machine.app_id }, machine))}`;
+  return `nowhere yet: ${whyNowhere(scene, needOf({ id: machine.app_id }, machine)) ?? "it is about to be placed"}`;
 }

@@ -35,6 +35,12 @@ export const CATALOGUE = {
     help: "Registered hosts by status.",
   },
   hostHeartbeats: { name: "zwrmd_host_heartbeats_total", type: "counter", labels: [], help: "Heartbeats heard from registered hosts." },
+  hostIdConflicts: {
+    name: "zwrmd_host_id_conflicts_total",
+    type: "counter",
+    labels: [],
+    help: "Heartbeats refused because two agents beat under one host id.",
+  },
   machines: {
     name: "zwrmd_machines",
     type: "gauge",

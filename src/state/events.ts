@@ -20,6 +20,8 @@ export interface MachineReport {
   readonly reason: string | null;
   readonly exit_code: number | null;
   readonly started_at: string | null;
+  /** Absent where its end was no fault of its host's, or nobody says. */
+  readonly fault?: "host";
 }
 
 /** The Idempotency-Key that a command came with; null where it had none. */
@@ -37,14 +39,19 @@ export interface EventData {
   "cluster.restored": { readonly cluster_id: string };
   /** Facts of a host as it registered; mode is decided once, here. `key_hash` is the SHA-256 of X-Zwrm-Host-Key. */
   "host.registered": { readonly host_id: string; readonly facts: HostFacts; readonly capacity: Capacity; readonly key_hash: string | null; readonly mode: Mode; readonly mode_reason: string | null };
-  /** A heartbeat that changed something: the host came back, machines moved on, or (`key_hash` not null) its first key bound its id. */
-  "host.heard": { readonly host_id: string; readonly online: boolean; readonly key_hash: string | null; readonly machines: readonly MachineReport[] };
+  /**
+   * A heartbeat that changed something: the host came back (`online`; absent or false where it was not away), machines moved on, or
+   * (`key_hash` not null) its first key bound its id.
+   */
+  "host.heard": { readonly host_id: string; readonly online?: boolean; readonly key_hash: string | null; readonly machines: readonly MachineReport[] };
   /**
    * Hosts fell silent. `held`: too many at once, so nothing is replaced until a host-admin says so.
    * `replace_after`: so many others are quiet too that it may become one of those; null where nothing speaks for it.
    */
   "host.lost": { readonly host_ids: readonly string[]; readonly held_host_ids: readonly string[]; readonly replace_after: string | null };
   "host.replacement_allowed": { readonly host_ids: readonly string[] };
+  /** Two agents beat under one id; said once for as long as it lasts. It changes nothing. */
+  "host.id_conflict": { readonly host_id: string; readonly boot_ids: readonly string[] };
   "host.deregistered": { readonly host_id: string; readonly reason: string | null };
   "host.key_removed": { readonly host_id: string };
   "host.drain_started": {
@@ -64,7 +71,7 @@ export interface EventData {
   /** Its machines are told to stop, for good. */
   "app.deleted": { readonly app_id: string };
   /** Becomes what the app's machines shall be; one that was still rolling is superseded. */
-  "deployment.created": { readonly deployment: Omit<Deployment, "state" | "reason" | "created_at" | "asked_at" | "finished_at">; readonly idempotency: IdempotencyNote | null };
+  "deployment.created": { readonly deployment: Omit<Deployment, "state" | "reason" | "created_at" | "asked_at" | "finished_at" | "last_failure">; readonly idempotency: IdempotencyNote | null };
   "deployment.scaled": { readonly deployment_id: string; readonly replicas: number; readonly idempotency: IdempotencyNote | null };
   /** `target_id`: the deployment that the app's machines shall be of from now on. */
   "deployment.moved": { readonly deployment_id: string; readonly app_id: string; readonly state: DeploymentState; readonly reason: string | null; readonly target_id: string };
@@ -72,6 +79,8 @@ export interface EventData {
   "machine.created": { readonly machine: MachineSpec; readonly host_id: string | null; readonly replaces: string | null; readonly why: string | null };
   /** A machine that had no host, or was stopped and is started again, is given one. */
   "machine.placed": { readonly machine_id: string; readonly host_id: string; readonly why: string };
+  /** They have been up without a break for as long as is asked, so that they count from now on. */
+  "machine.healthy": { readonly app_id: string; readonly machine_ids: readonly string[] };
   /** A replacement came to nothing and goes; its original stays. `failed`: by its own or its host's fault, so that other hosts are tried. */
   "machine.given_up": { readonly machine_id: string; readonly original_id: string; readonly host_id: string | null; readonly failed: boolean; readonly reason: string };
   /** Told to stop for good: replaced, too many, or deleted. */
@@ -116,6 +125,7 @@ const TYPES: Readonly<Record<EventType, true>> = {
   "host.heard": true,
   "host.lost": true,
   "host.replacement_allowed": true,
+  "host.id_conflict": true,
   "host.deregistered": true,
   "host.key_removed": true,
   "host.drain_started": true,
@@ -130,6 +140,7 @@ const TYPES: Readonly<Record<EventType, true>> = {
   "deployment.moved": true,
   "machine.created": true,
   "machine.placed": true,
+  "machine.healthy": true,
   "machine.given_up": true,
   "machine.removed": true,
   "machine.stop_requested": true,

@@ -2,7 +2,7 @@
 import type { EventType, Recorded } from "./events.ts";
 import type { Drain, Host } from "./types.ts";
 import { identityReducers } from "./identity-reducers.ts";
-import { holdsCapacity, patchMachine, removeMachine, reportMachine, workloadReducers } from "./workload-reducers.ts";
+import { DOWN, holdsCapacity, patchMachine, removeMachine, reportMachine, workloadReducers } from "./workload-reducers.ts";
 import { CLUSTER_KEY } from "./state.ts";
 import type { State } from "./state.ts";
 
@@ -52,13 +52,14 @@ export const reducers: Reducers = {
       replacement_held: false,
       replace_after: null,
       ever_assigned: before?.ever_assigned ?? state.departedHosts.get(data.host_id)?.ever_assigned ?? false,
+      trouble: before?.trouble ?? null,
     });
     state.departedHosts.delete(data.host_id);
   },
 
   "host.heard": (state, { data, at }) => {
     if (data.key_hash !== null) patchHost(state, data.host_id, { key_hash: data.key_hash });
-    if (data.online) patchHost(state, data.host_id, { health: "online", offline_since: null, replacement_held: false, replace_after: null, heard_at: at });
+    if (data.online === true) patchHost(state, data.host_id, { health: "online", offline_since: null, replacement_held: false, replace_after: null, heard_at: at });
     for (const report of data.machines) reportMachine(state, report, at);
   },
 
@@ -68,7 +69,7 @@ export const reducers: Reducers = {
       patchHost(state, id, { health: "offline", offline_since: at, replace_after: data.replace_after });
       for (const machine of state.machines.group(id)) {
         // Why it was told to go says more than that nobody hears how it went.
-        if (holdsCapacity(machine)) patchMachine(state, machine.id, { state: "unknown", ready: false, ...(machine.removing ? {} : { reason: "host_offline" }) });
+        if (holdsCapacity(machine)) patchMachine(state, machine.id, { state: "unknown", ...DOWN, ...(machine.removing ? {} : { reason: "host_offline" }) });
       }
     }
     for (const id of held) patchHost(state, id, { replacement_held: true });
@@ -77,6 +78,8 @@ export const reducers: Reducers = {
   "host.replacement_allowed": (state, { data }) => {
     for (const id of data.host_ids) patchHost(state, id, { replacement_held: false });
   },
+
+  "host.id_conflict": () => undefined,
 
   "host.deregistered": (state, { data, at }) => {
     const host = state.hosts.get(data.host_id);
@@ -91,8 +94,8 @@ export const reducers: Reducers = {
     for (const machine of state.machines.group(host.id)) {
       if (!holdsCapacity(machine)) continue;
       // What was to stop has nobody left to say that it did; the host, if it comes back, is told to run nothing that is not in its list.
-      if (machine.desired_state === "stopped") patchMachine(state, machine.id, { state: "stopped", ready: false, reason: "host_deregistered", ended_at: at });
-      else patchMachine(state, machine.id, { state: "unknown", ready: false, reason: "host_deregistered" });
+      if (machine.desired_state === "stopped") patchMachine(state, machine.id, { state: "stopped", ...DOWN, reason: "host_deregistered", ended_at: at });
+      else patchMachine(state, machine.id, { state: "unknown", ...DOWN, reason: "host_deregistered" });
     }
   },
 
@@ -105,13 +108,17 @@ export const reducers: Reducers = {
   "host.drain_started": (state, { data, at }) => {
     const { host_id, max_parallel, deadline_at, force, reason, machine_ids } = data;
     patchHost(state, host_id, { mode: "draining", mode_reason: reason });
-    state.drains.set(host_id, { host_id, state: "draining", started_at: at, finished_at: null, deadline_at, max_parallel, force, forced: false, reason, machine_ids });
+    const deadline = { deadline_at, deadline_from: deadline_at === null ? null : at };
+    const terms = { max_parallel, force, forced: false, reason, machine_ids };
+    state.drains.set(host_id, { host_id, state: "draining", started_at: at, finished_at: null, ...deadline, ...terms });
   },
 
-  "host.drain_updated": (state, { data }) => {
+  "host.drain_updated": (state, { data, at }) => {
     const { host_id, max_parallel, deadline_at, force, reason } = data;
     patchHost(state, host_id, { mode_reason: reason });
-    patchDrain(state, host_id, { max_parallel, deadline_at, force, reason });
+    // A deadline that was not given anew counts from where it did.
+    const isSame = state.drains.get(host_id)?.deadline_at === deadline_at;
+    patchDrain(state, host_id, { max_parallel, deadline_at, force, reason, ...(isSame ? {} : { deadline_from: deadline_at === null ? null : at }) });
   },
 
   "host.drain_forced": (state, { data, at }) => {

@@ -1,6 +1,7 @@
 /** The whole state as tables, and how it goes into a snapshot and comes back. Changed by reducers only. */
 import type { ApiKey, App, Cluster, DepartedHost, Deployment, Drain, Host, IdempotencyRow, Image, ImageRef, Machine, Membership, Org, Session, User } from "./types.ts";
 import { Table, UndoLog } from "./table.ts";
+import { completeRow } from "./upgrade.ts";
 
 /** The key of the one row of the cluster table. */
 export const CLUSTER_KEY = "cluster";
@@ -68,7 +69,7 @@ export class State {
     if (table === undefined || typeof key !== "string" || typeof row !== "object" || row === null || Array.isArray(row)) {
       throw new Error(`snapshot: cannot read a row of table ${JSON.stringify(name)}; it was written by another version of zwrmd`);
     }
-    table.set(key, row);
+    table.set(key, completeRow(table.name, row));
   }
 }
 

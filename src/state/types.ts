@@ -40,6 +40,15 @@ export interface Host extends HostFacts {
   readonly replace_after: string | null;
   /** Whether a machine was ever placed here; a host without one drains without asking its agent. */
   readonly ever_assigned: boolean;
+  /** The newest machine that could not be started here for what is this host's fault; null where one has been well since. */
+  readonly trouble: Trouble | null;
+}
+
+/** What is wrong with a host, as its agent says. */
+export interface Trouble {
+  readonly reason: string;
+  readonly machine_id: string;
+  readonly at: string;
 }
 
 /** A host that deregistered: what its id must find again when it comes back. */
@@ -60,6 +69,8 @@ export interface Drain {
   readonly started_at: string;
   readonly finished_at: string | null;
   readonly deadline_at: string | null;
+  /** The moment from which the time until `deadline_at` counts; null without a deadline. */
+  readonly deadline_from: string | null;
   readonly max_parallel: number;
   readonly force: boolean;
   readonly forced: boolean;
@@ -83,6 +94,8 @@ export interface Workload {
   readonly on_host_loss: "replace" | "wait";
   /** How long a machine may take to be ready. */
   readonly progress_deadline_seconds: number;
+  /** How long a machine has to be up without a break before it counts; may be a fraction, 0 for at once. */
+  readonly min_healthy_seconds: number;
 }
 
 /** What a machine shall be; decided when it is created. Its env is its deployment's: a copy for each would make a log of gigabytes out of one request. */
@@ -129,6 +142,14 @@ export interface Machine extends MachineSpec {
   readonly started_at: string | null;
   /** When it was ready first. */
   readonly ready_at: string | null;
+  /** Since when it runs and is ready without a break; null while it does not. */
+  readonly up_since: string | null;
+  /** It has been up for as long as is asked, and still is. */
+  readonly healthy: boolean;
+  /** When it was healthy first. */
+  readonly healthy_at: string | null;
+  /** Whose fault its last end was, where its agent says so. */
+  readonly fault: "host" | null;
   readonly ended_at: string | null;
 }
 
@@ -156,6 +177,14 @@ export interface Deployment extends Workload {
   /** When what it asks for was changed last: its creation or a scale. The progress deadline counts from here. */
   readonly asked_at: string;
   readonly finished_at: string | null;
+  /** The newest thing that kept one of its machines from being up; it stays when that machine goes, so that a verdict can say it. */
+  readonly last_failure: LastFailure | null;
+}
+
+export interface LastFailure {
+  readonly machine_id: string;
+  /** A sentence that names the machine and its host. */
+  readonly reason: string;
 }
 
 /** What an Idempotency-Key led to. */

@@ -2,6 +2,7 @@
 import type { EventType, IdempotencyNote, MachineReport, Recorded } from "./events.ts";
 import type { State } from "./state.ts";
 import type { App, Deployment, Machine } from "./types.ts";
+import { completeWorkload } from "./upgrade.ts";
 
 type WorkloadEvent = Extract<EventType, `app.${string}` | `deployment.${string}` | `machine.${string}` | `workload.${string}`>;
 
@@ -27,24 +28,56 @@ export function patchMachine(state: State, id: string, change: Partial<Machine>)
   if (machine !== undefined) state.machines.set(id, { ...machine, ...change });
 }
 
+/** What is said of a machine that is not up. */
+export const DOWN = { ready: false, up_since: null, healthy: false } as const;
+
 /** Tells a machine to go for good. Where no agent could ever say that it is gone, it is gone now. */
 export function removeMachine(state: State, id: string, reason: string, at: string): void {
   const machine = state.machines.get(id);
   if (machine === undefined) return;
   const ended = machine.host_id === null || state.hosts.get(machine.host_id) === undefined;
-  const end = holdsCapacity(machine) ? { reason, ...(ended ? { state: "stopped", ready: false, ended_at: at } as const : {}) } : {};
+  const end = holdsCapacity(machine) ? { reason, ...(ended ? { state: "stopped", ...DOWN, ended_at: at } as const : {}) } : {};
   state.machines.set(id, { ...machine, removing: true, desired_state: "stopped", ...end });
 }
 
 /** What an agent reports of a machine. */
-export function reportMachine(state: State, { id, ...report }: MachineReport, at: string): void {
+export function reportMachine(state: State, { id, fault, ...report }: MachineReport, at: string): void {
   const machine = state.machines.get(id);
   if (machine === undefined) return;
   const ended = report.state === "stopped" || report.state === "failed";
   // Why it was told to go says more than how it went.
   const reason = machine.removing && report.state !== "failed" ? machine.reason : report.reason;
   const readyAt = machine.ready_at ?? (report.ready ? at : null);
-  state.machines.set(id, { ...machine, ...report, reason, ready_at: readyAt, ended_at: ended ? at : null });
+  const health = healthAfter(machine, report, at);
+  const ending = { ended_at: ended ? at : null, fault: fault ?? null };
+  state.machines.set(id, { ...machine, ...report, ...health, reason, ready_at: readyAt, ...ending });
+  const why = report.reason ?? (report.state === "failed" ? `exit code ${report.exit_code ?? "unknown"}` : null);
+  if (machine.removing || machine.desired_state === "stopped" || why === null) return;
+  noteFailure(state, machine, `${machine.id} on ${machine.host_id ?? "no host"}: ${why}`);
+  if (fault === "host") noteTrouble(state, machine, why, at);
+}
+
+/** A machine that was started again since the last report was down in between, however quick it was. */
+function healthAfter(machine: Machine, report: Omit<MachineReport, "id">, at: string): Pick<Machine, "up_since" | "healthy"> {
+  if (report.state !== "running" || !report.ready) return { up_since: null, healthy: false };
+  const goesOn = machine.up_since !== null && report.started_at === machine.started_at;
+  return goesOn ? { up_since: machine.up_since, healthy: machine.healthy } : { up_since: at, healthy: false };
+}
+
+function noteFailure(state: State, { id, deployment_id }: Machine, reason: string): void {
+  patchDeployment(state, deployment_id, { last_failure: { machine_id: id, reason } });
+}
+
+function noteTrouble(state: State, { id, host_id }: Machine, reason: string, at: string): void {
+  const host = state.hosts.get(host_id ?? "");
+  if (host !== undefined) state.hosts.set(host.id, { ...host, trouble: { reason, machine_id: id, at } });
+}
+
+/** One that was put there since is well: whatever was wrong with its host is over. */
+function endTrouble(state: State, machine: Machine): void {
+  const host = state.hosts.get(machine.host_id ?? "");
+  if (host === undefined || host.trouble === null || (machine.placed_at ?? "") < host.trouble.at) return;
+  state.hosts.set(host.id, { ...host, trouble: null });
 }
 
 function patchApp(state: State, id: string, change: Partial<App>): void {
@@ -89,7 +122,8 @@ export const workloadReducers: { readonly [T in WorkloadEvent]: (state: State, e
     const { deployment, idempotency } = data;
     const before = state.deployments.get(state.apps.get(deployment.app_id)?.deployment_id ?? "");
     if (before?.state === "pending" || before?.state === "rolling") patchDeployment(state, before.id, { state: "superseded", reason: `superseded by ${deployment.id}`, finished_at: at });
-    state.deployments.set(deployment.id, { ...deployment, state: "pending", reason: null, created_at: at, asked_at: at, finished_at: null });
+    const fresh = { state: "pending", reason: null, created_at: at, asked_at: at, finished_at: null, last_failure: null } as const;
+    state.deployments.set(deployment.id, { ...completeWorkload(deployment), ...fresh });
     patchApp(state, deployment.app_id, { deployment_id: deployment.id });
     dropOldDeployments(state, deployment.app_id);
     remember(state, idempotency, deployment.org_id, deployment.id, at);
@@ -99,7 +133,10 @@ export const workloadReducers: { readonly [T in WorkloadEvent]: (state: State, e
     const deployment = state.deployments.get(data.deployment_id);
     if (deployment === undefined) return;
     // To what it is already it goes on as it is: only the key is remembered.
-    if (data.replicas !== deployment.replicas) state.deployments.set(deployment.id, { ...deployment, replicas: data.replicas, state: "rolling", reason: null, asked_at: at, finished_at: null });
+    if (data.replicas !== deployment.replicas) {
+      const anew = { state: "rolling", reason: null, asked_at: at, finished_at: null, last_failure: null } as const;
+      state.deployments.set(deployment.id, { ...deployment, replicas: data.replicas, ...anew });
+    }
     remember(state, data.idempotency, deployment.org_id, deployment.id, at);
   },
 
@@ -113,9 +150,11 @@ export const workloadReducers: { readonly [T in WorkloadEvent]: (state: State, e
 
   "machine.created": (state, { data, at }) => {
     const { machine, host_id, replaces, why } = data;
-    const fresh = { state: "pending", ready: false, desired_state: "running", removing: false, reason: null, exit_code: null, replaced_by: null, retry: null, starts: 0 } as const;
-    const times = { created_at: at, placed_at: host_id === null ? null : at, placed_why: why, started_at: null, ready_at: null, ended_at: null };
-    state.machines.set(machine.id, { ...machine, ...fresh, ...times, host_id, replaces });
+    const fresh = { state: "pending", ...DOWN, desired_state: "running", removing: false, reason: null, exit_code: null, fault: null } as const;
+    const links = { host_id, replaces, replaced_by: null, retry: null, starts: 0 };
+    const placed = { created_at: at, placed_at: host_id === null ? null : at, placed_why: why };
+    const times = { started_at: null, ready_at: null, healthy_at: null, ended_at: null };
+    state.machines.set(machine.id, { ...completeWorkload(machine), ...fresh, ...links, ...placed, ...times });
     if (replaces !== null) patchMachine(state, replaces, { replaced_by: machine.id });
     if (host_id !== null) assign(state, host_id);
   },
@@ -125,8 +164,19 @@ export const workloadReducers: { readonly [T in WorkloadEvent]: (state: State, e
     assign(state, data.host_id);
   },
 
+  "machine.healthy": (state, { data, at }) => {
+    for (const id of data.machine_ids) {
+      const machine = state.machines.get(id);
+      if (machine === undefined) continue;
+      state.machines.set(id, { ...machine, healthy: true, healthy_at: machine.healthy_at ?? at });
+      endTrouble(state, machine);
+    }
+  },
+
   "machine.given_up": (state, { data, at }) => {
     const { machine_id, original_id, host_id, failed, reason } = data;
+    const given = state.machines.get(machine_id);
+    if (given !== undefined && failed) noteFailure(state, given, reason);
     removeMachine(state, machine_id, reason, at);
     const original = state.machines.get(original_id);
     if (original === undefined) return;
@@ -153,7 +203,9 @@ export const workloadReducers: { readonly [T in WorkloadEvent]: (state: State, e
     const machine = state.machines.get(data.machine_id);
     if (machine === undefined) return;
     // It left its host when it stopped, and is placed anew. One that runs, or is about to, goes on: only the key is remembered.
-    const anew = { host_id: null, placed_at: null, placed_why: null, state: "pending", ready: false, reason: null, exit_code: null, started_at: null, ready_at: null, ended_at: null, retry: null } as const;
+    const nowhere = { host_id: null, placed_at: null, placed_why: null, retry: null, reason: null, exit_code: null, fault: null } as const;
+    const times = { started_at: null, ready_at: null, healthy_at: null, ended_at: null };
+    const anew = { ...nowhere, ...DOWN, state: "pending", ...times } as const;
     if (!holdsCapacity(machine)) patchMachine(state, machine.id, { desired_state: "running", starts: machine.starts + 1, ...anew });
     remember(state, data.idempotency, machine.org_id, machine.id, at);
   },

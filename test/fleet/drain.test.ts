@@ -9,7 +9,7 @@ import { drainView, hostView } from "../../src/fleet/view.ts";
 import type { Event } from "../../src/state/events.ts";
 import type { State } from "../../src/state/state.ts";
 import { START_WALL } from "../support/clock.ts";
-import { AT, CAPACITY, apply, created, drainStarted, heard, hostOf, lost, machineOf, registered, specOf, stateAfter } from "../support/rows.ts";
+import { AT, CAPACITY, apply, created, drainStarted, heard, hostOf, lost, machineOf, registered, sinceAt, specOf, stateAfter } from "../support/rows.ts";
 
 const NO_TERMS: DrainRequest = { max_parallel: undefined, deadline_seconds: undefined, reason: undefined, force: undefined };
 const DEADLINE = "2026-01-02T03:05:05.678Z";
@@ -24,7 +24,7 @@ function drain(state: State, request: Partial<DrainRequest> = {}, now = START_WA
 function plan(state: State, reported: number | null, now = START_WALL): Event | null {
   const running = runningDrain(state, "h-1");
   assert.ok(running !== null);
-  return planDrain(state, hostOf(state, "h-1"), running, reported, now);
+  return planDrain(state, hostOf(state, "h-1"), running, reported, sinceAt(now));
 }
 
 function take(state: State, event: Event | null): void {
@@ -184,7 +184,7 @@ test("a host's view counts the machines that hold capacity, in every state", () 
   const states = ["pending", "starting", "running", "stopping", "unknown", "stopped", "failed"] as const;
   const state = stateAfter(registered("h-1"), ...states.map((name) => created(specOf(`m-${name}`, { cpus: 2, memory_mb: 1_000 }), "h-1")));
   apply(state, heard("h-1", states.map((name) => ({ id: `m-${name}`, state: name }))));
-  const view = hostView(state, new Presence(1_000), hostOf(state, "h-1"));
+  const view = hostView(state, new Presence(1_000), hostOf(state, "h-1"), sinceAt(START_WALL));
   assert.equal(view.machine_count, 5);
   assert.deepEqual(view.allocated, { cpus: 10, memory_mb: 5_000, disk_mb: 0 });
   assert.deepEqual(view.available, { cpus: 0, memory_mb: CAPACITY.memory_mb - 5_000, disk_mb: CAPACITY.disk_mb });
@@ -193,11 +193,11 @@ test("a host's view counts the machines that hold capacity, in every state", () 
 test("a host's view shows the newest contact and its usage, and no key", () => {
   const state = stateAfter(registered("h-1", { key_hash: "secret" }), drainStarted("h-1"), lost("h-1"));
   const presence = new Presence(1_000);
-  const before = hostView(state, presence, hostOf(state, "h-1"));
+  const before = hostView(state, presence, hostOf(state, "h-1"), sinceAt(START_WALL));
   assert.deepEqual([before.last_heartbeat_at, before.usage, before.status, before.health, before.mode], [AT, null, "offline", "offline", "draining"]);
   presence.hear("h-1", 0, START_WALL + 1_000);
   presence.report("h-1", { cpus: 0.5, memory_mb: 10, disk_mb: 20 }, null);
-  const after = hostView(state, presence, hostOf(state, "h-1"));
+  const after = hostView(state, presence, hostOf(state, "h-1"), sinceAt(START_WALL));
   assert.deepEqual([after.last_heartbeat_at, after.usage], ["2026-01-02T03:04:06.678Z", { cpus: 0.5, memory_mb: 10, disk_mb: 20 }]);
   assert.ok(!JSON.stringify(after).includes("secret"));
 });

@@ -13,7 +13,7 @@ import type { Event } from "../../src/state/events.ts";
 import type { State } from "../../src/state/state.ts";
 import type { Health, Mode } from "../../src/state/types.ts";
 import { START_WALL } from "../support/clock.ts";
-import { CALM, CAPACITY, apply, drainStarted, factsOf, hostOf, lost, registered, stateAfter } from "../support/rows.ts";
+import { CALM, CAPACITY, apply, drainStarted, factsOf, hostOf, lost, registered, sinceAt, stateAfter } from "../support/rows.ts";
 
 const MODE_NAMES: readonly Mode[] = ["active", "draining", "maintenance"];
 const HEALTHS: readonly Health[] = ["online", "offline"];
@@ -96,7 +96,7 @@ const DECIDE: Readonly<Record<Action, (state: State) => Event | null>> = {
   activate: (state) => decideActivate(state, "h-1"),
   complete: (state) => {
     const drain = runningDrain(state, "h-1");
-    return drain === null ? null : planDrain(state, hostOf(state, "h-1"), drain, 0, START_WALL);
+    return drain === null ? null : planDrain(state, hostOf(state, "h-1"), drain, 0, sinceAt(START_WALL));
   },
   lose: (state) => decideLost(state, () => true, new Set(), CALM),
 };

@@ -12,6 +12,7 @@ import type { Strategy } from "../../src/fleet/placement.ts";
 import type { PlanScene } from "../../src/fleet/replicas.ts";
 import { nextStep } from "../../src/fleet/replicas.ts";
 import { toRfc3339 } from "../../src/lib/clock.ts";
+import { Elapsed } from "../../src/lib/elapsed.ts";
 import type { Event, Recorded } from "../../src/state/events.ts";
 import { SYSTEM } from "../../src/state/events.ts";
 import { reduce } from "../../src/state/reducers.ts";
@@ -36,7 +37,10 @@ export class Stage {
   readonly state = new State();
   readonly events: Event[] = [];
   strategy: Strategy = "spread";
+  /** Wall time; `wait` and `tick` let time pass, a test that changes this alone sets the clock. */
   now = START_WALL;
+  #mono = 0;
+  readonly #elapsed = new Elapsed({ wall: () => this.now, mono: () => this.#mono, after: () => () => undefined });
   /** Decides what becomes of a machine that is started; by default it runs and is ready. */
   fate: (machine: Machine) => Fate = () => "runs";
   /** Whether a host's agent misses this tick. */
@@ -71,7 +75,7 @@ export class Stage {
 
   deploy(id: string, replicas: number, more: Partial<Deployment> = {}, appId = APP): this {
     if (this.state.apps.get(appId) === undefined) this.do({ type: "app.created", data: { app_id: appId, org_id: "o_1", name: appId, idempotency: null } });
-    const { state: _state, reason: _reason, created_at: _created, asked_at: _asked, finished_at: _finished, ...given } = more;
+    const { state: _state, reason: _reason, created_at: _created, asked_at: _asked, finished_at: _finished, last_failure: _last, ...given } = more;
     return this.do({ type: "deployment.created", data: { deployment: { id, app_id: appId, org_id: "o_1", replicas, ...workloadOf(), ...given }, idempotency: null } });
   }
 
@@ -105,7 +109,9 @@ export class Stage {
   }
 
   get scene(): PlanScene {
-    return { state: this.state, strategy: this.strategy, now: this.now, newMachineId: () => `m-${String(++this.#made).padStart(3, "0")}`, allocated: (hostId) => this.#allocations.of(this.state, hostId) };
+    const newMachineId = (): string => `m-${String(++this.#made).padStart(3, "0")}`;
+    const allocated: PlanScene["allocated"] = (hostId) => this.#allocations.of(this.state, hostId);
+    return { state: this.state, strategy: this.strategy, now: this.now, since: this.#elapsed.since, newMachineId, allocated };
   }
 
   /** Steps of every app until there is none; a plan that never comes to rest is an endless stream of events in the log. */
@@ -128,16 +134,23 @@ export class Stage {
   #nextOfDrain({ host_id: hostId }: Drain): Event[] {
     const host = this.state.hosts.get(hostId);
     const drain = runningDrain(this.state, hostId);
-    const event = host === undefined || drain === null ? null : planDrain(this.state, host, drain, this.#reported.get(hostId) ?? null, this.now);
+    const event = host === undefined || drain === null ? null : planDrain(this.state, host, drain, this.#reported.get(hostId) ?? null, this.#elapsed.since);
     if (event === null) return [];
     this.do(event);
     if (event.type === "host.drain_finished" && event.data.state === "completed") assert.deepEqual(this.liveOn(hostId), [], `the drain of ${hostId} is called completed while its agent has machines`);
     return [event];
   }
 
+  /** Time passes, and nobody does anything. */
+  wait(ms: number): this {
+    this.now += ms;
+    this.#mono += ms;
+    return this;
+  }
+
   /** Time passes, every agent that is heard does one thing with each of its machines and tells, and the apps move on. */
   tick(ms = 1_000): this {
-    this.now += ms;
+    this.wait(ms);
     for (const id of [...this.state.hosts.keys()].sort()) if (!this.silent.has(id) && !this.isLate(id)) this.#beat(id);
     return this.settle();
   }

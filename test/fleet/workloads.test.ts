@@ -120,7 +120,7 @@ test("a deployment's view counts its own machines and names its env without the 
   const stage = new Stage().hosts("h-1", "h-2").deploy("dep_1", 2, { env: { B: "secret", A: "secret" } }).settle().ticks(3);
   stage.fate = ({ deployment_id }) => (deployment_id === "dep_1" ? "runs" : "unready");
   stage.deploy("dep_2", 2, { env: { C: "secret" }, check: { type: "tcp", port: 1 } }).ticks(3);
-  const views = ["dep_1", "dep_2"].map((id) => deploymentView(stage.state, stage.deployment(id)));
+  const views = ["dep_1", "dep_2"].map((id) => deploymentView(stage.scene, stage.deployment(id)));
   assert.deepEqual(views.map(({ running: n, ready, env_names }) => [n, ready, env_names]), [[2, 2, ["A", "B"]], [1, 0, ["C"]]]);
   assert.ok(!JSON.stringify(views).includes("secret") && !JSON.stringify(stage.state.machinesOf(APP).map((machine) => machineView(stage.scene, machine))).includes("secret"));
 });

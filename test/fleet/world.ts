@@ -1,6 +1,6 @@
 /** A fleet's executor over a journal whose test says what is durable. */
 import { Fleet } from "../../src/fleet/fleet.ts";
-import type { Heartbeat, HeartbeatAnswer } from "../../src/fleet/fleet.ts";
+import type { Heartbeat, HeartbeatAnswer } from "../../src/fleet/heartbeat.ts";
 import type { ReportedMachine } from "../../src/fleet/heartbeat.ts";
 import { ApiError } from "../../src/lib/errors.ts";
 import type { Log } from "../../src/lib/log.ts";
@@ -39,7 +39,7 @@ export function begin(...events: Event[]): World {
   const placements: string[] = [];
   let made = 0;
   const quiet: Log = { debug: () => undefined, info: () => undefined, warn: (message) => warnings.push(message), error: (message) => warnings.push(message) };
-  const fleet = new Fleet({ store, clock, log: quiet, offlineAfterMs: OFFLINE_AFTER, checkIntervalMs: 15_000, strategy: "spread", newMachineId: () => `m-new-${++made}`, onPlacement: (result) => placements.push(result) });
+  const fleet = new Fleet({ store, clock, log: quiet, offlineAfterMs: OFFLINE_AFTER, checkIntervalMs: 15_000, strategy: "spread", newMachineId: () => `m-new-${++made}`, onPlacement: (result) => placements.push(result), onIdConflict: () => undefined });
   fleet.start();
   return { log, clock, state, store, fleet, warnings, placements };
 }

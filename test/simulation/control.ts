@@ -128,7 +128,7 @@ export class Control {
     const clock = new ProcessClock(this.#time, this.#chance.whole(-500, 500));
     const journal = new DiskLog(this.disk, clock, this.#chance.of(`disk-${this.starts}`));
     const store = new Store(state, journal, clock);
-    const fleet = new Fleet({ store, clock, log: QUIET, offlineAfterMs: OFFLINE_AFTER_MS, checkIntervalMs: CHECK_INTERVAL_MS, strategy: this.#chance.is(0.7) ? "spread" : "pack", newMachineId: () => newId("m"), onPlacement: () => undefined });
+    const fleet = new Fleet({ store, clock, log: QUIET, offlineAfterMs: OFFLINE_AFTER_MS, checkIntervalMs: CHECK_INTERVAL_MS, strategy: this.#chance.is(0.7) ? "spread" : "pack", newMachineId: () => newId("m"), onPlacement: () => undefined, onIdConflict: () => undefined });
     const life: Life = { clock, journal, store, fleet, app: createApp(store, fleet, clock), open: new Set(), ended: false };
     store.onDurable((events) => {
       for (const event of events) this.#trace.note("daemon", `${event.seq} ${event.type} ${JSON.stringify(event.data)}`);

@@ -1,4 +1,5 @@
 /** Random commands on apps, deployments and machines, each by the program's own decisions. */
+import { sinceAt } from "../support/rows.ts";
 import { Allocations } from "../../src/fleet/allocations.ts";
 import { decideExpired } from "../../src/fleet/expiry.ts";
 import { nextStep } from "../../src/fleet/replicas.ts";
@@ -44,7 +45,7 @@ export const step: (random: Random, serial: number) => Command = (random, serial
   return (state) => {
     const app = state.apps.get(id);
     const allocations = new Allocations();
-    const scene = { state, strategy, now, newMachineId: () => freeId(state, serial), allocated: (hostId: string) => allocations.of(state, hostId) };
+    const scene = { state, strategy, now, since: sinceAt(now), newMachineId: () => freeId(state, serial), allocated: (hostId: string) => allocations.of(state, hostId) };
     return app === undefined ? null : (nextStep(scene, app).events[0] ?? null);
   };
 };
@@ -70,6 +71,7 @@ export const deploy: (random: Random, serial: number) => Command = (random, seri
     check: pick(random, [null, { type: "tcp", port: 80 }]),
     on_host_loss: pick(random, ["replace", "wait"] as const),
     progress_deadline_seconds: pick(random, [30, 600]),
+    min_healthy_seconds: pick(random, [0, 10]),
   };
   return (state) => {
     const app = state.apps.get(id);
@@ -114,6 +116,9 @@ export const APP_COMMANDS: readonly ((random: Random, serial: number) => Command
   start,
 
   (random) => onMachine(random, (_state, machine) => decideMachineDeletion(machine)),
+
+  // By the planner they come only where an app is looked at twice in a row.
+  (random) => onMachine(random, (_state, { id, app_id }) => ({ type: "machine.healthy", data: { app_id, machine_ids: [id] } })),
 
   (random) => {
     const now = START_WALL + DAY_MS + random(3) * 60_000;

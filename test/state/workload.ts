@@ -9,7 +9,7 @@ import { ApiError } from "../../src/lib/errors.ts";
 import type { Event } from "../../src/state/events.ts";
 import type { State } from "../../src/state/state.ts";
 import { START_WALL } from "../support/clock.ts";
-import { CALM, CAPACITY, CLUSTER, created, factsOf, specOf } from "../support/rows.ts";
+import { CALM, CAPACITY, CLUSTER, created, factsOf, sinceAt, specOf } from "../support/rows.ts";
 import { APP_COMMANDS, create, deploy, push, start, step, stop } from "./app-commands.ts";
 
 /** A whole number from 0 up to, not including, the argument. */
@@ -34,6 +34,18 @@ function key(random: Random): string | null {
   return KEYS[random(KEYS.length)] ?? null;
 }
 
+/** Starts a drain, or gives it new terms. */
+const drain: (random: Random) => Command = (random) => {
+  const id = hostId(random);
+  const request = {
+    max_parallel: pick(random, [undefined, 3]),
+    deadline_seconds: pick(random, [undefined, 60]),
+    reason: pick(random, [undefined, "disk"]),
+    force: pick(random, [undefined, true]),
+  };
+  return (state) => decideDrain(state, id, request, START_WALL);
+};
+
 const COMMANDS: readonly ((random: Random, serial: number) => Command)[] = [
   () => (state) => (state.cluster.size === 0 ? CLUSTER : null),
 
@@ -53,6 +65,7 @@ const COMMANDS: readonly ((random: Random, serial: number) => Command)[] = [
       reason: pick(random, [undefined, "oom"]),
       exit_code: pick(random, [undefined, 1]),
       ready: pick(random, [undefined, true, false]),
+      fault: pick(random, [undefined, "host"] as const),
     }));
     const [sent, silent, current, strange] = [key(random), random(3) === 0, random(3) === 0, random(3) === 0];
     return (state) => {
@@ -83,16 +96,7 @@ const COMMANDS: readonly ((random: Random, serial: number) => Command)[] = [
     return (state) => decideUnbindKey(state, id);
   },
 
-  (random) => {
-    const id = hostId(random);
-    const request = {
-      max_parallel: pick(random, [undefined, 3]),
-      deadline_seconds: pick(random, [undefined, 60]),
-      reason: pick(random, [undefined, "disk"]),
-      force: pick(random, [undefined, true]),
-    };
-    return (state) => decideDrain(state, id, request, START_WALL);
-  },
+  drain,
 
   (random) => {
     const id = hostId(random);
@@ -111,7 +115,7 @@ const COMMANDS: readonly ((random: Random, serial: number) => Command)[] = [
     return (state) => {
       const host = state.hosts.get(id);
       const drain = runningDrain(state, id);
-      return host === undefined || drain === null ? null : planDrain(state, host, drain, reported, now);
+      return host === undefined || drain === null ? null : planDrain(state, host, drain, reported, sinceAt(now));
     };
   },
 
@@ -127,6 +131,11 @@ const COMMANDS: readonly ((random: Random, serial: number) => Command)[] = [
   (random) => {
     const data = { digest: `sha256:${random(3)}`, org_id: `o_${random(3)}` };
     return () => ({ type: "image.removed", data });
+  },
+
+  (random) => {
+    const id = hostId(random);
+    return (state) => (state.hosts.get(id) === undefined ? null : { type: "host.id_conflict", data: { host_id: id, boot_ids: ["a", "b"] } });
   },
 
   ...APP_COMMANDS,
@@ -172,8 +181,8 @@ function personal(): ((random: Random, serial: number) => Command)[] {
 /** Most sequences begin with hosts and an app, so that there is something to work on from the start. */
 const OPENING = [COMMANDS[0], COMMANDS[1], COMMANDS[1], COMMANDS[1], push, create, deploy, deploy, step, step] as const;
 
-const [, register, hear, , replaceLost, , , drain, , activate, advance, place] = COMMANDS;
-const BUSY = [register, hear, hear, hear, replaceLost, drain, activate, advance, advance, place, deploy, step, step, step, step, step, step, stop, start] as const;
+const [, register, hear, lose, replaceLost, , , , , activate, advance, place] = COMMANDS;
+const BUSY = [register, hear, hear, hear, lose, replaceLost, drain, activate, advance, advance, place, deploy, step, step, step, step, step, step, stop, start] as const;
 
 /** The next command. Registrations, reports, machines and the steps of apps come oftener, for the same reason. */
 export function randomCommand(random: Random, serial: number): Command {

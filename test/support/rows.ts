@@ -1,4 +1,5 @@
 /** Hosts and machines for tests that work on the state itself. */
+import type { Since } from "../../src/lib/elapsed.ts";
 import type { Event, EventData, Recorded } from "../../src/state/events.ts";
 import { SYSTEM } from "../../src/state/events.ts";
 import { reduce } from "../../src/state/reducers.ts";
@@ -18,11 +19,16 @@ export function specOf(id: string, more: Partial<MachineSpec> = {}): MachineSpec
 }
 
 export function workloadOf(more: Partial<Workload> = {}): Workload {
-  return { image: `sha256:${"a".repeat(64)}`, cpus: 1, memory_mb: 256, env: {}, restart: "on-failure", check: null, region: null, on_host_loss: "replace", progress_deadline_seconds: 600, ...more };
+  return { image: `sha256:${"a".repeat(64)}`, cpus: 1, memory_mb: 256, env: {}, restart: "on-failure", check: null, region: null, on_host_loss: "replace", progress_deadline_seconds: 600, min_healthy_seconds: 0, ...more };
 }
 
 export function deployed(id: string, more: Partial<EventData["deployment.created"]["deployment"]> = {}): Event {
   return { type: "deployment.created", data: { deployment: { id, app_id: "web", org_id: "o_1", replicas: 1, ...workloadOf(), ...more }, idempotency: null } };
+}
+
+/** How long ago the moments of a log were at that wall time, where no clock was ever set. */
+export function sinceAt(nowWall: number): Since {
+  return (at) => Math.max(0, nowWall - Date.parse(at));
 }
 
 /** Applies events as a replay does. */

@@ -147,6 +147,16 @@ export function secondsFlag(placeholder: string, help: string): ValueFlag<number
   return { placeholder, help, read };
 }
 
+/** A time in seconds that may be nothing, or a part of a second: `0s`, `500ms`, `1m30s`. */
+export function timeFlag(placeholder: string, help: string): ValueFlag<number> {
+  const read = (text: string): number => {
+    const ms = parseDuration(text);
+    if (ms === null) throw new Error("must be a duration such as 0s, 500ms, 10s or 1m30s");
+    return ms / 1000;
+  };
+  return { placeholder, help, read };
+}
+
 export function choiceFlag<const T extends string>(placeholder: string, help: string, choices: readonly T[]): ValueFlag<T> {
   const read = (text: string): T => {
     const choice = choices.find((known) => known === text);

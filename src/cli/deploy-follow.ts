@@ -77,6 +77,7 @@ export function machineText({ state, ready, host_id: host, reason, exit_code: ex
   return `${state}${on}${readiness}${place}${why === "" ? "" : `: ${why}`}`;
 }
 
-function progressOf({ state, running, replicas, ready }: Deployment): string {
-  return `${state}, ${running} of ${replicas} running, ${ready} ready`;
+/** With what keeps it from being completed, where the daemon says so. */
+function progressOf({ state, running, replicas, ready, reason }: Deployment): string {
+  return `${state}, ${running} of ${replicas} running, ${ready} ready${reason === undefined ? "" : `: ${reason}`}`;
 }

@@ -3,7 +3,7 @@ import { ClientError } from "../client/errors.ts";
 import type { App, Deployment } from "./answers.ts";
 import { APP, DEPLOYMENT } from "./answers.ts";
 import { appPath, findApp, idempotencyKey, NEW_APP, shortDigest } from "./apps.ts";
-import { choiceFlag, command, secondsFlag, switchFlag, textFlag, wholeFlag } from "./command.ts";
+import { choiceFlag, command, secondsFlag, switchFlag, textFlag, timeFlag, wholeFlag } from "./command.ts";
 import type { ImageChoice } from "./deploy-flags.ts";
 import { CHECK, ENV, IMAGE, readEnvFile } from "./deploy-flags.ts";
 import type { Ending } from "./deploy-follow.ts";
@@ -25,7 +25,8 @@ export const deploy = command({
   name: "deploy",
   summary: "run an image in an app: its machines are replaced step by step",
   details: [
-    "The app is made where it is missing. What runs stays until the new machines are ready; where they do not get ready, the daemon rolls back.",
+    "The app is made where it is missing. What runs stays until the new machines have been ready for a while (--min-healthy), and as many are as there shall be.",
+    "Where they do not get ready, or do not stay so, the daemon rolls back and says why.",
     "A deployment says everything anew: a flag that is left out is the default again, not what the deployment before said.",
     "The command follows with a line for each change: exit code 0 where the deployment completed, 1 where it failed, was rolled back or superseded.",
     "Ctrl-C ends the following, not the deployment. --env-file has a NAME=VALUE a line, taken as it stands; lines with # in front are left out; --env goes before it.",
@@ -43,6 +44,7 @@ export const deploy = command({
     check: CHECK,
     "on-host-loss": choiceFlag("WHAT", "machines of a lost host: replace (default) or wait for it", ["replace", "wait"]),
     "progress-deadline": secondsFlag("TIME", "give up and roll back after so long without progress (default 10m)"),
+    "min-healthy": timeFlag("TIME", "a machine counts when it has been ready for so long without a break (default 10s; 0s for at once)"),
     detach: switchFlag("start the deployment and do not follow it"),
   },
   run: async (session, { app: name }, flags) => {
@@ -58,6 +60,7 @@ export const deploy = command({
       check: flags.check,
       on_host_loss: flags["on-host-loss"],
       progress_deadline_seconds: flags["progress-deadline"],
+      min_healthy_seconds: flags["min-healthy"],
     };
     const found = await findApp(session, name);
     const following = new Following(session, { name: found?.name ?? name, what: "deployment", look: `see "zwrm apps show ${found?.name ?? name}"` });

@@ -40,7 +40,7 @@ export function deploymentView(scene: PlanScene, deployment: Deployment): Deploy
   return { ...shown, reason, running, ready: own.filter(serves).length, env_names: Object.keys(env).sort() };
 }
 
-export interface MachineView extends Pick<Machine, "id" | "app_id" | "deployment_id" | "host_id" | "image" | "state" | "ready" | "healthy" | "desired_state" | "cpus" | "memory_mb" | "region" | "restart"> {
+export interface MachineView extends Pick<Machine, "id" | "app_id" | "deployment_id" | "host_id" | "image" | "state" | "ready" | "desired_state" | "cpus" | "memory_mb" | "region" | "restart"> {
   readonly reason: string | null;
   readonly exit_code: number | null;
   readonly replaces: string | null;
@@ -68,10 +68,10 @@ export function machineView(scene: PlanScene, machine: Machine): MachineView {
 }
 
 function viewOf({ state: fleet }: PlanScene, machine: Machine, whyNot: (need: Need) => string | null): MachineView {
-  const { id, app_id, deployment_id, host_id, image, state, ready, healthy, desired_state, cpus, memory_mb, region, restart, exit_code, replaces, replaced_by, created_at, started_at, ended_at } = machine;
+  const { id, app_id, deployment_id, host_id, image, state, ready, desired_state, cpus, memory_mb, region, restart, exit_code, replaces, replaced_by, created_at, started_at, ended_at } = machine;
   // What waits for room says what room, as the hosts are now.
   const reason = isUnplaced(machine) ? whyNot(needOf({ id: app_id }, machine)) : reasonOf(fleet, machine, whyNot);
-  return { id, app_id, deployment_id, host_id, image, state, ready, healthy, desired_state, cpus, memory_mb, region, restart, reason, exit_code, replaces, replaced_by, created_at, started_at, ended_at };
+  return { id, app_id, deployment_id, host_id, image, state, ready, desired_state, cpus, memory_mb, region, restart, reason, exit_code, replaces, replaced_by, created_at, started_at, ended_at };
 }
 
 /** What is said of it, and why nothing else runs in its stead where it is down and there is no room. */

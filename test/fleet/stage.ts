@@ -24,7 +24,7 @@ import { CAPACITY, factsOf, hostOf, machineOf, workloadOf } from "../support/row
 export const APP = "web";
 
 /** What becomes of a machine at its agent; the tick after, it is told. */
-export type Fate = "runs" | "fails" | "hangs" | "unready" | "ends";
+export type Fate = "runs" | "fails" | "hangs" | "unready" | "ends" | "restarts";
 
 /** What an agent has of one machine. */
 interface Local {
@@ -182,6 +182,7 @@ export class Stage {
     const fate = this.fate(machine);
     if (fate === "hangs") return;
     if (fate === "fails") Object.assign(local, { state: "failed", exit_code: 1 });
+    else if (fate === "restarts") Object.assign(local, { state: "starting", ready: false, exit_code: 1 });
     else if (fate === "ends") Object.assign(local, { state: "stopped", exit_code: 0 });
     else Object.assign(local, { state: "running", ready: fate === "runs" });
   }

@@ -96,10 +96,10 @@ export class RealFleet {
     return digest;
   }
 
-  /** A new app with this deployment, all of it ready. */
+  /** A new app with this deployment, all of it ready. That health lasts is asked for where that is what is tested. */
   async deploy(name: string, deployment: Record<string, Json>): Promise<void> {
     await this.ask("POST", "/v1/apps", { name }, 201);
-    await this.ask("POST", `/v1/apps/${name}/deployments`, deployment, 202);
+    await this.ask("POST", `/v1/apps/${name}/deployments`, { min_healthy_seconds: 0, ...deployment }, 202);
     await this.until(`${name} to be deployed`, `/v1/apps/${name}/deployments`, (json) => (pick(json, "deployments.0.state") === "completed" ? true : undefined));
   }
 

@@ -5,7 +5,7 @@ import type { TestDaemon } from "../support/daemon.ts";
 import { beat, register } from "../support/fleet.ts";
 import type { Answer } from "../support/http.ts";
 import { imageOf } from "../support/images.ts";
-import { count, flag, like, listAt, listOf, mapOf, nullOr, oneOf, pick, shape, text, textAt, time } from "../support/json.ts";
+import { amount, count, flag, like, listAt, listOf, mapOf, nullOr, oneOf, pick, shape, text, textAt, time } from "../support/json.ts";
 import type { Check, Json } from "../support/json.ts";
 
 export const APP: Check = shape({ id: like(/^app_[0-9a-f]{20}$/), name: text, org_id: text, created_at: time, deployment_id: nullOr(like(/^dep_[0-9a-f]{20}$/)) });
@@ -27,6 +27,7 @@ export const DEPLOYMENT: Check = shape({
   env_names: listOf(text),
   on_host_loss: oneOf("replace", "wait"),
   progress_deadline_seconds: count,
+  min_healthy_seconds: amount,
   created_at: time,
   finished_at: nullOr(time),
 });
@@ -141,7 +142,8 @@ export class Cluster {
   }
 
   async deploy(app: string, image: string, more: Record<string, Json> = {}): Promise<Json> {
-    return must(await this.post(`/v1/apps/${app}/deployments`, { image, ...more }), 202);
+    // That health lasts is asked for where that is what is tested.
+    return must(await this.post(`/v1/apps/${app}/deployments`, { image, min_healthy_seconds: 0, ...more }), 202);
   }
 
   async deployment(app: string, id: string): Promise<Json> {

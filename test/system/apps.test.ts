@@ -88,13 +88,13 @@ test("DELETE /v1/apps/{id}: 409 while it has machines, unless ?force=true; 204",
   assertError(await daemon.request("DELETE", `/v1/apps/${empty}`), 404, "app_not_found");
 });
 
-test("POST deployments -> 202, with replicas 1, cpus 1, memory_mb 256, restart on-failure, on_host_loss replace, progress_deadline_seconds 600", async () => {
+test("POST deployments -> 202, with replicas 1, cpus 1, memory_mb 256, restart on-failure, on_host_loss replace, progress_deadline_seconds 600, min_healthy_seconds 10", async () => {
   const app = await cluster.app("defaults");
   const answer = await cluster.post("/v1/apps/defaults/deployments", { image });
   assert.equal(answer.status, 202);
   conforms(answer.json, DEPLOYMENT);
   const { json } = answer;
-  const defaults = { app_id: app, state: "pending", image, replicas: 1, cpus: 1, memory_mb: 256, restart: "on-failure", on_host_loss: "replace", progress_deadline_seconds: 600, region: null, check: null, env_names: [], running: 0, ready: 0, reason: null, finished_at: null };
+  const defaults = { app_id: app, state: "pending", image, replicas: 1, cpus: 1, memory_mb: 256, restart: "on-failure", on_host_loss: "replace", progress_deadline_seconds: 600, min_healthy_seconds: 10, region: null, check: null, env_names: [], running: 0, ready: 0, reason: null, finished_at: null };
   for (const [key, value] of Object.entries(defaults)) assert.deepEqual(pick(json, key), value, key);
   const done = await cluster.deploymentIs(app, textAt(json, "id"), "completed");
   assert.deepEqual([pick(done, "running"), pick(done, "ready")], [1, 1]);
@@ -103,7 +103,7 @@ test("POST deployments -> 202, with replicas 1, cpus 1, memory_mb 256, restart o
 
 test("GET lists and shows deployments; all that was asked for is shown, and reaches the agent", async () => {
   const app = await cluster.app("asked");
-  const asked = { image, replicas: 2, cpus: 2, memory_mb: 512, region: "default", restart: "always", check: { type: "http", port: 80, path: "/ok" }, on_host_loss: "wait", progress_deadline_seconds: 60 };
+  const asked = { image, replicas: 2, cpus: 2, memory_mb: 512, region: "default", restart: "always", check: { type: "http", port: 80, path: "/ok" }, on_host_loss: "wait", progress_deadline_seconds: 60, min_healthy_seconds: 0.5 };
   const id = await cluster.deployed(app, image, { ...asked, env: { B: "2", A: "1" } });
   const shown = await cluster.deployment(app, id);
   conforms(shown, DEPLOYMENT);
@@ -120,7 +120,7 @@ test("GET lists and shows deployments; all that was asked for is shown, and reac
 test("POST deployments: a known field of the wrong type or range is a 400 naming it", async () => {
   const wrong: [string, Json][] = [
     ["image", "v1"], ["image", 5], ["replicas", -1], ["replicas", 10_001], ["replicas", 1.5], ["replicas", "1"], ["cpus", 0], ["memory_mb", 0], ["env", []], ["env", "A=1"],
-    ["region", ""], ["restart", "sometimes"], ["check", "tcp"], ["on_host_loss", "panic"], ["progress_deadline_seconds", 0],
+    ["region", ""], ["restart", "sometimes"], ["check", "tcp"], ["on_host_loss", "panic"], ["progress_deadline_seconds", 0], ["min_healthy_seconds", -1], ["min_healthy_seconds", 600],
   ];
   for (const [field, value] of wrong) assertError(await cluster.post("/v1/apps/web/deployments", { image, [field]: value }), 400, "invalid_field", field);
   const nested: [string, Json][] = [

@@ -31,9 +31,11 @@ export interface Deploy {
   readonly memory_mb: number;
   readonly onHostLoss: "replace" | "wait";
   readonly restart: "on-failure" | "always" | "never";
+  readonly minHealthySeconds: number;
 }
 
 const PROGRESS_DEADLINE_SECONDS = 90;
+const MIN_HEALTHY_SECONDS = [0, 1, 5, 10, 10, 10, 30];
 const RESTARTS = ["on-failure", "on-failure", "on-failure", "on-failure", "on-failure", "always", "always", "never"] as const;
 
 export class Commands {
@@ -78,11 +80,12 @@ export class Commands {
     await this.deploy(app, deploy);
   }
 
-  async deploy(app: OwnApp, { image, replicas, cpus, memory_mb, onHostLoss, restart }: Deploy): Promise<void> {
+  async deploy(app: OwnApp, { image, replicas, cpus, memory_mb, onHostLoss, restart, minHealthySeconds }: Deploy): Promise<void> {
     if (app.busy) return;
     app.image = image;
     const check = temperOf(image).check === "none" ? {} : { check: { type: "tcp", port: 80 } };
-    const body = { image, replicas, cpus, memory_mb, on_host_loss: onHostLoss, restart, progress_deadline_seconds: PROGRESS_DEADLINE_SECONDS, ...check };
+    const times = { progress_deadline_seconds: PROGRESS_DEADLINE_SECONDS, min_healthy_seconds: minHealthySeconds };
+    const body = { image, replicas, cpus, memory_mb, on_host_loss: onHostLoss, restart, ...times, ...check };
     await this.#want(app, "deployments", replicas, body);
   }
 
@@ -141,10 +144,10 @@ export class Commands {
   /** Something that a user would want, by chance. `share`: how much of the fleet an app may take, at most. */
   randomDeploy(hosts: number): Deploy {
     const chance = this.#chance;
-    const image = chance.pick(chance.is(0.01) ? NERVOUS : chance.is(0.08) ? BAD : chance.is(0.1) ? FLAKY : GOOD) ?? "";
+    const image = chance.pick(chance.is(0.01) ? NERVOUS : chance.is(0.12) ? BAD : chance.is(0.1) ? FLAKY : GOOD) ?? "";
     const replicas = NERVOUS.includes(image) ? 1 : chance.is(0.1) ? chance.whole(1, Math.max(2, Math.floor(hosts / 4))) : chance.whole(1, Math.max(2, Math.floor(hosts / 20)));
     const cpus = chance.pick([1, 1, 1, 2, 2, 4, 6]) ?? 1;
-    return { image, replicas, cpus, memory_mb: chance.pick([64, 256, 512, 1024]) ?? 64, onHostLoss: chance.is(0.1) ? "wait" : "replace", restart: chance.pick(RESTARTS) ?? "on-failure" };
+    return { image, replicas, cpus, memory_mb: chance.pick([64, 256, 512, 1024]) ?? 64, onHostLoss: chance.is(0.1) ? "wait" : "replace", restart: chance.pick(RESTARTS) ?? "on-failure", minHealthySeconds: chance.pick(MIN_HEALTHY_SECONDS) ?? 10 };
   }
 
   /** A call that may be made twice: where the daemon dies under it, it is repeated with the key that it had. */

@@ -1,6 +1,5 @@
 /** What really runs, against what shall run: no host beyond its capacity, no machine twice, no copy that nobody wants for long. */
 import type { State } from "../../src/state/state.ts";
-import type { Machine } from "../../src/state/types.ts";
 import type { SimClock } from "./clock.ts";
 import type { SimHost } from "./host.ts";
 import { STOP_GRACE_MS, temperOf } from "./images.ts";
@@ -106,20 +105,6 @@ export class Copies implements Witness {
     if (machine.host_id !== copy.hostId) return { text: `its place is ${machine.host_id ?? "nowhere"}`, hosts, machines: [] };
     if (machine.state === "stopped" || machine.state === "failed") return { text: `the daemon has it as ${machine.state}`, hosts, machines: [] };
     if (machine.desired_state === "stopped") return { text: "it is told to stop", hosts, machines: [] };
-    const later = this.#readySuccessor(state, machine);
-    if (later !== null && later.host_id !== null) return { text: `its replacement ${later.id} runs and is ready on ${later.host_id}`, hosts: [...hosts, later.host_id], machines: [later.id] };
-    return null;
-  }
-
-  #readySuccessor(state: State, machine: Machine): Machine | null {
-    const seen = new Set<string>();
-    for (let id = machine.replaced_by; id !== null && !seen.has(id); ) {
-      seen.add(id);
-      const next = state.machines.get(id);
-      if (next === undefined) return null;
-      if (this.isReady(id) && next.desired_state === "running") return next;
-      id = next.replaced_by;
-    }
     return null;
   }
 

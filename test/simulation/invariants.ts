@@ -12,6 +12,7 @@ import { OFFLINE_AFTER_MS } from "./control.ts";
 import type { Copies } from "./copies.ts";
 import { Violation } from "./copies.ts";
 import type { SimHost } from "./host.ts";
+import { Service } from "./service.ts";
 
 /** A drain whose rows stand still for so long has to say why, row by row. Longer than any start, stop, deadline or round of the simulation. */
 const STILL_MS = 240_000;
@@ -44,6 +45,7 @@ export class Invariants {
   readonly #beats = new Map<string, number>();
   /** When each app's newest machines were made, and of how many replicas it was to be then. */
   readonly #made = new Map<string, { readonly at: number; readonly replicas: number }[]>();
+  readonly #service: Service;
   #clusterId: string | null = null;
 
   constructor(time: SimClock, control: Control, copies: Copies, commands: Commands, hosts: ReadonlyMap<string, SimHost>) {
@@ -52,6 +54,7 @@ export class Invariants {
     this.#copies = copies;
     this.#commands = commands;
     this.#hosts = hosts;
+    this.#service = new Service((at) => control.timeOf(at));
   }
 
   /** Lines that are on disk now. */
@@ -59,6 +62,7 @@ export class Invariants {
     const { state } = this.#control;
     if (state === null) return;
     for (const event of events) {
+      this.#service.take(event);
       if (event.type === "machine.created" || event.type === "machine.placed") this.#checkRoom(state, event.data.host_id);
       if (event.type === "machine.created") this.#checkStorm(state, event.data);
       if (event.type === "machine.created") this.#checkChurn(state, event.data.machine.app_id);
@@ -71,6 +75,7 @@ export class Invariants {
 
   /** The daemon has started and replayed its log. */
   restored(state: State): void {
+    this.#service.restore(state);
     const clusterId = state.cluster.get(CLUSTER_KEY)?.id ?? null;
     if (this.#clusterId !== null && clusterId !== this.#clusterId) throw new Violation(`the cluster was ${this.#clusterId} and is ${clusterId ?? "none"} after a restart`, ["daemon"]);
     this.#clusterId = clusterId;

@@ -102,7 +102,7 @@ export class SimRuntime implements Runtime {
     const life: Life = { id: machine.id, hostId: this.#hostId, launchId, machine, temper, startedAt: now, readyAt: now + this.#readyIn(temper), alive: true, exited, tellExit };
     this.#lives.set(machine.id, life);
     this.#witness.started(life);
-    if (temper.livesMs !== null) this.#time.after(this.#chance.delay(temper.livesMs), () => this.#end(life, { code: 1, detail: null }));
+    if (temper.livesMs !== null) this.#time.after(this.#chance.delay(temper.livesMs), () => this.#end(life, { code: temper.exitCode, detail: null }));
     return life;
   }
 
@@ -146,13 +146,18 @@ export class SimChecks implements Checks {
   watch(machine: DesiredMachine, tell: (failure: string | null) => void): Cancel {
     const readyAt = this.#runtime.find(machine.id)?.readyAt ?? Infinity;
     if (readyAt === Infinity) return this.#clock.after(1_500, () => tell("its check fails: connection refused"));
-    const { wavers } = temperOf(machine.image);
+    const { wavers, losesIt } = temperOf(machine.image);
     let cancel: Cancel = () => undefined;
     const answer = (isWell: boolean): void => {
       tell(isWell ? null : "its check fails: 503");
       if (wavers !== null) cancel = this.#clock.after(this.#chance.between(...wavers), () => answer(!isWell));
     };
-    cancel = this.#clock.after(Math.max(0, readyAt - this.#time.now), () => answer(true));
+    const fade = (): void => tell("its check fails: 500");
+    const begin = (): void => {
+      answer(true);
+      if (losesIt !== null) cancel = this.#clock.after(this.#chance.between(...losesIt), fade);
+    };
+    cancel = this.#clock.after(Math.max(0, readyAt - this.#time.now), begin);
     return () => cancel();
   }
 }

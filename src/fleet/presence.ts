@@ -17,7 +17,12 @@ export interface IdConflict {
   readonly bootIds: readonly [string, string];
   /** When that was seen last, RFC 3339. */
   readonly at: string;
+  /** Beats that were refused for it. */
+  readonly refused: number;
 }
+
+/** A beat of a former agent's may still have been on its way; an agent that is there beats on. */
+const REFUSED_BEFORE_TOLD = 3;
 
 interface Contact {
   heardMono: number;
@@ -84,7 +89,8 @@ export class Presence {
 
   #switchBoot(hostId: string, contact: Contact, bootId: string, nowMono: number, nowWall: number): void {
     if (bootId === contact.formerBootId && nowMono - contact.heardMono < this.#offlineAfterMs) {
-      contact.conflict = { bootIds: [contact.bootId ?? "none", bootId], at: toRfc3339(nowWall) };
+      const refused = contact.conflict?.bootIds[1] === bootId ? contact.conflict.refused + 1 : 1;
+      contact.conflict = { bootIds: [contact.bootId ?? "none", bootId], at: toRfc3339(nowWall), refused };
       throw new ApiError("host_id_in_use", `Two agents beat as host ${hostId}: boot ids ${contact.bootId ?? "none"} and ${bootId} alternate. Give one of them another host_id.`);
     }
     contact.formerBootId = contact.bootId;
@@ -109,9 +115,10 @@ export class Presence {
     return this.#contacts.get(hostId)?.reported ?? null;
   }
 
-  /** The newest time that two agents beat under the id, since the daemon started; null where none did. */
+  /** The newest time that two agents beat under the id, since the daemon started; null where that is not sure. */
   conflictOf(hostId: string): IdConflict | null {
-    return this.#contacts.get(hostId)?.conflict ?? null;
+    const conflict = this.#contacts.get(hostId)?.conflict ?? null;
+    return conflict !== null && conflict.refused >= REFUSED_BEFORE_TOLD ? conflict : null;
   }
 
   heardWall(hostId: string): number | null {

@@ -240,3 +240,26 @@ test("a change that was lost with the journal is said again by the next beat", a
   await beat(world, { machines: [says("m-1", "running")] });
   assert.equal(machineOf(world.state, "m-1").state, "running");
 });
+
+test("two agents under one id are one line of the log for as long as it lasts, and show on the host", async () => {
+  const world = begin(registered("h-1"));
+  await beat(world, { boot_id: "a", beat: 1 });
+  for (let number = 2; number < 30; number++) {
+    await beat(world, { boot_id: "b", beat: number });
+    await assert.rejects(beat(world, { boot_id: "a", beat: number }), { code: "host_id_in_use" });
+    world.clock.advance(1_000);
+  }
+  const told = world.log.records.filter(({ type }) => type === "host.id_conflict");
+  assert.deepEqual(told.map(({ data }) => data), [{ host_id: "h-1", boot_ids: ["b", "a"] }]);
+  const host = world.state.hosts.get("h-1");
+  assert.ok(host !== undefined);
+  assert.match(world.fleet.view(world.state, host).trouble ?? "", /two agents beat under this id \(boot ids b and a\)/);
+});
+
+test("a beat of a host that was not away says nothing of being online", async () => {
+  const world = begin(registered("h-1"));
+  await happen(world, created(specOf("m-1"), "h-1"));
+  await beat(world, { machines: [says("m-1", "running")] });
+  const heard = world.log.records.find(({ type }) => type === "host.heard");
+  assert.ok(heard !== undefined && !Object.hasOwn(Object(heard.data), "online"));
+});

@@ -155,3 +155,31 @@ test("nowhere, because of cpus, of memory, or because no host has both", () => {
 test("one cpu is one cpu", () => {
   assert.equal(whyNowhere(new Stage().host("h-1", { capacity: { cpus: 0 } }).scene, { ...NEED, cpus: 1 }), "needs 1 cpu; the largest free host h-1 has 0");
 });
+
+/** What an agent reports of a machine that cannot be started for what is its host's fault. */
+function fail(stage: Stage, id: string, hostId: string, reason: string): void {
+  const report = { id, state: "failed", ready: false, reason, exit_code: null, started_at: null, fault: "host" } as const;
+  stage.do({ type: "host.heard", data: { host_id: hostId, key_hash: null, machines: [report] } });
+}
+
+test("a host that could not start a machine ranks last, and says why, until one that came later is healthy or ten minutes have passed", () => {
+  const stage = new Stage().hosts("h-1", "h-2", "h-3");
+  occupy(stage, "m-1", "h-1");
+  fail(stage, "m-1", "h-1", "no space left on device");
+  occupy(stage, "m-2", "h-2", 4);
+  occupy(stage, "m-3", "h-3", 4);
+  assert.equal(pick(stage), "h-2", "though h-1 is the emptiest");
+  assert.match(reasons(stage)["h-1"] ?? "", /^fits: last of all \(no space left on device\); /);
+  assert.equal(pick(stage, { cpus: 8 }), "h-1", "where nothing else fits it is tried");
+  stage.wait(600_000);
+  assert.equal(pick(stage), "h-1");
+  fail(stage, "m-1", "h-1", "no space left on device");
+  occupy(stage, "m-4", "h-1");
+  stage.do({ type: "machine.healthy", data: { app_id: "other", machine_ids: ["m-4"] } });
+  assert.equal(stage.state.hosts.get("h-1")?.trouble, null);
+});
+
+test("nothing is said to be in the way where a host fits", () => {
+  const stage = new Stage().hosts("h-1");
+  assert.equal(whyNowhere(stage.scene, NEED), null);
+});

@@ -113,6 +113,28 @@ test("the agent that took over goes on being heard, and the refused one keeps no
   assert.ok(beat(presence, 20_001, "b", 2));
 });
 
+test("two agents under one id are told of when one of them has been refused three times, not for a beat that was still on its way", () => {
+  const presence = new Presence(OFFLINE_AFTER);
+  beat(presence, 0, "a", 1);
+  beat(presence, 10, "b", 1);
+  for (const number of [2, 3]) {
+    assert.throws(() => beat(presence, 20, "a", number));
+    assert.equal(presence.conflictOf("h-1"), null);
+  }
+  assert.throws(() => beat(presence, 30, "a", 4));
+  assert.deepEqual(presence.conflictOf("h-1")?.bootIds, ["b", "a"]);
+});
+
+test("each field of usage keeps what was said of it last; what was never said is null", () => {
+  const presence = new Presence(OFFLINE_AFTER);
+  beat(presence, 0);
+  presence.report("h-1", { memory_mb: 5 }, null);
+  assert.deepEqual(presence.usageOf("h-1"), { cpus: null, memory_mb: 5, disk_mb: null });
+  presence.report("h-1", { cpus: 0, disk_mb: 7 }, null);
+  presence.report("h-1", {}, null);
+  assert.deepEqual(presence.usageOf("h-1"), { cpus: 0, memory_mb: 5, disk_mb: 7 });
+});
+
 test("a former boot id that comes back after offline_after is an agent that was moved back", () => {
   const presence = new Presence(OFFLINE_AFTER);
   beat(presence, 0, "a", 1);

@@ -162,3 +162,28 @@ test("a stopped machine that was placed nowhere says so", () => {
   const stage = new Stage().deploy("dep_1", 1).settle().do({ type: "machine.stop_requested", data: { machine_id: "m-001", idempotency: null } });
   assert.equal(placementView(stage.scene, stage.machine("m-001")).decision, "nowhere: it is stopped");
 });
+
+test("a deployment that has no room says so at once, in the placement's words, also where an older one still runs", () => {
+  const waiting = new Stage().host("h-1", { capacity: { cpus: 2 } }).deploy("dep_1", 3).settle();
+  assert.equal(deploymentView(waiting.scene, waiting.deployment("dep_1")).reason, "1 of 3 wait for room: needs 1 cpu; the largest free host h-1 has 0");
+  const full = new Stage().host("h-1", { capacity: { cpus: 1 } }).host("h-2", { capacity: { cpus: 1 } }).deploy("dep_1", 2).settle().ticks(3).deploy("dep_2", 2).settle();
+  assert.equal(deploymentView(full.scene, full.deployment("dep_2")).reason, "no room for a further one beside what runs: needs 1 cpu; the largest free host h-1 has 0");
+  assert.equal(deploymentView(full.scene, full.deployment("dep_1")).reason, null, "it is over");
+});
+
+test("a machine whose host is lost says why nothing runs in its stead; one that is about to be placed says nothing", () => {
+  const stage = new Stage().host("h-1", { capacity: { cpus: 1 } }).deploy("dep_1", 1).settle().ticks(3).lose("h-1").settle();
+  assert.match(machineView(stage.scene, stage.machine("m-001")).reason ?? "", /^host_offline; no replacement yet: none of the 1 hosts is active/);
+  const paused = new Stage().hosts("h-1").deploy("dep_1", 1).settle().ticks(3);
+  paused.do({ type: "machine.stop_requested", data: { machine_id: "m-001", idempotency: null } }).ticks(3);
+  paused.do({ type: "machine.start_requested", data: { machine_id: "m-001", idempotency: null } });
+  assert.deepEqual([paused.machine("m-001").host_id, machineView(paused.scene, paused.machine("m-001")).reason], [null, null]);
+});
+
+test("a deployment whose machines fail says how, while it goes on; it is silent where nothing is in the way", () => {
+  const stage = new Stage().hosts("h-1").deploy("dep_1", 1).settle();
+  assert.equal(deploymentView(stage.scene, stage.deployment("dep_1")).reason, null);
+  const report = { id: "m-001", state: "starting", ready: false, reason: "exit code 1 after 0.1 s; restart 1 in 1 s", exit_code: 1, started_at: null } as const;
+  stage.do({ type: "host.heard", data: { host_id: "h-1", key_hash: null, machines: [report] } });
+  assert.equal(deploymentView(stage.scene, stage.deployment("dep_1")).reason, "m-001 on h-1: exit code 1 after 0.1 s; restart 1 in 1 s");
+});

@@ -21,6 +21,7 @@ export const HOST: Check = shape({
   allocated: RESOURCES,
   available: RESOURCES,
   usage: nullOr(RESOURCES),
+  trouble: nullOr(text),
   machine_count: count,
   registered_at: time,
   last_heartbeat_at: time,

@@ -94,6 +94,11 @@ test(`two agents pull the same image of 300 MiB over connections cut at random (
   // The machine reads its image to the end: it must be whole when it starts.
   const agents = ["h-1", "h-2"].map((id) => new TestAgent(url, context, 'command = ["/bin/sh", "-c", "sha256sum \\"$0\\"; exec sleep 1000", "{image}"]', `host_id = "${id}"`));
   for (const agent of agents) agent.start();
+  // On a busy machine one may come much later than the other, which would have both machines then.
+  await eventually("both agents to be registered", async () => {
+    const list = pick((await daemon.request("GET", "/v1/hosts")).json, "hosts");
+    return Array.isArray(list) && list.length === agents.length ? true : undefined;
+  }, 60_000);
   assert.equal((await daemon.request("POST", "/v1/apps", { body: { name: "big" } })).status, 201);
   assert.equal((await daemon.request("POST", "/v1/apps/big/deployments", { body: { image: digest, replicas: 2 } })).status, 202);
   const machines = await eventually("two machines that run, one a host", async () => {

@@ -56,10 +56,10 @@ function completeCheck(check: Check | undefined): Readonly<Record<string, unknow
 
 type Times = Pick<Workload, "progress_deadline_seconds" | "min_healthy_seconds">;
 
-/** What has to last longer than the time for it would never be reached. */
+/** What has to last longer than the time for it would never be reached. A deadline too short for the default halves it. */
 function timesOf(body: TypeOf<typeof DEPLOYMENT_BODY>): Times {
   const deadline = body.progress_deadline_seconds ?? 600;
-  const healthy = body.min_healthy_seconds ?? Math.min(DEFAULT_MIN_HEALTHY_SECONDS, deadline / 2);
+  const healthy = body.min_healthy_seconds ?? (deadline > DEFAULT_MIN_HEALTHY_SECONDS ? DEFAULT_MIN_HEALTHY_SECONDS : deadline / 2);
   if (healthy < deadline) return { progress_deadline_seconds: deadline, min_healthy_seconds: healthy };
   const message = `min_healthy_seconds must be less than progress_deadline_seconds (${deadline}); it is ${healthy}.`;
   throw new ApiError("invalid_field", message, { field: "min_healthy_seconds" });

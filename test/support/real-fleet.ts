@@ -97,10 +97,10 @@ export class RealFleet {
   }
 
   /** A new app with this deployment, all of it ready. That health lasts is asked for where that is what is tested. */
-  async deploy(name: string, deployment: Record<string, Json>): Promise<void> {
+  async deploy(name: string, deployment: Record<string, Json>, ms = 15_000): Promise<void> {
     await this.ask("POST", "/v1/apps", { name }, 201);
     await this.ask("POST", `/v1/apps/${name}/deployments`, { min_healthy_seconds: 0, ...deployment }, 202);
-    await this.until(`${name} to be deployed`, `/v1/apps/${name}/deployments`, (json) => (pick(json, "deployments.0.state") === "completed" ? true : undefined));
+    await this.until(`${name} to be deployed`, `/v1/apps/${name}/deployments`, (json) => (pick(json, "deployments.0.state") === "completed" ? true : undefined), ms);
   }
 
   async machines(query = ""): Promise<Json[]> {

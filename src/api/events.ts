@@ -6,11 +6,9 @@ import type { BodyPump, Reply } from "../http/types.ts";
 import { JournalCompacted } from "../journal/errors.ts";
 import type { JournalRecord } from "../journal/types.ts";
 import { ApiError } from "../lib/errors.ts";
-import { stillHolds } from "../identity/tokens.ts";
 import { pattern, readField } from "../lib/schema.ts";
 import { redactRecord } from "../state/redact.ts";
 import type { ApiContext, App } from "./app.ts";
-import { personOf } from "./app.ts";
 
 const DEFAULT_LIMIT = 100;
 const MAX_LIMIT = 1_000;
@@ -46,9 +44,8 @@ async function streamEvents(context: ApiContext, app: App, after: number): Promi
 }
 
 /** Runs until the client leaves, the daemon stops, or the token that opened it is no more. */
-async function pump(context: ApiContext, { feed, clock, store }: App, from: number, res: ServerResponse, sent: (bytes: number) => void): Promise<void> {
-  const caller = personOf(context);
-  const isOver = (): boolean => res.destroyed || feed.closed || !stillHolds(store.state, caller, clock.wall());
+async function pump(context: ApiContext, { feed, clock, door }: App, from: number, res: ServerResponse, sent: (bytes: number) => void): Promise<void> {
+  const isOver = (): boolean => res.destroyed || feed.closed || !door.stands(context);
   const write = async (text: string): Promise<void> => {
     sent(Buffer.byteLength(text));
     if (!res.write(text) && !res.destroyed) await drained(res);

@@ -1,7 +1,8 @@
 /** The one place where things are put together: journal, state, fleet, images, identity and the API over them; and the order in which they stop. */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import type { ApiContext, ApiRoute, App } from "../api/app.ts";
+import type { ApiContext, ApiRoute, Hands } from "../api/app.ts";
+import { handOut } from "../api/app.ts";
 import { ROUTES } from "../api/routes.ts";
 import type { Config } from "../config/schema.ts";
 import { Fleet } from "../fleet/fleet.ts";
@@ -123,7 +124,7 @@ export class Daemon {
       log.info("segment closed; note its head elsewhere to prove the past later", { file, head: `${head.seq}:${head.sum}` });
       this.#background.request("snapshot");
     });
-    this.#http = this.#createServer({
+    const hands = handOut({
       store,
       fleet: this.#fleet,
       library: new ImageLibrary(store, images, log),
@@ -139,7 +140,9 @@ export class Daemon {
       startedAt: clock.mono(),
       stopping: () => this.#stopping,
       verification: { last: Promise.resolve(), signal: this.#verifying.signal },
+      licences: () => this.#config.license.keyHashes,
     });
+    this.#http = this.#createServer(hands);
     this.#fleet.start();
     this.#armProbe();
     this.#background.request("snapshot");
@@ -205,7 +208,7 @@ export class Daemon {
     log.info("stopped; the journal's head, for journal verify --head", { head: `${seq}:${sum}` });
   }
 
-  #createServer(app: App): HttpServer {
+  #createServer(hands: Hands): HttpServer {
     const { config, clock, log, sink, metrics } = this.#options;
     const accessLog = createAccessLog({ write: (line, level) => sink.write(hideTokens(line), level) }, clock, config.log.format);
     const chain = compose<ApiRoute, Caller>([
@@ -215,7 +218,7 @@ export class Daemon {
       countRequests(recordRequests(metrics)),
       auth((context) => this.#authenticate(context)),
     ]);
-    const terminal = dispatch<ApiRoute, Caller>((route, context) => route.handler(context, app), { maxBytes: config.server.maxBodyBytes, timeoutMs: config.server.readTimeoutMs, clock });
+    const terminal = dispatch<ApiRoute, Caller>((route, context) => route.handler(context, hands), { maxBytes: config.server.maxBodyBytes, timeoutMs: config.server.readTimeoutMs, clock });
     return createHttpServer<ApiRoute, Caller>({
       router: new Router(ROUTES),
       handle: (context) => chain(context, terminal),

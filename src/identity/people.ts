@@ -42,6 +42,12 @@ export function orgNotFound(name: string): ApiError {
   return new ApiError("org_not_found", `There is no org ${JSON.stringify(name)}, or you are not in it.`);
 }
 
+/** An API key that asks for another org than its own; the same sentence whether that org is there or not. */
+export function keyIsBound(own: string, wanted: string): ApiError {
+  const remedy = "ask without --org (X-Zwrm-Org), or with a session, which acts in every org of its user's: zwrm auth login";
+  return new ApiError("org_not_found", `This API key acts in the org ${own} only, not in ${JSON.stringify(wanted)}: ${remedy}`);
+}
+
 export function getUser(state: State, id: string): User {
   const user = state.users.get(id);
   if (user === undefined) throw new ApiError("user_not_found", `There is no user ${id}.`);
@@ -78,12 +84,23 @@ export function decideOrg(state: State, slug: string, name: string): EventOf<"or
   return { type: "org.created", data: { org: { id: newId("org"), slug, name } } };
 }
 
+/**
+ * An org that a path names, where the caller may act in it: any for a host-admin, a session's user's own, an API key's one.
+ * Throws `org_not_found`.
+ */
+function getReachedOrg(state: State, caller: PersonCaller, name: string): Org {
+  if (caller.access === "host-admin") return getOrg(state, name);
+  if (caller.authMethod === "api_key" && name !== caller.org.id && name !== caller.org.slug) throw keyIsBound(caller.org.slug, name);
+  const org = getOrg(state, name);
+  if (roleOf(state, org.id, caller.user?.id ?? "") === null) throw orgNotFound(name);
+  return org;
+}
+
 /** The org whose members the caller may set: its owner's, or any for a host-admin. Throws `org_not_found` to strangers, `forbidden` to mere members. */
 export function getManagedOrg(state: State, caller: PersonCaller, name: string): Org {
-  const org = getOrg(state, name);
+  const org = getReachedOrg(state, caller, name);
   if (caller.access === "host-admin") return org;
   const role = roleOf(state, org.id, caller.user?.id ?? "");
-  if (role === null || org.id !== caller.org.id) throw orgNotFound(name);
   if (role !== "owner") throw new ApiError("forbidden", `Members of ${org.slug} are its owner's or a host-admin's to set.`);
   return org;
 }
@@ -103,17 +120,17 @@ export function roleOf(state: State, orgId: string, userId: string): Role | null
   return state.memberships.get(membershipKey(orgId, userId))?.role ?? null;
 }
 
-/** The orgs that the caller may see: all for a host-admin, else those it is in. */
+/** The orgs that the caller may act in: all for a host-admin, those that its user is in for a session, its own for a key. */
 export function visibleOrgs(state: State, caller: PersonCaller): Org[] {
   if (caller.access === "host-admin") return [...state.orgs.values()];
+  if (caller.authMethod === "api_key") return [getOrg(state, caller.org.id)];
   const userId = caller.user?.id ?? "";
   return [...state.orgs.values()].filter((org) => roleOf(state, org.id, userId) !== null);
 }
 
-/** The members of the org that the caller acts in, or of any for a host-admin. */
+/** The members of an org that the caller may act in. Throws `org_not_found`. */
 export function listMembers(state: State, caller: PersonCaller, orgName: string): (UserView & { readonly role: Role })[] {
-  const org = getOrg(state, orgName);
-  if (caller.access !== "host-admin" && org.id !== caller.org.id) throw orgNotFound(orgName);
+  const org = getReachedOrg(state, caller, orgName);
   const rows: Membership[] = [...state.memberships.values()].filter((membership) => membership.org_id === org.id);
   return rows.map((row) => ({ ...userView(getUser(state, row.user_id)), role: row.role }));
 }

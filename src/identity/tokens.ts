@@ -36,7 +36,8 @@ export function findHolding(state: State, token: string, nowWall: number): Holdi
   return TOKEN_SHAPE.test(token) ? findByHash(state, sha256Hex(token), nowWall) : null;
 }
 
-function findByHash(state: State, hash: string, nowWall: number): Holding | null {
+/** The same by the token's SHA-256. */
+export function findByHash(state: State, hash: string, nowWall: number): Holding | null {
   const session = state.sessions.get(hash);
   const key = state.apiKeys.get(hash);
   const row = session ?? key;
@@ -49,16 +50,6 @@ function findByHash(state: State, hash: string, nowWall: number): Holding | null
 
 export function invalidToken(): ApiError {
   return new ApiError("unauthorized", "The token is not valid: it is unknown, revoked or expired. Log in again with: zwrm auth login");
-}
-
-/** Whether what the caller came in with still holds. A body takes its time, a stream days: meanwhile the token may have been revoked, or its user removed. */
-export function stillHolds(state: State, caller: PersonCaller, nowWall: number): boolean {
-  return caller.tokenHash === null || findByHash(state, caller.tokenHash, nowWall) !== null;
-}
-
-/** Throws `unauthorized` where the caller's token was ended since the request came in. */
-export function requireStanding(state: State, caller: PersonCaller, nowWall: number): void {
-  if (!stillHolds(state, caller, nowWall)) throw invalidToken();
 }
 
 function isOver(expiresAt: string | null, nowWall: number): boolean {

@@ -1,6 +1,7 @@
 /** Users, orgs and memberships: who may see and set what, and that strangers learn of nothing. */
 import assert from "node:assert/strict";
 import test from "node:test";
+import type { PersonCaller } from "../../src/identity/access.ts";
 import { decideMember, decideMemberRemoval, decideOrg, decideUser, decideUserRemoval, findUserByEmail, getOrg, listMembers, loginOrg, userView, visibleOrgs } from "../../src/identity/people.ts";
 import type { State } from "../../src/state/state.ts";
 import { CLUSTER, apply, stateAfter } from "../support/rows.ts";
@@ -32,8 +33,10 @@ test("an owner and a host-admin set members; a member may not, and to a stranger
   }
 });
 
-test("an owner who acts in another org sets nobody there: a session and a key are of one org", async () => {
-  assert.equal(await refusal(() => decideMember(people(), BOB, "default", "eve", "member")), "org_not_found");
+test("a session sets members in every org that its user owns, whichever it acts in; a key in its own only", async () => {
+  const set = (caller: PersonCaller): unknown => decideMember(people(), caller, "default", "eve", "member").data;
+  assert.deepEqual(set(BOB), { org_id: "o_1", user_id: "eve", role: "member" });
+  assert.equal(await refusal(() => set({ ...BOB, authMethod: "api_key" })), "org_not_found");
 });
 
 test("a user who is not there, or not in the org, is a 404", async () => {
@@ -49,10 +52,13 @@ test("members are seen by their own org and by host-admins, without a password",
     for (const row of rows) assert.deepEqual(Object.keys(row).sort(), ["email", "host_admin", "id", "name", "role"]);
   }
   assert.equal(await refusal(() => listMembers(state, EVE, "acme")), "org_not_found");
-  assert.equal(await refusal(() => listMembers(state, BOB, "default")), "org_not_found", "bob is in default, but acts in acme");
+  assert.deepEqual(listMembers(state, BOB, "default").map((row) => row.id), ["bob"], "bob is in default too");
+  assert.equal(await refusal(() => listMembers(state, { ...BOB, authMethod: "api_key" }, "default")), "org_not_found", "his key is acme's");
+  assert.equal(listMembers(state, { ...BOB, authMethod: "api_key" }, "o_2").length, 2);
 });
 
-test("the orgs that one sees are one's own; a host-admin sees all", () => {
+test("the orgs that one sees are those that one may act in: a key's own, a user's all, a host-admin's every one", () => {
+  assert.deepEqual(visibleOrgs(people(), { ...BOB, authMethod: "api_key" }).map((org) => org.slug), ["acme"]);
   const state = people();
   assert.deepEqual([BOB, EVE, ROOT].map((caller) => visibleOrgs(state, caller).map((org) => org.slug).sort()), [["acme", "default"], ["rival"], ["acme", "default", "rival"]]);
 });

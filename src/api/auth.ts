@@ -37,10 +37,8 @@ export async function logIn(context: ApiContext, app: PublicApp): Promise<Reply>
 
 /** Ends the session that asks. A key or the localhost caller has none to end. */
 export function logOut(context: ApiContext, app: App): MaybePromise<Reply> {
-  const caller = personOf(context);
-  const { tokenHash } = caller;
-  if (caller.authMethod !== "session" || tokenHash === null) throw new ApiError("forbidden", "Only a session logs out; a key is revoked: zwrm auth tokens revoke ID");
-  return app.door.change(context, (state) => {
+  return app.door.change(context, (state, { authMethod, tokenHash }) => {
+    if (authMethod !== "session" || tokenHash === null) throw new ApiError("forbidden", "Only a session logs out; a key is revoked: zwrm auth tokens revoke ID");
     const session = state.sessions.get(tokenHash);
     return { event: session === undefined ? null : { type: "session.ended", data: { id: session.id, token_hash: session.token_hash } }, answer: () => empty(204) };
   });

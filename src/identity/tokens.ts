@@ -125,13 +125,18 @@ export function ownKeys(state: State, caller: PersonCaller): ApiKey[] {
   return caller.user === null ? [] : state.apiKeys.group(caller.user.id).filter((key) => key.org_id === caller.org.id);
 }
 
+/** The keys that the caller may end: a session its user's of every org, a key those of its own. */
+function reachedKeys(state: State, caller: PersonCaller): ApiKey[] {
+  return caller.authMethod === "session" && caller.user !== null ? state.apiKeys.group(caller.user.id) : ownKeys(state, caller);
+}
+
 /**
  * Ends one key: one's own, or any for a host-admin. A key with scopes ends itself and none that can do more; others' keys only with `admin`.
  * Throws `token_not_found`, also for a key of somebody else, and `forbidden`.
  */
 export function decideRevoke(state: State, caller: PersonCaller, id: string): EventOf<"api_key.revoked"> {
   const administers = caller.access === "host-admin" && (caller.scopes === null || caller.scopes.includes("admin"));
-  const candidates = administers ? [...state.apiKeys.values()] : ownKeys(state, caller);
+  const candidates = administers ? [...state.apiKeys.values()] : reachedKeys(state, caller);
   const key = candidates.find((row) => row.id === id);
   if (key === undefined) throw new ApiError("token_not_found", "There is no token of yours with this id; zwrm auth tokens list shows them.");
   if (!administers && isWider(key.scopes, caller.scopes)) throw new ApiError("forbidden", "A key never revokes a wider one; log in for that: zwrm auth login");

@@ -164,12 +164,16 @@ test("a user has at most a thousand keys, expired ones among them", async () => 
   assert.equal(await refusal(() => keyBy(callerOf("bob"), {}, state)), "nothing was refused");
 });
 
-test("one's own keys in one's org are one's to revoke; those of others are not there, except to a host-admin", async () => {
+test("a session ends its user's keys of every org, a key those of its own; those of others are not there, except to a host-admin", async () => {
   const state = people();
   apply(state, keyCreated("a", "ann", "o_2"), keyCreated("a1", "ann", "o_1"), keyCreated("b", "bob", "o_2"));
   assert.deepEqual(ownKeys(state, callerOf("ann")).map((key) => key.id), ["key_a"]);
   assert.equal(decideRevoke(state, callerOf("ann"), "key_a").data.token_hash, sha256Hex("a"));
-  for (const id of ["key_b", "key_a1", "key_none", "__proto__"]) assert.equal(await refusal(() => decideRevoke(state, callerOf("ann"), id)), "token_not_found", id);
+  assert.equal(decideRevoke(state, callerOf("ann"), "key_a1").data.id, "key_a1");
+  const ofAcme = callerOf("ann", { authMethod: "api_key" });
+  assert.equal(decideRevoke(state, ofAcme, "key_a").data.id, "key_a");
+  assert.equal(await refusal(() => decideRevoke(state, ofAcme, "key_a1")), "token_not_found");
+  for (const id of ["key_b", "key_none", "__proto__"]) assert.equal(await refusal(() => decideRevoke(state, callerOf("ann"), id)), "token_not_found", id);
   assert.equal(decideRevoke(state, callerOf("root", { access: "host-admin" }), "key_b").data.id, "key_b");
 });
 

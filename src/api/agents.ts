@@ -9,11 +9,12 @@ import { NAME_PATTERN, newUuid } from "../lib/ids.ts";
 import type { Reader } from "../lib/schema.ts";
 import { boolean, integer, list, map, number, object, oneOf, optional, pattern, readBody, readField, string, timestamp } from "../lib/schema.ts";
 import { CLUSTER_KEY } from "../state/state.ts";
+import { visibleText } from "../lib/visible.ts";
 import type { AgentApp, ApiContext } from "./app.ts";
 import { param } from "./app.ts";
 
 const HOST_ID = pattern(NAME_PATTERN, "1 to 64 of A-Z a-z 0-9 . _ -, not starting with a dot");
-const NAME = string({ min: 1, max: 255 });
+const NAME = visibleText({ min: 1, max: 255 });
 const IP_ADDRESS: Reader<string> = (value) => {
   const text = string({ min: 1, max: 64 })(value);
   return isIP(text) === 0 ? pattern(/^$/, "an IP address")(text) : text;
@@ -33,7 +34,7 @@ const REGISTER_BODY = object({
     disk_mb: optional(integer(MEBIBYTES)),
   }),
   agent_version: optional(string({ min: 0, max: 128 })),
-  labels: optional(map(/^[\x21-\x7e]{1,128}$/, string({ min: 0, max: 1024 }), 64)),
+  labels: optional(map(/^[\x21-\x7e]{1,128}$/, visibleText({ min: 0, max: 1024 }), 64)),
 });
 
 const HEARTBEAT_BODY = object({

@@ -6,6 +6,7 @@ import { decideKey, decideRevoke, keyView, newToken, ownKeys } from "../identity
 import { ApiError } from "../lib/errors.ts";
 import { sha256Hex } from "../lib/ids.ts";
 import { list, object, oneOf, optional, readBody, string, timestamp } from "../lib/schema.ts";
+import { visibleText } from "../lib/visible.ts";
 import { SCOPES } from "../state/types.ts";
 import type { ApiContext, App, PublicApp } from "./app.ts";
 import { param, personOf } from "./app.ts";
@@ -18,7 +19,7 @@ const LOGIN_BODY = object({
 });
 
 const TOKEN_BODY = object({
-  name: string({ min: 1, max: 128 }),
+  name: visibleText({ min: 1, max: 128 }),
   scopes: optional(list(oneOf(...SCOPES), SCOPES.length)),
   expires_at: optional(timestamp),
 });

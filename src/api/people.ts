@@ -2,9 +2,11 @@
 import { empty, json } from "../http/respond.ts";
 import type { MaybePromise, Reply } from "../http/types.ts";
 import { decidePassword, getSettableUser } from "../identity/login.ts";
-import { decideMember, decideMemberRemoval, decideOrg, decideUser, decideUserRemoval, findUserByEmail, getUser, listMembers, userView, visibleOrgs } from "../identity/people.ts";
+import { decideMember, decideMemberRemoval, decideOrg, decideUser, decideUserRemoval, getUser, listMembers, refuseTaken, userView, visibleOrgs } from "../identity/people.ts";
+import { newEmail } from "../lib/email.ts";
 import { ApiError } from "../lib/errors.ts";
 import { boolean, object, oneOf, optional, pattern, readBody, string } from "../lib/schema.ts";
+import { visibleText } from "../lib/visible.ts";
 import type { Event } from "../state/events.ts";
 import type { Decision } from "../state/store.ts";
 import type { PasswordHash } from "../state/types.ts";
@@ -16,11 +18,11 @@ const SLUG = pattern(/^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/, "1 to 63 of a-z 0
 /** Long enough that scrypt's cost counts; what it is made of is the person's choice (NIST SP 800-63B). */
 const PASSWORD = string({ min: 8, max: 1024 });
 
-const ORG_BODY = object({ slug: SLUG, name: optional(string({ min: 1, max: 128 })) });
+const ORG_BODY = object({ slug: SLUG, name: optional(visibleText({ min: 1, max: 128 })) });
 const MEMBER_BODY = object({ role: oneOf("owner", "member") });
 const USER_BODY = object({
-  email: pattern(/^[^\s@\u0000-\u001f]{1,64}@[^\s@\u0000-\u001f]{1,189}$/, "an email address"),
-  name: string({ min: 1, max: 128 }),
+  email: newEmail,
+  name: visibleText({ min: 1, max: 128 }),
   password: PASSWORD,
   host_admin: optional(boolean),
   org: optional(string({ min: 1, max: 64 })),
@@ -68,8 +70,7 @@ export function listUsers(context: ApiContext, app: App): MaybePromise<Reply> {
 export async function createUser(context: ApiContext, app: App): Promise<Reply> {
   const body = readBody(USER_BODY, context.body);
   // Asked before the hash, which is dear, and again in the decision, which counts.
-  const taken = await app.door.look(context, (state) => findUserByEmail(state, body.email) !== null);
-  if (taken) throw new ApiError("user_exists", `There is a user ${body.email} already.`, { field: "email" });
+  await app.door.look(context, (state) => refuseTaken(state, body.email));
   const password = await app.logins.hash(body.password);
   const request = { email: body.email, name: body.name, host_admin: body.host_admin ?? false, org: body.org ?? null };
   return app.door.change(context, (state) => {

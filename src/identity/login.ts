@@ -8,7 +8,7 @@ import { CLUSTER_KEY } from "../state/state.ts";
 import type { Org, PasswordHash, Role, User } from "../state/types.ts";
 import type { PersonCaller } from "./access.ts";
 import { Passwords } from "./passwords.ts";
-import { findUserByEmail, getUser, loginOrg, normalizeEmail, roleOf } from "./people.ts";
+import { findUserByEmail, getUser, loginOrg, roleOf } from "./people.ts";
 import { LoginThrottle } from "./throttle.ts";
 import { decideSession, newToken } from "./tokens.ts";
 
@@ -46,16 +46,15 @@ export class Logins {
 
   /** Throws `login_throttled`, `too_many_logins`, `unauthorized` (it never tells which of email and password was wrong), `org_not_found`, `storage_failed`. */
   async login(request: LoginRequest, ip: string | null): Promise<Login> {
-    const email = normalizeEmail(request.email);
     for (;;) {
-      const user = await this.#prove(email, request);
+      const user = await this.#prove(request);
       const proven = this.#passwords.isOutdated(user.password) ? await this.#upgrade(user, request.password, ip) : user.password;
       const login = await this.#begin(user.id, proven, request.org, ip);
       if (login !== null) return login;
     }
   }
 
-  async #prove(email: string, { password, address }: LoginRequest): Promise<User> {
+  async #prove({ email, password, address }: LoginRequest): Promise<User> {
     this.#throttle.check(address, email, this.#clock.mono());
     const user = findUserByEmail(this.#store.state, email);
     if (!(await this.#passwords.matches(password, user?.password ?? null)) || user === null) {

@@ -1,5 +1,6 @@
 /** Users, orgs and who is in which: pure decisions. Whether the caller may ask at all stands in the route table. */
 import { ApiError } from "../lib/errors.ts";
+import { emailKey, normalizeEmail } from "../lib/email.ts";
 import { newId } from "../lib/ids.ts";
 import { membershipKey } from "../state/identity-reducers.ts";
 import type { EventOf } from "../state/events.ts";
@@ -20,15 +21,30 @@ export function userView({ id, email, name, host_admin }: User): UserView {
   return { id, email, name, host_admin };
 }
 
-/** Emails are compared without case: nobody means two people by Ann@ and ann@. */
-export function normalizeEmail(email: string): string {
-  return email.trim().toLowerCase();
+/**
+ * The user of an address, however its letters are encoded. Logs from before may have two whose addresses are one by now: each is found by the very
+ * letters that it was made with, and by other ones nobody, since it cannot be told which of them is meant.
+ */
+export function findUserByEmail(state: State, email: string): User | null {
+  const asMade = email.trim().toLowerCase();
+  const wanted = emailKey(email.trim());
+  const alike: User[] = [];
+  for (const user of state.users.values()) {
+    if (user.email === asMade) return user;
+    if (emailKey(user.email) === wanted) alike.push(user);
+  }
+  const [found, another] = alike;
+  return found !== undefined && another === undefined ? found : null;
 }
 
-export function findUserByEmail(state: State, email: string): User | null {
-  const wanted = normalizeEmail(email);
-  for (const user of state.users.values()) if (user.email === wanted) return user;
-  return null;
+/** Throws `user_exists` where an address is somebody's already, if only by letters that look the same. */
+export function refuseTaken(state: State, email: string): void {
+  const wanted = emailKey(email);
+  for (const user of state.users.values()) {
+    if (emailKey(user.email) !== wanted) continue;
+    const why = user.email === email ? "" : " The two differ in how their letters are encoded, or in what nobody sees.";
+    throw new ApiError("user_exists", `There is a user ${email} already.${why}`, { field: "email" });
+  }
 }
 
 /** By id or slug. Throws `org_not_found`. */
@@ -65,7 +81,7 @@ export interface NewUser {
 /** Throws `user_exists`, `org_not_found`. */
 export function decideUser(state: State, request: NewUser, password: PasswordHash): EventOf<"user.created"> {
   const email = normalizeEmail(request.email);
-  if (findUserByEmail(state, email) !== null) throw new ApiError("user_exists", `There is a user ${email} already.`, { field: "email" });
+  refuseTaken(state, email);
   const orgId = request.org === null ? null : getOrg(state, request.org).id;
   return { type: "user.created", data: { user: { id: newId("usr"), email, name: request.name, host_admin: request.host_admin, password }, org_id: orgId } };
 }

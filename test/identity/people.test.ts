@@ -2,7 +2,8 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import type { PersonCaller } from "../../src/identity/access.ts";
-import { decideMember, decideMemberRemoval, decideOrg, decideUser, decideUserRemoval, findUserByEmail, getOrg, listMembers, loginOrg, userView, visibleOrgs } from "../../src/identity/people.ts";
+import { decideMember, decideMemberRemoval, decideOrg, decideUser, decideUserRemoval, findUserByEmail, getOrg, listMembers, loginOrg, refuseTaken, userView, visibleOrgs } from "../../src/identity/people.ts";
+import type { Event } from "../../src/state/events.ts";
 import type { State } from "../../src/state/state.ts";
 import { CLUSTER, apply, stateAfter } from "../support/rows.ts";
 import { NO_PASSWORD, callerOf, refusal, userCreated } from "./lab.ts";
@@ -71,6 +72,28 @@ test("emails are one in any letters and with blanks around", async () => {
   assert.deepEqual([data.user.email, data.org_id], ["new@example.com", null], "in lower case, and in no org unless asked");
   assert.equal(decideUser(state, { email: "n@e", name: "x", host_admin: false, org: "acme" }, NO_PASSWORD).data.org_id, "o_2");
   assert.equal(await refusal(() => decideUser(state, { email: "n@e", name: "x", host_admin: false, org: "nowhere" }, NO_PASSWORD)), "org_not_found");
+});
+
+test("emails are one however their letters are encoded, and a new one that only looks another is refused in words", async () => {
+  const state = people();
+  apply(state, { type: "user.created", data: { user: { id: "zoe", email: "zo\u00eb@example.com", name: "x", host_admin: false, password: NO_PASSWORD }, org_id: null } });
+  for (const written of ["zoe\u0308@example.com", "ZOE\u0308@EXAMPLE.COM", "\uff3a\uff4f\u00eb@example.com", "zo\u00eb\u200b@example.com"]) {
+    assert.equal(findUserByEmail(state, written)?.id, "zoe");
+    assert.equal(await refusal(() => decideUser(state, { email: written, name: "x", host_admin: false, org: null }, NO_PASSWORD)), "user_exists");
+  }
+  assert.throws(() => refuseTaken(state, "zoe\u0308@example.com"), /The two differ in how their letters are encoded/);
+});
+
+test("users of an old log are found by the letters that they were made with, and by others where only one is meant", () => {
+  const old = (id: string, email: string): Event => ({ type: "user.created", data: { user: { id, email, name: id, host_admin: false, password: NO_PASSWORD }, org_id: null } });
+  const state = stateAfter(CLUSTER, old("decomposed", "zoe\u0308@example.com"), old("hidden", "bo\u200bb@example.com"), old("wide", "\uff41nn@example.com"));
+  const find = (email: string): string | undefined => findUserByEmail(state, email)?.id;
+  assert.deepEqual(["zoe\u0308@example.com", "Zo\u00eb@example.com"].map(find), ["decomposed", "decomposed"]);
+  assert.deepEqual(["bo\u200bb@example.com", "bob@example.com"].map(find), ["hidden", "hidden"]);
+  assert.deepEqual(["\uff41nn@example.com", "ann@example.com"].map(find), ["wide", "wide"]);
+  // Two that the program of then took for two.
+  apply(state, old("composed", "zo\u00eb@example.com"));
+  assert.deepEqual(["zoe\u0308@example.com", "zo\u00eb@example.com", "\uff5ao\u00eb@example.com"].map(find), ["decomposed", "composed", undefined]);
 });
 
 test("an org's slug is its own", async () => {

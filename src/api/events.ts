@@ -1,5 +1,6 @@
 /** GET /v1/events: who did what, when and from where; a page of it as JSON, or all of it, live, as server-sent events. Never a secret. */
 import type { ServerResponse } from "node:http";
+import { prefersSpecial } from "../http/accept.ts";
 import { drained } from "../http/drained.ts";
 import { json } from "../http/respond.ts";
 import type { BodyPump, Reply } from "../http/types.ts";
@@ -18,9 +19,11 @@ const LIMIT = pattern(/^(?:[1-9]\d{0,2}|1000)$/, `a whole number from 1 to ${MAX
 const KEEP_ALIVE_MS = 15_000;
 
 export async function listEvents(context: ApiContext, app: App): Promise<Reply> {
-  const afterText = context.header("last-event-id") ?? context.query.get("after") ?? "0";
+  // An empty one is what a client has that has seen no event yet.
+  const lastEventId = context.header("last-event-id") || null;
+  const afterText = lastEventId ?? context.query.get("after") ?? "0";
   const after = Number(readField(SEQ, "after", afterText));
-  if (/\btext\/event-stream\b/.test(context.header("accept") ?? "")) return streamEvents(context, app, after);
+  if (prefersSpecial(context.header("accept"), "text/event-stream", "application/json")) return streamEvents(context, app, after);
   const limit = Number(readField(LIMIT, "limit", context.query.get("limit") ?? String(DEFAULT_LIMIT)));
   const events: JournalRecord[] = [];
   await orCompacted(async () => {

@@ -1,5 +1,4 @@
 /** The one place where things are put together: journal, state, fleet, images, identity and the API over them; and the order in which they stop. */
-import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { ApiContext, ApiRoute, Hands } from "../api/app.ts";
 import { handOut } from "../api/app.ts";
@@ -41,6 +40,7 @@ import { Replay, Store } from "../state/store.ts";
 import { collectFromState } from "./gauges.ts";
 import { recordRequests } from "./request-recorder.ts";
 import type { Listener } from "./sockets.ts";
+import { readTls } from "./tls.ts";
 
 export interface DaemonOptions {
   readonly config: Config;
@@ -155,7 +155,7 @@ export class Daemon {
       await this.#http.listen({ path: listener.path, mode: SOCKET_MODE });
       return `unix:${listener.path}`;
     }
-    const tls = readTls(this.#config);
+    const tls = readTls(this.#config.server);
     const scheme = tls === null ? "http" : "https";
     const extra = tls === null ? {} : { tls };
     if (listener.kind === "inherited") {
@@ -183,7 +183,7 @@ export class Daemon {
     // TLS is on or off from the start; a listener cannot become the other.
     const server = this.#config.server.tlsCert === "" ? this.#config.server : { ...this.#config.server, tlsCert, tlsKey };
     const next = { ...this.#config, server, license: config.license, cors: config.cors };
-    const tls = readTls(next);
+    const tls = readTls(next.server);
     this.#cors.replace(config.cors.allowedOrigins);
     if (tls !== null) this.#http.reload(tls);
     this.#config = next;
@@ -262,9 +262,4 @@ export class Daemon {
 async function createCluster(store: Store): Promise<void> {
   const data = { cluster_id: newUuid(), org: { id: newId("org"), slug: "default", name: "Default" } };
   await store.change(SYSTEM, () => ({ event: { type: "cluster.created", data }, answer: () => undefined }));
-}
-
-function readTls(config: Config): { readonly cert: Buffer; readonly key: Buffer } | null {
-  const { tlsCert, tlsKey } = config.server;
-  return tlsCert === "" ? null : { cert: readFileSync(tlsCert), key: readFileSync(tlsKey) };
 }

@@ -70,6 +70,14 @@ export class PersonDoor {
     return this.#store.read((state) => compute(state, this.#now(context, state)));
   }
 
+  /** A body as long as its sender may send it: an upload of days ends with what let it in, and not when it is whole. Throws what Auth would throw now. */
+  async *whileStanding(context: ApiContext, pieces: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+    for await (const piece of pieces) {
+      this.#now(context, this.#store.state);
+      yield piece;
+    }
+  }
+
   /** Whether the caller may still do this, for what goes on long after it was asked for. */
   stands(context: ApiContext): boolean {
     return mayStill(this.#store.state, accessOf(context), personOf(context), this.#clock.wall());

@@ -83,12 +83,13 @@ async function logInByToken(session: Session, given: string): Promise<number> {
   return 0;
 }
 
-/** A call whose 401 speaks for itself: it is about what was just typed. */
+/** A call whose refusal speaks for itself: it is about what was just typed, and nobody is logged in to look anything up. */
 async function callAs(session: Session, as: Credentials, method: string, path: string, call: Call = {}): Promise<unknown> {
   try {
     return (await session.as(as).call(method, path, call)).body;
   } catch (error) {
-    throw error instanceof ClientError && error.code === "unauthorized" ? new AdvisedError(error, "Nothing was kept.") : error;
+    const isAbout = error instanceof ClientError && (error.code === "unauthorized" || error.code === "org_not_found");
+    throw isAbout ? new AdvisedError(error, "Nothing was kept.") : error;
   }
 }
 

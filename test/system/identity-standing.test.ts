@@ -1,7 +1,9 @@
 /** Every route that writes, with a body that is still on its way when its sender loses what let them in: refused, and nothing in the log. Driven by the table of routes. */
 import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
+import { readdirSync } from "node:fs";
 import * as net from "node:net";
+import { join } from "node:path";
 import { test } from "node:test";
 import type { ApiRoute } from "../../src/api/app.ts";
 import { ROUTES } from "../../src/api/routes.ts";
@@ -200,6 +202,25 @@ test("a login by someone who is removed while the body is on its way is none", a
   const answer = parseAnswers(text).at(-1);
   assert.ok(answer !== undefined);
   assertError(answer, 401, "unauthorized");
+});
+
+test("an upload ends with what let its sender in, not when its last byte is here, and leaves nothing on disk", async () => {
+  const pusher = await makePerson(daemon, "pusher", { org: acme });
+  const content = randomBytes(1024);
+  const socket = net.connect(daemon.port, "127.0.0.1");
+  let text = "";
+  socket.on("data", (part: Buffer) => (text += part.toString("latin1")));
+  socket.on("error", () => undefined);
+  const head = [`PUT /v1/images/${digestOf(content)} HTTP/1.1`, "Host: localhost", `Authorization: Bearer ${pusher.session}`, "Expect: 100-continue", `Content-Length: ${content.length}`];
+  socket.write(`${head.join("\r\n")}\r\n\r\n`);
+  await eventually("the 100", () => (text.includes("100 Continue") ? true : undefined));
+  socket.write(content.subarray(0, 10));
+  await removeUser({ userId: pusher.id, headers: {} });
+  socket.write(content.subarray(10, 11));
+  await eventually("the answer, most of the body being still to come", () => (text.includes("HTTP/1.1 401") ? true : undefined));
+  socket.destroy();
+  const files = readdirSync(join(daemon.dataDir, "images"), { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile());
+  assert.deepEqual(files.map(({ name }) => name), [digest.slice("sha256:".length)]);
 });
 
 test("an agent whose licence is rotated out while the body is on its way changes nothing", async () => {

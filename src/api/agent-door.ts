@@ -39,7 +39,10 @@ export class AgentDoor {
 
   /** Throws `unauthorized`, `host_not_registered`, `host_key_mismatch`. */
   deregister(context: ApiContext, hostId: string, key: string | null, reason: string | null): MaybePromise<void> {
-    return this.#store.change(this.#actor(context, hostId), (state) => ({ event: decideDeregister(state, hostId, key, reason), answer: () => undefined }));
+    return this.#store.change(this.#actor(context, hostId), (state) => ({
+      event: decideDeregister(state, hostId, key, reason),
+      answer: () => undefined,
+    }));
   }
 
   #actor(context: ApiContext, hostId: string): Actor {

@@ -115,7 +115,14 @@ export function heartbeat(context: ApiContext, app: AgentApp): MaybePromise<Repl
 }
 
 /** The beat was heard on arrival; its answer may wait until there is something to tell. */
-async function holdHeartbeat(context: ApiContext, app: AgentApp, hostId: string, observed: string | undefined, waitSeconds: number, answer: ReturnType<AgentApp["agents"]["heartbeat"]>): Promise<Reply> {
+async function holdHeartbeat(
+  context: ApiContext,
+  app: AgentApp,
+  hostId: string,
+  observed: string | undefined,
+  waitSeconds: number,
+  answer: ReturnType<AgentApp["agents"]["heartbeat"]>,
+): Promise<Reply> {
   const first = await answer;
   app.metrics.hostHeartbeats.inc();
   if (observed === undefined || first.revision !== observed) return json(200, first);

@@ -1,4 +1,7 @@
-/** What handlers are given: everybody what can be seen, and each kind of route its own door, the only way from there to a change of the state. */
+/**
+ * What handlers are given: everybody what can be seen, and each kind of route its own door, the only way from there to
+ * a change of the state.
+ */
 import type { Fleet } from "../fleet/fleet.ts";
 import type { MaybePromise, Reply } from "../http/types.ts";
 import type { Access } from "../identity/access.ts";

@@ -76,7 +76,10 @@ export function showApp(context: ApiContext, app: App): MaybePromise<Reply> {
 export function deleteApp(context: ApiContext, app: App): MaybePromise<Reply> {
   const force = context.query.get("force");
   const forced = force !== null && readField(FORCE, "force", force) === "true";
-  return app.door.change(context, (state) => ({ event: decideAppDeletion(state, appOf(context, state), forced), answer: () => empty(204) }));
+  return app.door.change(context, (state) => ({
+    event: decideAppDeletion(state, appOf(context, state), forced),
+    answer: () => empty(204),
+  }));
 }
 
 export function listDeployments(context: ApiContext, app: App): MaybePromise<Reply> {
@@ -115,5 +118,9 @@ export function scaleApp(context: ApiContext, app: App): MaybePromise<Reply> {
   const show = (state: State): Reply => json(202, deploymentView(state, currentDeployment(state, appOf(context, state))));
   // What was scaled then, also where there is a newer deployment now.
   const again = (state: State, id: string): Reply => json(202, deploymentView(state, findDeployment(state, appOf(context, state), id)));
-  return app.door.once(context, (state, note) => ({ event: decideScale(state, appOf(context, state), replicas, note), answer: show }), again);
+  return app.door.once(
+    context,
+    (state, note) => ({ event: decideScale(state, appOf(context, state), replicas, note), answer: show }),
+    again,
+  );
 }

@@ -39,7 +39,8 @@ export async function logIn(context: ApiContext, app: PublicApp): Promise<Reply>
 /** Ends the session that asks. A key or the localhost caller has none to end. */
 export function logOut(context: ApiContext, app: App): MaybePromise<Reply> {
   return app.door.change(context, (state, { authMethod, tokenHash }) => {
-    if (authMethod !== "session" || tokenHash === null) throw new ApiError("forbidden", "Only a session logs out; a key is revoked: zwrm auth tokens revoke ID");
+    if (authMethod !== "session" || tokenHash === null)
+      throw new ApiError("forbidden", "Only a session logs out; a key is revoked: zwrm auth tokens revoke ID");
     const session = state.sessions.get(tokenHash);
     return { event: session === undefined ? null : { type: "session.ended", data: { id: session.id, token_hash: session.token_hash } }, answer: () => empty(204) };
   });
@@ -72,5 +73,8 @@ export function createToken(context: ApiContext, app: App): MaybePromise<Reply> 
 
 export function revokeToken(context: ApiContext, app: App): MaybePromise<Reply> {
   const id = param(context, "id");
-  return app.door.change(context, (state, caller) => ({ event: decideRevoke(state, caller, id), answer: () => empty(204) }));
+  return app.door.change(context, (state, caller) => ({
+    event: decideRevoke(state, caller, id),
+    answer: () => empty(204),
+  }));
 }

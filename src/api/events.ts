@@ -23,7 +23,8 @@ export async function listEvents(context: ApiContext, app: App): Promise<Reply> 
   const lastEventId = context.header("last-event-id") || null;
   const afterText = lastEventId ?? context.query.get("after") ?? "0";
   const after = Number(readField(SEQ, "after", afterText));
-  if (prefersSpecial(context.header("accept"), "text/event-stream", "application/json")) return streamEvents(context, app, after);
+  if (prefersSpecial(context.header("accept"), "text/event-stream", "application/json"))
+    return streamEvents(context, app, after);
   const limit = Number(readField(LIMIT, "limit", context.query.get("limit") ?? String(DEFAULT_LIMIT)));
   const events: JournalRecord[] = [];
   await orCompacted(async () => {
@@ -47,7 +48,13 @@ async function streamEvents(context: ApiContext, app: App, after: number): Promi
 }
 
 /** Runs until the client leaves, the daemon stops, or the token that opened it is no more. */
-async function pump(context: ApiContext, { feed, clock, door }: App, from: number, res: ServerResponse, sent: (bytes: number) => void): Promise<void> {
+async function pump(
+  context: ApiContext,
+  { feed, clock, door }: App,
+  from: number,
+  res: ServerResponse,
+  sent: (bytes: number) => void,
+): Promise<void> {
   const isOver = (): boolean => res.destroyed || feed.closed || !door.stands(context);
   const write = async (text: string): Promise<void> => {
     sent(Buffer.byteLength(text));

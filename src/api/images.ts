@@ -79,7 +79,14 @@ export async function pushImage(context: ApiContext, app: App): Promise<Reply> {
   const length = context.header("content-length");
   const limits = { declaredBytes: length === null ? null : Number(length), maxBytes: app.maxImageBytes };
   if (context.stream === null) throw new Error(`${context.pattern} does not stream its body`);
-  const { created, image } = await app.library.push(digest, org.id, appId, app.door.whileStanding(context, context.stream), limits, app.door.changeOf(context));
+  const { created, image } = await app.library.push(
+    digest,
+    org.id,
+    appId,
+    app.door.whileStanding(context, context.stream),
+    limits,
+    app.door.changeOf(context),
+  );
   return json(created ? 201 : 200, image);
 }
 

@@ -2,7 +2,18 @@
 import { empty, json } from "../http/respond.ts";
 import type { MaybePromise, Reply } from "../http/types.ts";
 import { decidePassword, getSettableUser } from "../identity/login.ts";
-import { decideMember, decideMemberRemoval, decideOrg, decideUser, decideUserRemoval, getUser, listMembers, refuseTaken, userView, visibleOrgs } from "../identity/people.ts";
+import {
+  decideMember,
+  decideMemberRemoval,
+  decideOrg,
+  decideUser,
+  decideUserRemoval,
+  getUser,
+  listMembers,
+  refuseTaken,
+  userView,
+  visibleOrgs,
+} from "../identity/people.ts";
 import { newEmail } from "../lib/email.ts";
 import { ApiError } from "../lib/errors.ts";
 import { boolean, object, oneOf, optional, pattern, readBody, string } from "../lib/schema.ts";
@@ -60,7 +71,9 @@ export function setMember(context: ApiContext, app: App): MaybePromise<Reply> {
 }
 
 export function removeMember(context: ApiContext, app: App): MaybePromise<Reply> {
-  return app.door.change(context, (state, caller) => deletion(decideMemberRemoval(state, caller, param(context, "id"), param(context, "user_id"))));
+  return app.door.change(context, (state, caller) =>
+    deletion(decideMemberRemoval(state, caller, param(context, "id"), param(context, "user_id"))),
+  );
 }
 
 export function listUsers(context: ApiContext, app: App): MaybePromise<Reply> {
@@ -92,7 +105,10 @@ export async function setPassword(context: ApiContext, app: App): Promise<Reply>
   await app.door.look(context, (state, now) => getSettableUser(state, now, id));
   const proven = caller.user?.id === id ? await proveOwn(context, app, id, body.current_password) : null;
   const password = await app.logins.hash(body.password);
-  return app.door.change(context, (state, now) => ({ event: decidePassword(state, now, id, password, proven), answer: () => empty(204) }));
+  return app.door.change(context, (state, now) => ({
+    event: decidePassword(state, now, id, password, proven),
+    answer: () => empty(204),
+  }));
 }
 
 async function proveOwn(context: ApiContext, app: App, userId: string, current: string | undefined): Promise<PasswordHash> {

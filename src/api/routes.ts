@@ -33,7 +33,13 @@ function admin(scope: Scope): Guard<App> {
 }
 
 /** A row. Whom it lets in decides what its handler is given, and so by which door it can change anything. */
-function route<A extends Services>(method: ApiRoute["method"], pattern: string, { access, pick }: Guard<A>, body: ApiRoute["body"], handler: Handler<A>): ApiRoute {
+function route<A extends Services>(
+  method: ApiRoute["method"],
+  pattern: string,
+  { access, pick }: Guard<A>,
+  body: ApiRoute["body"],
+  handler: Handler<A>,
+): ApiRoute {
   return { method, pattern, access, body, handler: (context, hands) => handler(context, pick(hands)) };
 }
 

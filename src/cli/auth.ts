@@ -66,7 +66,10 @@ async function keepOrEnd(session: Session, token: string, org: string): Promise<
     keepLogin(session.settings.kept.path, { apiUrl: session.url, org, token });
   } catch (error) {
     const problem = await endSession(session, token);
-    throw new CliError(`${messageOf(error)} ${problem ?? "The session that was begun is ended again; nothing was kept."}`, { cause: error });
+    throw new CliError(
+      `${messageOf(error)} ${problem ?? "The session that was begun is ended again; nothing was kept."}`,
+      { cause: error },
+    );
   }
 }
 
@@ -83,7 +86,9 @@ async function logInByToken(session: Session, given: string): Promise<number> {
   return 0;
 }
 
-/** A call whose refusal speaks for itself: it is about what was just typed, and nobody is logged in to look anything up. */
+/**
+ * A call whose refusal speaks for itself: it is about what was just typed, and nobody is logged in to look anything up.
+ */
 async function callAs(session: Session, as: Credentials, method: string, path: string, call: Call = {}): Promise<unknown> {
   try {
     return (await session.as(as).call(method, path, call)).body;

@@ -29,7 +29,10 @@ export function keepLogin(path: string, { apiUrl, org, token }: Login): void {
   change(path, { api_url: apiUrl, org, token });
 }
 
-/** Finds out whether a login could be kept, before there is one that nobody could end. Throws CliError as keepLogin does; changes nothing in the file. */
+/**
+ * Finds out whether a login could be kept, before there is one that nobody could end. Throws CliError as keepLogin
+ * does; changes nothing in the file.
+ */
 export function checkKeeping(path: string): void {
   attempt(path, () => {
     makeFolder(dirname(path));

@@ -55,7 +55,10 @@ export class CliError extends Error {
 /** What moves the cursor, turns the direction of what follows, or breaks a line. */
 const UNSHOWN = /[\p{Cc}\p{Zl}\p{Zp}\u061c\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff]/gu;
 
-/** Text from elsewhere, safe to show: a control character would let a host's label move the cursor or rename the window, or let a name read as another. */
+/**
+ * Text from elsewhere, safe to show: a control character would let a host's label move the cursor or rename the window,
+ * or let a name read as another.
+ */
 export function printable(text: string): string {
   return text.replace(UNSHOWN, (char) => {
     if (char === "\t") return " ";

@@ -218,7 +218,11 @@ export class Daemon {
       countRequests(recordRequests(metrics)),
       auth((context) => this.#authenticate(context)),
     ]);
-    const terminal = dispatch<ApiRoute, Caller>((route, context) => route.handler(context, hands), { maxBytes: config.server.maxBodyBytes, timeoutMs: config.server.readTimeoutMs, clock });
+    const terminal = dispatch<ApiRoute, Caller>((route, context) => route.handler(context, hands), {
+      maxBytes: config.server.maxBodyBytes,
+      timeoutMs: config.server.readTimeoutMs,
+      clock,
+    });
     return createHttpServer<ApiRoute, Caller>({
       router: new Router(ROUTES),
       handle: (context) => chain(context, terminal),

@@ -1,4 +1,7 @@
-/** Reads the certificate and its key, and says in a sentence which of the two files is wrong and how, before a listener would say it in OpenSSL's words. */
+/**
+ * Reads the certificate and its key, and says in a sentence which of the two files is wrong and how, before a listener
+ * would say it in OpenSSL's words.
+ */
 import { createPrivateKey, X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { createSecureContext } from "node:tls";
@@ -12,6 +15,7 @@ export interface TlsFiles {
 
 const CERTIFICATE = /-----BEGIN (?:TRUSTED |X509 )?CERTIFICATE-----/;
 const PRIVATE_KEY = /-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY-----/;
+const ENCRYPTED = /-----BEGIN ENCRYPTED|^Proc-Type: 4,ENCRYPTED/m;
 
 /** Null where TLS is off. Throws an Error whose sentence names the files and the keys of the config. */
 export function readTls({ tlsCert, tlsKey }: Pick<Config["server"], "tlsCert" | "tlsKey">): TlsFiles | null {
@@ -37,18 +41,29 @@ function readPem(key: string, path: string): Buffer {
 function explain(files: TlsFiles, certFile: string, keyFile: string, cause: unknown): string {
   const [cert, key] = [files.cert.toString("latin1"), files.key.toString("latin1")];
   if (!CERTIFICATE.test(cert)) {
-    if (PRIVATE_KEY.test(cert) && CERTIFICATE.test(key)) return `${certFile} holds a private key, and ${keyFile} a certificate: swap the two.`;
-    return `${certFile} holds ${PRIVATE_KEY.test(cert) ? "a private key and no certificate" : "no certificate as PEM"}; its key is to be in ${keyFile}.`;
+    if (PRIVATE_KEY.test(cert) && CERTIFICATE.test(key)) {
+      return `${certFile} holds a private key, and ${keyFile} a certificate: swap the two.`;
+    }
+    const what = PRIVATE_KEY.test(cert) ? "a private key and no certificate" : "no certificate as PEM";
+    return `${certFile} holds ${what}; its key is to be in ${keyFile}.`;
   }
   if (!PRIVATE_KEY.test(key)) {
-    return `${keyFile} holds ${CERTIFICATE.test(key) ? "a certificate and no private key" : "no private key as PEM"}; it is to be the key of ${certFile}.`;
+    const what = CERTIFICATE.test(key) ? "a certificate and no private key" : "no private key as PEM";
+    return `${keyFile} holds ${what}; it is to be the key of ${certFile}.`;
   }
-  if (/-----BEGIN ENCRYPTED|^Proc-Type: 4,ENCRYPTED/m.test(key)) return `${keyFile} is encrypted, and nobody could be asked for its passphrase: decrypt the key of ${certFile}.`;
-  const misfit = whyNoPair(files);
-  if (misfit === "other") return `The key in ${keyFile} is not that of the first certificate in ${certFile}: the server's own certificate comes first, then its issuers.`;
-  if (misfit === "cert") return `${certFile} holds a certificate that cannot be read, so ${keyFile} is of no use: ${messageOf(cause)}`;
-  if (misfit === "key") return `${keyFile} holds a private key that cannot be read, so ${certFile} is of no use: ${messageOf(cause)}`;
-  return `${certFile} and ${keyFile} cannot be used: ${messageOf(cause)}`;
+  if (ENCRYPTED.test(key)) {
+    return `${keyFile} is encrypted, and nobody could be asked for its passphrase: decrypt the key of ${certFile}.`;
+  }
+  switch (whyNoPair(files)) {
+    case "other":
+      return `The key in ${keyFile} is not that of the first certificate in ${certFile}, which must be the server's own.`;
+    case "cert":
+      return `${certFile} holds a certificate that cannot be read, so ${keyFile} is of no use: ${messageOf(cause)}`;
+    case "key":
+      return `${keyFile} holds a private key that cannot be read, so ${certFile} is of no use: ${messageOf(cause)}`;
+    case null:
+      return `${certFile} and ${keyFile} cannot be used: ${messageOf(cause)}`;
+  }
 }
 
 /** Which of the two cannot be read, or whether they are of different pairs; null where neither is it. */

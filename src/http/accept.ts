@@ -1,4 +1,7 @@
-/** Which of two media types a client would rather have, by its Accept header (RFC 9110, 12.5.1); pure, it knows no route. */
+/**
+ * Which of two media types a client would rather have, by its Accept header (RFC 9110, 12.5.1); pure, it knows no
+ * route.
+ */
 
 interface MediaRange {
   /** `text/event-stream`, or with a star, in lower case. */
@@ -10,8 +13,9 @@ interface MediaRange {
 const QUALITY = /^q[ \t]*=[ \t]*(0(?:\.\d{0,3})?|1(?:\.0{0,3})?)$/i;
 
 /**
- * Whether `special` is asked for by name (or by `text/*`), and not less than `usual`. A star alone names nothing, so whoever takes everything gets the
- * usual; so does whoever takes neither, since an answer of another type says more than none.
+ * Whether `special` is asked for by name (or by `text/*`), and not less than `usual`. A star alone names nothing, so
+ * whoever takes everything gets the usual; so does whoever takes neither, since an answer of another type says more
+ * than none.
  */
 export function prefersSpecial(accept: string | null, special: string, usual: string): boolean {
   if (accept === null) return false;
@@ -48,7 +52,10 @@ function splitOutside(text: string, separator: "," | ";"): string[] {
   return parts;
 }
 
-/** The most specific range that a type fits, which alone counts: `text/event-stream;q=0` is a refusal whatever the star beside it says. */
+/**
+ * The most specific range that a type fits, which alone counts: `text/event-stream;q=0` is a refusal whatever the star
+ * beside it says.
+ */
 function bestMatch(ranges: readonly MediaRange[], type: string): MediaRange | null {
   for (const name of [type, `${type.slice(0, type.indexOf("/"))}/*`, "*/*"]) {
     const found = ranges.find((range) => range.name === name);

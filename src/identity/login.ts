@@ -111,18 +111,26 @@ export class Logins {
 }
 
 /**
- * Sets a password and ends the user's sessions: one's own (`proven` is what `prove` gave), or anybody's for a host-admin. Throws `user_not_found`, and
- * `forbidden` where another change since the proof refuses this one.
+ * Sets a password and ends the user's sessions: one's own (`proven` is what `prove` gave), or anybody's for a
+ * host-admin. Throws `user_not_found`, and `forbidden` where another change since the proof refuses this one.
  */
-export function decidePassword(state: State, caller: PersonCaller, userId: string, password: PasswordHash, proven: PasswordHash | null): EventOf<"user.password_set"> {
+export function decidePassword(
+  state: State,
+  caller: PersonCaller,
+  userId: string,
+  password: PasswordHash,
+  proven: PasswordHash | null,
+): EventOf<"user.password_set"> {
   const user = getSettableUser(state, caller, userId);
-  if (proven !== null && user.password.hash !== proven.hash) throw new ApiError("forbidden", "The password was changed meanwhile.", { field: "current_password" });
+  if (proven !== null && user.password.hash !== proven.hash)
+    throw new ApiError("forbidden", "The password was changed meanwhile.", { field: "current_password" });
   return { type: "user.password_set", data: { user_id: user.id, password, same_password: false } };
 }
 
 /** The user whose password the caller may set; to everyone else there is none. Throws `user_not_found`. */
 export function getSettableUser(state: State, caller: PersonCaller, userId: string): User {
-  if (caller.user?.id !== userId && caller.access !== "host-admin") throw new ApiError("user_not_found", `There is no user ${userId}.`);
+  if (caller.user?.id !== userId && caller.access !== "host-admin")
+    throw new ApiError("user_not_found", `There is no user ${userId}.`);
   return getUser(state, userId);
 }
 

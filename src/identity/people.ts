@@ -22,8 +22,9 @@ export function userView({ id, email, name, host_admin }: User): UserView {
 }
 
 /**
- * The user of an address, however its letters are encoded. Logs from before may have two whose addresses are one by now: each is found by the very
- * letters that it was made with, and by other ones nobody, since it cannot be told which of them is meant.
+ * The user of an address, however its letters are encoded. Logs from before may have two whose addresses are one by
+ * now: each is found by the very letters that it was made with, and by other ones nobody, since it cannot be told which
+ * of them is meant.
  */
 export function findUserByEmail(state: State, email: string): User | null {
   const asMade = email.trim().toLowerCase();
@@ -60,8 +61,12 @@ export function orgNotFound(name: string): ApiError {
 
 /** An API key that asks for another org than its own; the same sentence whether that org is there or not. */
 export function keyIsBound(own: string, wanted: string): ApiError {
-  const remedy = "ask without --org (X-Zwrm-Org), or with a session, which acts in every org of its user's: zwrm auth login";
-  return new ApiError("org_not_found", `This API key acts in the org ${own} only, not in ${JSON.stringify(wanted)}: ${remedy}`);
+  const remedy =
+    "ask without --org (X-Zwrm-Org), or with a session, which acts in every org of its user's: zwrm auth login";
+  return new ApiError(
+    "org_not_found",
+    `This API key acts in the org ${own} only, not in ${JSON.stringify(wanted)}: ${remedy}`,
+  );
 }
 
 export function getUser(state: State, id: string): User {
@@ -101,12 +106,13 @@ export function decideOrg(state: State, slug: string, name: string): EventOf<"or
 }
 
 /**
- * An org that a path names, where the caller may act in it: any for a host-admin, a session's user's own, an API key's one.
- * Throws `org_not_found`.
+ * An org that a path names, where the caller may act in it: any for a host-admin, a session's user's own, an API key's
+ * one. Throws `org_not_found`.
  */
 function getReachedOrg(state: State, caller: PersonCaller, name: string): Org {
   if (caller.access === "host-admin") return getOrg(state, name);
-  if (caller.authMethod === "api_key" && name !== caller.org.id && name !== caller.org.slug) throw keyIsBound(caller.org.slug, name);
+  if (caller.authMethod === "api_key" && name !== caller.org.id && name !== caller.org.slug)
+    throw keyIsBound(caller.org.slug, name);
   const org = getOrg(state, name);
   if (roleOf(state, org.id, caller.user?.id ?? "") === null) throw orgNotFound(name);
   return org;
@@ -136,7 +142,10 @@ export function roleOf(state: State, orgId: string, userId: string): Role | null
   return state.memberships.get(membershipKey(orgId, userId))?.role ?? null;
 }
 
-/** The orgs that the caller may act in: all for a host-admin, those that its user is in for a session, its own for a key. */
+/**
+ * The orgs that the caller may act in: all for a host-admin, those that its user is in for a session, its own for a
+ * key.
+ */
 export function visibleOrgs(state: State, caller: PersonCaller): Org[] {
   if (caller.access === "host-admin") return [...state.orgs.values()];
   if (caller.authMethod === "api_key") return [getOrg(state, caller.org.id)];

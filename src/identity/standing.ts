@@ -1,4 +1,7 @@
-/** Whether a person may do this now: whom a token stands for, in which org, and whether that is enough for a route. Asked at the door, and again by every decision. */
+/**
+ * Whether a person may do this now: whom a token stands for, in which org, and whether that is enough for a route.
+ * Asked at the door, and again by every decision.
+ */
 import { ApiError } from "../lib/errors.ts";
 import type { State } from "../state/state.ts";
 import type { Org } from "../state/types.ts";
@@ -10,8 +13,8 @@ import { findByHash, invalidToken, mayActIn } from "./tokens.ts";
 export type ProtectedAccess = Extract<Access, { kind: "protected" }>;
 
 /**
- * The user behind a token, in the org that is wanted (slug or id), or else the token's own: a session acts in every org that its user is in, an API key
- * in its own, a host-admin's session or key in all. Throws `org_not_found`.
+ * The user behind a token, in the org that is wanted (slug or id), or else the token's own: a session acts in every org
+ * that its user is in, an API key in its own, a host-admin's session or key in all. Throws `org_not_found`.
  */
 export function toCaller(state: State, holding: Holding, wanted: string | null, ip: string | null): PersonCaller {
   const { row, user } = holding;
@@ -41,7 +44,8 @@ function orgOf(state: State, { kind, row, user }: Holding, wanted: string | null
 
 /** Throws `host_admin_required`, or `forbidden` where a key lacks the scope. */
 export function authorize(access: ProtectedAccess, caller: PersonCaller): PersonCaller {
-  if (access.hostAdmin && caller.access !== "host-admin") throw new ApiError("host_admin_required", "This is for host-admins; ask one of them.");
+  if (access.hostAdmin && caller.access !== "host-admin")
+    throw new ApiError("host_admin_required", "This is for host-admins; ask one of them.");
   const { scope } = access;
   if (scope !== null && caller.scopes !== null && !caller.scopes.includes(scope) && !caller.scopes.includes("admin")) {
     throw new ApiError("forbidden", `This key lacks the scope ${scope}.`);
@@ -50,8 +54,9 @@ export function authorize(access: ProtectedAccess, caller: PersonCaller): Person
 }
 
 /**
- * The caller as they stand now. A body takes its time, a stream days, a password its turn: meanwhile the token may have been ended, its user removed,
- * the membership or the host-admin mark taken away. Throws what would be thrown to a request that came in now.
+ * The caller as they stand now. A body takes its time, a stream days, a password its turn: meanwhile the token may have
+ * been ended, its user removed, the membership or the host-admin mark taken away. Throws what would be thrown to a
+ * request that came in now.
  */
 export function callerNow(state: State, access: ProtectedAccess, caller: PersonCaller, nowWall: number): PersonCaller {
   // Whoever came in by the machine itself holds nothing that could have been taken away.

@@ -127,7 +127,9 @@ export function ownKeys(state: State, caller: PersonCaller): ApiKey[] {
 
 /** The keys that the caller may end: a session its user's of every org, a key those of its own. */
 function reachedKeys(state: State, caller: PersonCaller): ApiKey[] {
-  return caller.authMethod === "session" && caller.user !== null ? state.apiKeys.group(caller.user.id) : ownKeys(state, caller);
+  return caller.authMethod === "session" && caller.user !== null
+    ? state.apiKeys.group(caller.user.id)
+    : ownKeys(state, caller);
 }
 
 /**

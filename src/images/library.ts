@@ -29,10 +29,18 @@ export class ImageLibrary {
   }
 
   /**
-   * Streams an image in and records the org's reference by `change`, which judges the caller when the last byte is here. `created` is false where the
-   * org had it already. Throws what ImageStore.import and `change` throw, and `storage_failed`.
+   * Streams an image in and records the org's reference by `change`, which judges the caller when the last byte is
+   * here. `created` is false where the org had it already. Throws what ImageStore.import and `change` throw, and
+   * `storage_failed`.
    */
-  push(digest: Digest, orgId: string, appId: string | null, source: Source, limits: ImportLimits, change: Change): Promise<{ created: boolean; image: ImageView }> {
+  push(
+    digest: Digest,
+    orgId: string,
+    appId: string | null,
+    source: Source,
+    limits: ImportLimits,
+    change: Change,
+  ): Promise<{ created: boolean; image: ImageView }> {
     return this.images.hold(digest, async () => {
       const { sizeBytes } = await this.images.import(digest, source, limits);
       try {
@@ -48,7 +56,13 @@ export class ImageLibrary {
     });
   }
 
-  #record(digest: Digest, orgId: string, appId: string | null, sizeBytes: number, change: Change): { created: boolean; image: ImageView } | Promise<{ created: boolean; image: ImageView }> {
+  #record(
+    digest: Digest,
+    orgId: string,
+    appId: string | null,
+    sizeBytes: number,
+    change: Change,
+  ): { created: boolean; image: ImageView } | Promise<{ created: boolean; image: ImageView }> {
     return change((state) => {
       const before = state.imageRefs.get(imageRefKey(orgId, digest));
       const nothingNew = before !== undefined && (appId === null || before.app_ids.includes(appId));

@@ -9,8 +9,8 @@ const NO_TEXT = /[\p{Cn}\p{Co}\p{Cs}]/u;
 const ASCII = /^[\x21-\x7e]*$/;
 
 /**
- * How an address is kept: in lower case, and in Unicode's compatibility form (NFKC, as passwords: RFC 8265), in which two ways to encode one letter are
- * one. Nobody means two people by Ann@ and ann@.
+ * How an address is kept: in lower case, and in Unicode's compatibility form (NFKC, as passwords: RFC 8265), in which
+ * two ways to encode one letter are one. Nobody means two people by Ann@ and ann@.
  */
 export function normalizeEmail(email: string): string {
   const trimmed = email.trim();
@@ -18,15 +18,22 @@ export function normalizeEmail(email: string): string {
   return ASCII.test(trimmed) ? trimmed.toLowerCase() : trimmed.normalize("NFKC").toLowerCase().normalize("NFKC");
 }
 
-/** What two addresses are compared by: logs from before have some that were kept in another form, or with characters that nobody sees. */
+/**
+ * What two addresses are compared by: logs from before have some that were kept in another form, or with characters
+ * that nobody sees.
+ */
 export function emailKey(email: string): string {
   return ASCII.test(email) ? email.toLowerCase() : normalizeEmail(onlyVisible(email));
 }
 
-/** A new address, as it is to be kept. Its form is judged after normalisation, which can make an at sign or a blank of something else. */
+/**
+ * A new address, as it is to be kept. Its form is judged after normalisation, which can make an at sign or a blank of
+ * something else.
+ */
 export const newEmail: Reader<string> = (value) => {
   const given = string({ min: 1, max: 254 })(value);
   const email = normalizeEmail(given);
-  const isOne = !/\s/.test(given) && SHAPE.test(email) && !hidesSomething(given) && !NO_TEXT.test(email) && email.length <= 254;
+  const isOne =
+    !/\s/.test(given) && SHAPE.test(email) && !hidesSomething(given) && !NO_TEXT.test(email) && email.length <= 254;
   return isOne ? email : pattern(/^(?!)/, "an email address, without blanks and invisible characters")(given);
 };

@@ -3,12 +3,22 @@ import type { Reader } from "./schema.ts";
 import { pattern, string } from "./schema.ts";
 
 /**
- * What shows nothing, or reorders what is beside it: controls, format characters (zero width, bidirectional), line separators, lone surrogates, what
- * Unicode lets every font leave out, and the blank Braille pattern.
+ * What shows nothing, or reorders what is beside it: controls, format characters (zero width, bidirectional), line
+ * separators, lone surrogates, what Unicode lets every font leave out, and the blank Braille pattern.
  */
 const HIDDEN = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}\u2800]/u;
-/** Joiners within a word, as Persian and Indic scripts write them, and within an emoji; selectors after what they select. */
-const WITHIN = /(?<=[\p{L}\p{M}\p{S}])[\u200c\u200d](?=[\p{L}\p{S}])|(?<=[\p{N}\p{P}\p{S}])[\ufe0e\ufe0f]|(?<=[\p{S}\ufe0f])\u200d(?=\p{S})/gu;
+/**
+ * Joiners within a word, as Persian and Indic scripts write them, and within an emoji; selectors after what they
+ * select.
+ */
+const WITHIN = new RegExp(
+  [
+    /(?<=[\p{L}\p{M}\p{S}])[\u200c\u200d](?=[\p{L}\p{S}])/u,
+    /(?<=[\p{N}\p{P}\p{S}])[\ufe0e\ufe0f]/u,
+    /(?<=[\p{S}\ufe0f])\u200d(?=\p{S})/u,
+  ].map(({ source }) => source).join("|"),
+  "gu",
+);
 const MARK = /[\p{L}\p{N}\p{P}\p{S}]/u;
 
 /** Whether a text has something that nobody sees. */

@@ -27,7 +27,10 @@ export interface Decision<T> {
   readonly answer: (state: State) => T;
 }
 
-/** One change by one caller, whose standing the giver of this judges in the same decision. What changes state for somebody takes this, and never a Store. */
+/**
+ * One change by one caller, whose standing the giver of this judges in the same decision. What changes state for
+ * somebody takes this, and never a Store.
+ */
 export type Change = <T>(decide: (state: State) => Decision<T>) => T | Promise<T>;
 
 /** What may be seen of a store: all of it, and no way to change it. */

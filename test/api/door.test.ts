@@ -1,4 +1,7 @@
-/** The door of people: judged in the decision, by what the state says then, and carried out once for each Idempotency-Key. */
+/**
+ * The door of people: judged in the decision, by what the state says then, and carried out once for each
+ * Idempotency-Key.
+ */
 import assert from "node:assert/strict";
 import { IncomingMessage, ServerResponse } from "node:http";
 import { Socket } from "node:net";
@@ -22,13 +25,26 @@ const ADMINS: ProtectedAccess = { kind: "protected", scope: "admin", hostAdmin: 
 const ANYONE: ProtectedAccess = { kind: "protected", scope: null, hostAdmin: false };
 
 /** A request that Auth has let in, by a session of `userId` in acme. */
-function request(lab: Lab, userId: string, access: ProtectedAccess, headers: Readonly<Record<string, string>> = {}): ApiContext {
+function request(
+  lab: Lab,
+  userId: string,
+  access: ProtectedAccess,
+  headers: Readonly<Record<string, string>> = {},
+): ApiContext {
   const req = new IncomingMessage(new Socket());
   req.method = "POST";
   Object.assign(req.headers, headers);
   const route: GuardedRoute = { method: "POST", pattern: "/v1/things", access, body: "json" };
   const peer = { unixSocket: false, remoteAddress: "10.0.0.1", localAddress: "10.0.0.2" };
-  const context = new Context<GuardedRoute, Caller>(req, new ServerResponse(req), "r-1", "/v1/things", "", { kind: "found", route, params: {} }, peer);
+  const context = new Context<GuardedRoute, Caller>(
+    req,
+    new ServerResponse(req),
+    "r-1",
+    "/v1/things",
+    "",
+    { kind: "found", route, params: {} },
+    peer,
+  );
   apply(lab.state, sessionCreated(TOKEN, userId, "o_2", lab.clock.wall() + 3_600_000));
   context.caller = callerNow(lab.state, access, callerOf(userId, { tokenHash: sha256Hex(TOKEN) }), lab.clock.wall());
   context.body = {};
@@ -48,7 +64,11 @@ test("a host-admin who is removed while the new password is hashed sets none", a
   const context = request(lab, "root", ADMINS);
   const hash = await lab.logins.hash("a new password");
   apply(lab.state, { type: "user.removed", data: { user_id: "root" } });
-  const change = (): unknown => door.change(context, (state, caller) => ({ event: decidePassword(state, caller, "ann", hash, null), answer: () => undefined }));
+  const change = (): unknown =>
+    door.change(context, (state, caller) => ({
+      event: decidePassword(state, caller, "ann", hash, null),
+      answer: () => undefined,
+    }));
   assert.equal(await refusal(change), "unauthorized");
   assert.equal(lab.log.records.length, 0);
 });
@@ -60,14 +80,20 @@ test("the decision is given the caller as they stand then, and never runs for on
   const context = request(lab, "ann", ANYONE);
   apply(lab.state, { type: "member.set", data: { org_id: "o_2", user_id: "ann", role: "owner" } });
   const roles: unknown[] = [];
-  const decide = (_state: unknown, { org }: { readonly org: { readonly role: unknown } }): { event: Event; answer: () => string } => {
+  const decide = (
+    _state: unknown,
+    { org }: { readonly org: { readonly role: unknown } },
+  ): { event: Event; answer: () => string } => {
     roles.push(org.role);
     return { event: orgCreated("made"), answer: () => "made" };
   };
   assert.equal(await door.change(context, decide), "made");
   apply(lab.state, { type: "session.ended", data: { id: "ses_x", token_hash: sha256Hex(TOKEN) } });
   assert.equal(await refusal(() => door.change(context, decide)), "unauthorized");
-  assert.equal(await refusal(() => door.changeOf(context)(() => ({ event: orgCreated("more"), answer: () => "" }))), "unauthorized");
+  assert.equal(
+    await refusal(() => door.changeOf(context)(() => ({ event: orgCreated("more"), answer: () => "" }))),
+    "unauthorized",
+  );
   assert.equal(await refusal(() => door.look(context, () => "seen")), "unauthorized");
   assert.equal(door.stands(context), false);
   assert.deepEqual([roles, lab.log.records.map(({ type }) => type)], [["owner"], ["org.created"]]);
@@ -84,7 +110,10 @@ test("what an Idempotency-Key led to is shown again to whoever still stands, and
       context,
       (_state, note) => {
         decided += 1;
-        return { event: { type: "app.created", data: { app_id: "app_1", org_id: "o_2", name: "web", idempotency: note } }, answer: () => json(201, {}) };
+        return {
+          event: { type: "app.created", data: { app_id: "app_1", org_id: "o_2", name: "web", idempotency: note } },
+          answer: () => json(201, {}),
+        };
       },
       (_state, id) => json(200, { again: id }),
     );
@@ -115,6 +144,17 @@ test("a body ends with what let its sender in, at the next piece", async () => {
 
 test("a route that is not of people has no use of the door", () => {
   const lab = createLab();
-  const context = new Context<GuardedRoute, Caller>(new IncomingMessage(new Socket()), new ServerResponse(new IncomingMessage(new Socket())), "r", "/", "", { kind: "none" }, { unixSocket: true, remoteAddress: null, localAddress: null });
-  assert.throws(() => new PersonDoor(lab.store, lab.clock).change(context, () => ({ event: null, answer: () => 0 })), /is not a protected route/);
+  const context = new Context<GuardedRoute, Caller>(
+    new IncomingMessage(new Socket()),
+    new ServerResponse(new IncomingMessage(new Socket())),
+    "r",
+    "/",
+    "",
+    { kind: "none" },
+    { unixSocket: true, remoteAddress: null, localAddress: null },
+  );
+  assert.throws(
+    () => new PersonDoor(lab.store, lab.clock).change(context, () => ({ event: null, answer: () => 0 })),
+    /is not a protected route/,
+  );
 });

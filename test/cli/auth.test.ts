@@ -182,7 +182,10 @@ test("a login leaves nothing beside the file that it tried", async (t) => {
   const server = await fakeApi(t, () => REFUSED);
   const home = homeWith(t, "# mine\n");
   await server.run("auth login --email a@b --password-stdin", { home, stdin: piped("x\n") });
-  assert.deepEqual([readdirSync(join(home, ".zwrm")), readFileSync(fileIn(home), "utf8")], [["config.toml"], "# mine\n"]);
+  assert.deepEqual(
+    [readdirSync(join(home, ".zwrm")), readFileSync(fileIn(home), "utf8")],
+    [["config.toml"], "# mine\n"],
+  );
 });
 
 test("a session that cannot be kept after all is ended again", async (t) => {
@@ -194,7 +197,13 @@ test("a session that cannot be kept after all is ended again", async (t) => {
   const { code, err } = await server.run("auth login --email a@b --password-stdin", { home, stdin: piped("x\n") });
   assert.equal(code, 1);
   assert.match(err, /cannot be written: .* The session that was begun is ended again; nothing was kept\.\n$/);
-  assert.deepEqual(server.seen.map(({ url, headers }) => [url, headers.authorization]), [["/v1/auth/login", undefined], ["/v1/auth/logout", `Bearer ${SESSION}`]]);
+  assert.deepEqual(
+    server.seen.map(({ url, headers }) => [url, headers.authorization]),
+    [
+      ["/v1/auth/login", undefined],
+      ["/v1/auth/logout", `Bearer ${SESSION}`],
+    ],
+  );
 });
 
 test("a logout that cannot write the file says what has become of the session", async (t) => {

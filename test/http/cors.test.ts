@@ -10,7 +10,16 @@ const ALLOWED = ["https://app.example.com", "http://localhost:3000", "https://*.
 
 test("allows exact origins and names below a wildcard, and nothing that only looks like them", () => {
   const allows = parseOrigins(ALLOWED);
-  const yes = ["https://app.example.com", "http://localhost:3000", "https://a.example.org", "https://a.b-c.example.org", "https://my_app.example.org", "https://_a.b_.example.org", "https://x.ports.example:8443", "https://upper.example"];
+  const yes = [
+    "https://app.example.com",
+    "http://localhost:3000",
+    "https://a.example.org",
+    "https://a.b-c.example.org",
+    "https://my_app.example.org",
+    "https://_a.b_.example.org",
+    "https://x.ports.example:8443",
+    "https://upper.example",
+  ];
   const no = [
     "null", "", "*", "https://", "https://app.example.com/", "https://app.example.com:443", "https://app.example.com:8443", "http://app.example.com", "https://app.example.com.evil.example",
     "https://example.org", "https://.example.org", "https://evil-example.org", "https://evilexample.org", "http://a.example.org", "https://a.example.org:8443", "https://a..example.org",
@@ -89,8 +98,11 @@ const SERVING = ["api", "daemon", "http", "identity", "images", "lib"];
 function findAll(pattern: RegExp): Set<string> {
   const found = new Set<string>();
   for (const room of SERVING) {
-    for (const file of readdirSync(join(SRC, room), { recursive: true, encoding: "utf8" }).filter((name) => name.endsWith(".ts"))) {
-      for (const [, name] of readFileSync(join(SRC, room, file), "utf8").matchAll(pattern)) if (name !== undefined) found.add(name.toLowerCase());
+    for (const file of readdirSync(join(SRC, room), { recursive: true, encoding: "utf8" }).filter((name) =>
+      name.endsWith(".ts"),
+    )) {
+      for (const [, name] of readFileSync(join(SRC, room, file), "utf8").matchAll(pattern))
+        if (name !== undefined) found.add(name.toLowerCase());
     }
   }
   return found;
@@ -100,8 +112,16 @@ function findAll(pattern: RegExp): Set<string> {
 const NEEDS_NO_LEAVE = ["accept", "access-control-request-method", "content-length", "origin", "transfer-encoding"];
 /** What browsers show unasked, or what is none of a page's business. */
 const NEEDS_NO_SHOWING = [
-  "access-control-allow-headers", "access-control-allow-methods", "access-control-allow-origin", "access-control-expose-headers", "access-control-max-age",
-  "cache-control", "content-length", "content-type", "x-accel-buffering", "x-content-type-options",
+  "access-control-allow-headers",
+  "access-control-allow-methods",
+  "access-control-allow-origin",
+  "access-control-expose-headers",
+  "access-control-max-age",
+  "cache-control",
+  "content-length",
+  "content-type",
+  "x-accel-buffering",
+  "x-content-type-options",
 ];
 
 test("a preflight allows every header that is read: the next one cannot be forgotten", () => {
@@ -112,10 +132,15 @@ test("a preflight allows every header that is read: the next one cannot be forgo
 });
 
 test("an answer exposes every header that says something", () => {
-  const written = findAll(/(?:\{|, |^\s+|setHeader\(|\[|push\()"?((?:[A-Z][A-Za-z]*-[A-Za-z-]+[a-z]|ETag|Allow))"?(?::|,)/gm);
+  const written = findAll(
+    /(?:\{|, |^\s+|setHeader\(|\[|push\()"?((?:[A-Z][A-Za-z]*-[A-Za-z-]+[a-z]|ETag|Allow))"?(?::|,)/gm,
+  );
   const exposed = EXPOSE_HEADERS.map((name) => name.toLowerCase());
   assert.ok(written.size > 12);
   // The lists of this very file name headers of requests too.
   const ofRequests = ALLOW_HEADERS.map((name) => name.toLowerCase()).filter((name) => !exposed.includes(name));
-  assert.deepEqual([...written].filter((name) => !NEEDS_NO_SHOWING.includes(name) && !ofRequests.includes(name)).sort(), [...exposed].sort());
+  assert.deepEqual(
+    [...written].filter((name) => !NEEDS_NO_SHOWING.includes(name) && !ofRequests.includes(name)).sort(),
+    [...exposed].sort(),
+  );
 });

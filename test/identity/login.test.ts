@@ -14,9 +14,18 @@ import type { Lab } from "./lab.ts";
 import { CHEAP, TTL_MS, addUser, callerOf, createLab, logIn, refusal } from "./lab.ts";
 
 /** As PUT /v1/users/{id}/password does it. */
-async function setPassword(lab: Lab, caller: PersonCaller, userId: string, password: string, proven: PasswordHash | null): Promise<void> {
+async function setPassword(
+  lab: Lab,
+  caller: PersonCaller,
+  userId: string,
+  password: string,
+  proven: PasswordHash | null,
+): Promise<void> {
   const hash = await lab.logins.hash(password);
-  await lab.store.change(caller.actor, (state) => ({ event: decidePassword(state, caller, userId, hash, proven), answer: () => undefined }));
+  await lab.store.change(caller.actor, (state) => ({
+    event: decidePassword(state, caller, userId, hash, proven),
+    answer: () => undefined,
+  }));
 }
 
 test("a login gives a session that holds for its time, in the user's org, and one line in the log with the actor", async () => {
@@ -167,12 +176,18 @@ test("of two changes of one password that prove the same old one, the second is 
   await addUser(lab, "ann");
   const proven = await lab.logins.prove("ann", "ann's password", "10.0.0.1");
   await setPassword(lab, callerOf("ann"), "ann", "the owner's new one", proven);
-  assert.equal(await refusal(() => setPassword(lab, callerOf("ann"), "ann", "the thief's new one", proven)), "forbidden");
+  assert.equal(
+    await refusal(() => setPassword(lab, callerOf("ann"), "ann", "the thief's new one", proven)),
+    "forbidden",
+  );
 });
 
 test("another's password is a host-admin's to set; to everyone else there is no such user", async () => {
   const lab = createLab();
   await addUser(lab, "ann");
   assert.equal(await refusal(() => setPassword(lab, callerOf("bob"), "ann", "a new one", null)), "user_not_found");
-  assert.equal(await refusal(() => setPassword(lab, callerOf("root", { access: "host-admin" }), "nobody", "a new one", null)), "user_not_found");
+  assert.equal(
+    await refusal(() => setPassword(lab, callerOf("root", { access: "host-admin" }), "nobody", "a new one", null)),
+    "user_not_found",
+  );
 });

@@ -2,7 +2,20 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import type { PersonCaller } from "../../src/identity/access.ts";
-import { decideMember, decideMemberRemoval, decideOrg, decideUser, decideUserRemoval, findUserByEmail, getOrg, listMembers, loginOrg, refuseTaken, userView, visibleOrgs } from "../../src/identity/people.ts";
+import {
+  decideMember,
+  decideMemberRemoval,
+  decideOrg,
+  decideUser,
+  decideUserRemoval,
+  findUserByEmail,
+  getOrg,
+  listMembers,
+  loginOrg,
+  refuseTaken,
+  userView,
+  visibleOrgs,
+} from "../../src/identity/people.ts";
 import type { Event } from "../../src/state/events.ts";
 import type { State } from "../../src/state/state.ts";
 import { CLUSTER, apply, stateAfter } from "../support/rows.ts";
@@ -54,14 +67,28 @@ test("members are seen by their own org and by host-admins, without a password",
   }
   assert.equal(await refusal(() => listMembers(state, EVE, "acme")), "org_not_found");
   assert.deepEqual(listMembers(state, BOB, "default").map((row) => row.id), ["bob"], "bob is in default too");
-  assert.equal(await refusal(() => listMembers(state, { ...BOB, authMethod: "api_key" }, "default")), "org_not_found", "his key is acme's");
+  assert.equal(
+    await refusal(() => listMembers(state, { ...BOB, authMethod: "api_key" }, "default")),
+    "org_not_found",
+    "his key is acme's",
+  );
   assert.equal(listMembers(state, { ...BOB, authMethod: "api_key" }, "o_2").length, 2);
 });
 
 test("the orgs that one sees are those that one may act in: a key's own, a user's all, a host-admin's every one", () => {
-  assert.deepEqual(visibleOrgs(people(), { ...BOB, authMethod: "api_key" }).map((org) => org.slug), ["acme"]);
+  assert.deepEqual(
+    visibleOrgs(people(), { ...BOB, authMethod: "api_key" }).map((org) => org.slug),
+    ["acme"],
+  );
   const state = people();
-  assert.deepEqual([BOB, EVE, ROOT].map((caller) => visibleOrgs(state, caller).map((org) => org.slug).sort()), [["acme", "default"], ["rival"], ["acme", "default", "rival"]]);
+  assert.deepEqual(
+    [BOB, EVE, ROOT].map((caller) =>
+      visibleOrgs(state, caller)
+        .map((org) => org.slug)
+        .sort(),
+    ),
+    [["acme", "default"], ["rival"], ["acme", "default", "rival"]],
+  );
 });
 
 test("emails are one in any letters and with blanks around", async () => {
@@ -76,24 +103,50 @@ test("emails are one in any letters and with blanks around", async () => {
 
 test("emails are one however their letters are encoded, and a new one that only looks another is refused in words", async () => {
   const state = people();
-  apply(state, { type: "user.created", data: { user: { id: "zoe", email: "zo\u00eb@example.com", name: "x", host_admin: false, password: NO_PASSWORD }, org_id: null } });
-  for (const written of ["zoe\u0308@example.com", "ZOE\u0308@EXAMPLE.COM", "\uff3a\uff4f\u00eb@example.com", "zo\u00eb\u200b@example.com"]) {
+  apply(state, {
+    type: "user.created",
+    data: {
+      user: { id: "zoe", email: "zo\u00eb@example.com", name: "x", host_admin: false, password: NO_PASSWORD },
+      org_id: null,
+    },
+  });
+  for (const written of [
+    "zoe\u0308@example.com",
+    "ZOE\u0308@EXAMPLE.COM",
+    "\uff3a\uff4f\u00eb@example.com",
+    "zo\u00eb\u200b@example.com",
+  ]) {
     assert.equal(findUserByEmail(state, written)?.id, "zoe");
-    assert.equal(await refusal(() => decideUser(state, { email: written, name: "x", host_admin: false, org: null }, NO_PASSWORD)), "user_exists");
+    assert.equal(
+      await refusal(() => decideUser(state, { email: written, name: "x", host_admin: false, org: null }, NO_PASSWORD)),
+      "user_exists",
+    );
   }
   assert.throws(() => refuseTaken(state, "zoe\u0308@example.com"), /The two differ in how their letters are encoded/);
 });
 
 test("users of an old log are found by the letters that they were made with, and by others where only one is meant", () => {
-  const old = (id: string, email: string): Event => ({ type: "user.created", data: { user: { id, email, name: id, host_admin: false, password: NO_PASSWORD }, org_id: null } });
-  const state = stateAfter(CLUSTER, old("decomposed", "zoe\u0308@example.com"), old("hidden", "bo\u200bb@example.com"), old("wide", "\uff41nn@example.com"));
+  const old = (id: string, email: string): Event => ({
+    type: "user.created",
+    data: { user: { id, email, name: id, host_admin: false, password: NO_PASSWORD }, org_id: null },
+  });
+  const state = stateAfter(
+    CLUSTER,
+    old("decomposed", "zoe\u0308@example.com"),
+    old("hidden", "bo\u200bb@example.com"),
+    old("wide", "\uff41nn@example.com"),
+  );
   const find = (email: string): string | undefined => findUserByEmail(state, email)?.id;
   assert.deepEqual(["zoe\u0308@example.com", "Zo\u00eb@example.com"].map(find), ["decomposed", "decomposed"]);
   assert.deepEqual(["bo\u200bb@example.com", "bob@example.com"].map(find), ["hidden", "hidden"]);
   assert.deepEqual(["\uff41nn@example.com", "ann@example.com"].map(find), ["wide", "wide"]);
   // Two that the program of then took for two.
   apply(state, old("composed", "zo\u00eb@example.com"));
-  assert.deepEqual(["zoe\u0308@example.com", "zo\u00eb@example.com", "\uff5ao\u00eb@example.com"].map(find), ["decomposed", "composed", undefined]);
+  assert.deepEqual(["zoe\u0308@example.com", "zo\u00eb@example.com", "\uff5ao\u00eb@example.com"].map(find), [
+    "decomposed",
+    "composed",
+    undefined,
+  ]);
 });
 
 test("an org's slug is its own", async () => {

@@ -1,4 +1,7 @@
-/** Standing: whoever could do something when the request came in may not be able to when it is decided, and is refused as a request that came in then. */
+/**
+ * Standing: whoever could do something when the request came in may not be able to when it is decided, and is refused
+ * as a request that came in then.
+ */
 import assert from "node:assert/strict";
 import test from "node:test";
 import type { PersonCaller } from "../../src/identity/access.ts";
@@ -20,10 +23,22 @@ const [SESSION, KEY, ROOT, ROOT_KEY] = [newToken("ses"), newToken("key"), newTok
 
 /** ann is in acme (o_2), where her session began, and in rival (o_3), but not in third (o_4); root is host-admin. */
 function people(): State {
-  const orgs = ["acme", "rival", "third"].map((slug, index): Event => ({ type: "org.created", data: { org: { id: `o_${index + 2}`, slug, name: slug } } }));
-  const state = stateAfter(CLUSTER, ...orgs, userCreated("ann", { org_id: "o_2" }), userCreated("root", { host_admin: true }));
+  const orgs = ["acme", "rival", "third"].map((slug, index): Event => ({
+    type: "org.created",
+    data: { org: { id: `o_${index + 2}`, slug, name: slug } },
+  }));
+  const state = stateAfter(
+    CLUSTER,
+    ...orgs,
+    userCreated("ann", { org_id: "o_2" }),
+    userCreated("root", { host_admin: true }),
+  );
   apply(state, { type: "member.set", data: { org_id: "o_3", user_id: "ann", role: "owner" } });
-  apply(state, sessionCreated(SESSION, "ann", "o_2", NOW + HOUR), keyCreated(KEY, "ann", "o_2", { id: "key_a", scopes: ["apps:write"] }));
+  apply(
+    state,
+    sessionCreated(SESSION, "ann", "o_2", NOW + HOUR),
+    keyCreated(KEY, "ann", "o_2", { id: "key_a", scopes: ["apps:write"] }),
+  );
   apply(state, sessionCreated(ROOT, "root", "o_1", NOW + HOUR), keyCreated(ROOT_KEY, "root", "o_1", { id: "key_r" }));
   return state;
 }
@@ -35,12 +50,36 @@ function comesIn(state: State, token: string, org: string | null = null): Person
 }
 
 const ENDINGS: readonly [what: string, token: string, org: string | null, event: Event, code: string][] = [
-  ["the session was ended", SESSION, null, { type: "session.ended", data: { id: `ses_${SESSION}`, token_hash: sha256Hex(SESSION) } }, "unauthorized"],
-  ["the key was revoked", KEY, null, { type: "api_key.revoked", data: { id: "key_a", token_hash: sha256Hex(KEY) } }, "unauthorized"],
+  [
+    "the session was ended",
+    SESSION,
+    null,
+    { type: "session.ended", data: { id: `ses_${SESSION}`, token_hash: sha256Hex(SESSION) } },
+    "unauthorized",
+  ],
+  [
+    "the key was revoked",
+    KEY,
+    null,
+    { type: "api_key.revoked", data: { id: "key_a", token_hash: sha256Hex(KEY) } },
+    "unauthorized",
+  ],
   ["the user was removed", SESSION, null, { type: "user.removed", data: { user_id: "ann" } }, "unauthorized"],
   ["the key's user was removed", KEY, null, { type: "user.removed", data: { user_id: "ann" } }, "unauthorized"],
-  ["the membership of the session's org was removed", SESSION, null, { type: "member.removed", data: { org_id: "o_2", user_id: "ann" } }, "unauthorized"],
-  ["the membership of the org that is acted in was removed", SESSION, "rival", { type: "member.removed", data: { org_id: "o_3", user_id: "ann" } }, "org_not_found"],
+  [
+    "the membership of the session's org was removed",
+    SESSION,
+    null,
+    { type: "member.removed", data: { org_id: "o_2", user_id: "ann" } },
+    "unauthorized",
+  ],
+  [
+    "the membership of the org that is acted in was removed",
+    SESSION,
+    "rival",
+    { type: "member.removed", data: { org_id: "o_3", user_id: "ann" } },
+    "org_not_found",
+  ],
 ];
 
 for (const [what, token, org, event, code] of ENDINGS) {
@@ -57,7 +96,10 @@ for (const [what, token, org, event, code] of ENDINGS) {
 test("a session stands up to the millisecond of its end", () => {
   const state = people();
   const caller = comesIn(state, SESSION);
-  assert.deepEqual([mayStill(state, ANYONE, caller, NOW + HOUR - 1), mayStill(state, ANYONE, caller, NOW + HOUR)], [true, false]);
+  assert.deepEqual(
+    [mayStill(state, ANYONE, caller, NOW + HOUR - 1), mayStill(state, ANYONE, caller, NOW + HOUR)],
+    [true, false],
+  );
 });
 
 test("the role and the host-admin mark are those of the decision, not of the request", async () => {
@@ -82,16 +124,30 @@ test("the scope of the key is asked for again", async () => {
 });
 
 test("whoever came in by the machine itself stands", () => {
-  assert.equal(mayStill(people(), ADMINS, callerOf("", { user: null, authMethod: "localhost", access: "host-admin" }), NOW + 100 * HOUR), true);
+  assert.equal(
+    mayStill(
+      people(),
+      ADMINS,
+      callerOf("", { user: null, authMethod: "localhost", access: "host-admin" }),
+      NOW + 100 * HOUR,
+    ),
+    true,
+  );
 });
 
 test("a session acts in every org that its user is in, by slug or id, with the role there", async () => {
   const state = people();
-  for (const [wanted, slug, role] of [[null, "acme", "member"], ["acme", "acme", "member"], ["rival", "rival", "owner"], ["o_3", "rival", "owner"]] as const) {
+  for (const [wanted, slug, role] of [
+    [null, "acme", "member"],
+    ["acme", "acme", "member"],
+    ["rival", "rival", "owner"],
+    ["o_3", "rival", "owner"],
+  ] as const) {
     const { org } = comesIn(state, SESSION, wanted);
     assert.deepEqual([org.slug, org.role], [slug, role]);
   }
-  for (const wanted of ["third", "o_4", "nowhere", ""]) assert.equal(await refusal(() => comesIn(state, SESSION, wanted)), "org_not_found");
+  for (const wanted of ["third", "o_4", "nowhere", ""])
+    assert.equal(await refusal(() => comesIn(state, SESSION, wanted)), "org_not_found");
 });
 
 test("a key acts in its own org, and says so in one sentence for every other, there or not", () => {
@@ -112,5 +168,9 @@ test("a key acts in its own org, and says so in one sentence for every other, th
 
 test("a host-admin's session and key act in every org", () => {
   const state = people();
-  for (const token of [ROOT, ROOT_KEY]) assert.deepEqual(["acme", "o_3", "third"].map((org) => comesIn(state, token, org).org.slug), ["acme", "rival", "third"]);
+  for (const token of [ROOT, ROOT_KEY])
+    assert.deepEqual(
+      ["acme", "o_3", "third"].map((org) => comesIn(state, token, org).org.slug),
+      ["acme", "rival", "third"],
+    );
 });

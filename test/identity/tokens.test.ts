@@ -3,7 +3,15 @@ import assert from "node:assert/strict";
 import test from "node:test";
 import type { PersonCaller } from "../../src/identity/access.ts";
 import type { KeyRequest } from "../../src/identity/tokens.ts";
-import { decideKey, decideRenewal, decideRevoke, decideSession, findHolding, newToken, ownKeys } from "../../src/identity/tokens.ts";
+import {
+  decideKey,
+  decideRenewal,
+  decideRevoke,
+  decideSession,
+  findHolding,
+  newToken,
+  ownKeys,
+} from "../../src/identity/tokens.ts";
 import { toRfc3339 } from "../../src/lib/clock.ts";
 import { sha256Hex } from "../../src/lib/ids.ts";
 import type { Scope } from "../../src/state/types.ts";
@@ -167,13 +175,17 @@ test("a user has at most a thousand keys, expired ones among them", async () => 
 test("a session ends its user's keys of every org, a key those of its own; those of others are not there, except to a host-admin", async () => {
   const state = people();
   apply(state, keyCreated("a", "ann", "o_2"), keyCreated("a1", "ann", "o_1"), keyCreated("b", "bob", "o_2"));
-  assert.deepEqual(ownKeys(state, callerOf("ann")).map((key) => key.id), ["key_a"]);
+  assert.deepEqual(
+    ownKeys(state, callerOf("ann")).map((key) => key.id),
+    ["key_a"],
+  );
   assert.equal(decideRevoke(state, callerOf("ann"), "key_a").data.token_hash, sha256Hex("a"));
   assert.equal(decideRevoke(state, callerOf("ann"), "key_a1").data.id, "key_a1");
   const ofAcme = callerOf("ann", { authMethod: "api_key" });
   assert.equal(decideRevoke(state, ofAcme, "key_a").data.id, "key_a");
   assert.equal(await refusal(() => decideRevoke(state, ofAcme, "key_a1")), "token_not_found");
-  for (const id of ["key_b", "key_none", "__proto__"]) assert.equal(await refusal(() => decideRevoke(state, callerOf("ann"), id)), "token_not_found", id);
+  for (const id of ["key_b", "key_none", "__proto__"])
+    assert.equal(await refusal(() => decideRevoke(state, callerOf("ann"), id)), "token_not_found", id);
   assert.equal(decideRevoke(state, callerOf("root", { access: "host-admin" }), "key_b").data.id, "key_b");
 });
 

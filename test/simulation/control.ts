@@ -131,7 +131,15 @@ export class Control {
     const journal = new DiskLog(this.disk, clock, this.#chance.of(`disk-${this.starts}`));
     const store = new Store(state, journal, clock);
     const fleet = new Fleet({ store, clock, log: QUIET, offlineAfterMs: OFFLINE_AFTER_MS, checkIntervalMs: CHECK_INTERVAL_MS, strategy: this.#chance.is(0.7) ? "spread" : "pack", newMachineId: () => newId("m"), onPlacement: () => undefined });
-    const life: Life = { clock, journal, store, fleet, hands: createHands(store, fleet, clock), open: new Set(), ended: false };
+    const life: Life = {
+      clock,
+      journal,
+      store,
+      fleet,
+      hands: createHands(store, fleet, clock),
+      open: new Set(),
+      ended: false,
+    };
     store.onDurable((events) => {
       for (const event of events) this.#trace.note("daemon", `${event.seq} ${event.type} ${JSON.stringify(event.data)}`);
       this.#observer.durable(events);
@@ -272,7 +280,8 @@ export class Control {
     const [path = ""] = request.path.split("?");
     const context = new SimContext(request, `r-${this.#requests}`, this.#router.match(request.method, path));
     context.body = request.body === "" ? {} : JSON.parse(request.body);
-    context.caller = request.hostId === null ? operator(life.store.state) : { kind: "agent", ip: "10.0.0.1", licence: LICENCE };
+    context.caller =
+      request.hostId === null ? operator(life.store.state) : { kind: "agent", ip: "10.0.0.1", licence: LICENCE };
     return context;
   }
 

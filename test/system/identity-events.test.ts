@@ -145,14 +145,23 @@ test("a stream is for whoever wants one more than JSON, in any letters; an empty
   const typeOf = async (accept: string): Promise<string> => {
     const res = await new Promise<http.IncomingMessage>((resolve, reject) => {
       const headers = { accept, "last-event-id": "" };
-      http.get({ port: daemon.port, host: "127.0.0.1", path: "/v1/events?limit=1", headers, agent: false }, resolve).on("error", reject);
+      http
+        .get({ port: daemon.port, host: "127.0.0.1", path: "/v1/events?limit=1", headers, agent: false }, resolve)
+        .on("error", reject);
     });
     res.destroy();
     assert.equal(res.statusCode, 200, accept);
     return String(res.headers["content-type"]);
   };
-  for (const accept of ["TEXT/EVENT-STREAM", "text/event-stream;q=0.5", "application/json;q=0.5, text/event-stream"]) assert.equal(await typeOf(accept), "text/event-stream", accept);
-  for (const accept of ["text/event-stream;q=0", "text/event-stream;q=0, */*", "application/json, text/event-stream;q=0.9", "*/*"]) assert.equal(await typeOf(accept), "application/json", accept);
+  for (const accept of ["TEXT/EVENT-STREAM", "text/event-stream;q=0.5", "application/json;q=0.5, text/event-stream"])
+    assert.equal(await typeOf(accept), "text/event-stream", accept);
+  for (const accept of [
+    "text/event-stream;q=0",
+    "text/event-stream;q=0, */*",
+    "application/json, text/event-stream;q=0.9",
+    "*/*",
+  ])
+    assert.equal(await typeOf(accept), "application/json", accept);
   const after = await daemon.request("GET", "/v1/events?after=2&limit=1", { headers: { "last-event-id": "" } });
   assert.equal(numberAt(after.json, "events.0.seq"), 3, "then ?after= counts");
 });

@@ -24,7 +24,10 @@ const leaver = await makePerson(daemon, "leaver", { org: acme });
 expect(await ask(daemon, "DELETE", `/v1/orgs/${acme}/members/${leaver.id}`, bearer(admin.session)), 204);
 /** Of rival and of acme; what they hold was made in rival. */
 const both = await makePerson(daemon, "both", { org: rival });
-expect(await ask(daemon, "PUT", `/v1/orgs/${acme}/members/${both.id}`, bearer(admin.session, { body: { role: "member" } })), 200);
+expect(
+  await ask(daemon, "PUT", `/v1/orgs/${acme}/members/${both.id}`, bearer(admin.session, { body: { role: "member" } })),
+  200,
+);
 const bothKey = await makeKey(daemon, both.session);
 /** A host-admin acts in acme, whose things the requests are about. */
 const adminSession = await login(daemon, admin.email, admin.password, acme);
@@ -58,7 +61,15 @@ async function makeSpareSessions(): Promise<Map<string, string>> {
   for (const [caller, cells] of callers) {
     if (cells["anyone"] !== "in" && !caller.includes("names")) continue;
     const isOfBoth = caller.startsWith("member of both");
-    const [person, org] = isOfBoth ? [both, rival] : caller.startsWith("host-admin") ? [admin, acme] : caller === "owner" ? [owner, acme] : caller === "member of another org" ? [stranger, rival] : [member, acme];
+    const [person, org] = isOfBoth
+      ? [both, rival]
+      : caller.startsWith("host-admin")
+        ? [admin, acme]
+        : caller === "owner"
+          ? [owner, acme]
+          : caller === "member of another org"
+            ? [stranger, rival]
+            : [member, acme];
     found.set(caller, randomToken("ses"));
     appendSession(daemon.dataDir, person.id, org, found.get(caller) ?? "", soon);
   }

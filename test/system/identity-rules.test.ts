@@ -53,7 +53,12 @@ test("the bodies of orgs, users, members, logins and keys are the contract's, to
 });
 
 test("an email logs in however its letters are encoded, and nothing that tells things apart has invisible characters", async () => {
-  expect(await daemon.request("POST", "/v1/users", { body: { email: "Zo\u00eb@example.com", name: "Zo\u00eb", password: "long enough", org: "acme" } }), 201);
+  expect(
+    await daemon.request("POST", "/v1/users", {
+      body: { email: "Zo\u00eb@example.com", name: "Zo\u00eb", password: "long enough", org: "acme" },
+    }),
+    201,
+  );
   for (const email of ["zoe\u0308@example.com", "\uff3aO\u00cb@example.com", "zo\u00eb\u200b@example.com"]) {
     expect(await daemon.request("POST", "/v1/auth/login", { body: { email, password: "long enough" } }), 200);
   }
@@ -75,7 +80,9 @@ test("an email logs in however its letters are encoded, and nothing that tells t
     ["/v1/internal/hosts/register", { ...host, labels: { "ra\u200bck": "1" } }, "labels.ra\u200bck"],
   ];
   for (const [path, body, field, code = "invalid_field"] of refused) {
-    const answer = path.includes("internal") ? await daemon.asAgent("POST", path, { body }) : await daemon.request("POST", path, { body });
+    const answer = path.includes("internal")
+      ? await daemon.asAgent("POST", path, { body })
+      : await daemon.request("POST", path, { body });
     assertError(answer, code === "user_exists" ? 409 : 400, code, field);
   }
 });

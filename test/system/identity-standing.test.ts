@@ -1,4 +1,7 @@
-/** Every route that writes, with a body that is still on its way when its sender loses what let them in: refused, and nothing in the log. Driven by the table of routes. */
+/**
+ * Every route that writes, with a body that is still on its way when its sender loses what let them in: refused, and
+ * nothing in the log. Driven by the table of routes.
+ */
 import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
 import { readdirSync } from "node:fs";
@@ -22,9 +25,21 @@ const bytes = Buffer.from("the bytes of an image");
 const digest = digestOf(bytes);
 expect(await daemon.request("PUT", `/v1/images/${digest}`, { body: bytes, headers: IN_ACME }), 201);
 const capacity = { cpus: 4, memory_mb: 4096 };
-expect(await daemon.asAgent("POST", "/v1/internal/hosts/register", { body: { host_id: "h-1", hostname: "h-1", capacity } }), 201);
-const app = textAt(expect(await daemon.request("POST", "/v1/apps", { body: { name: "web" }, headers: IN_ACME }), 201), "id");
-expect(await daemon.request("POST", `/v1/apps/${app}/deployments`, { body: { image: digest, replicas: 1 }, headers: IN_ACME }), 202);
+expect(
+  await daemon.asAgent("POST", "/v1/internal/hosts/register", { body: { host_id: "h-1", hostname: "h-1", capacity } }),
+  201,
+);
+const app = textAt(
+  expect(await daemon.request("POST", "/v1/apps", { body: { name: "web" }, headers: IN_ACME }), 201),
+  "id",
+);
+expect(
+  await daemon.request("POST", `/v1/apps/${app}/deployments`, {
+    body: { image: digest, replicas: 1 },
+    headers: IN_ACME,
+  }),
+  202,
+);
 const machine = await eventually("the app's machine", async () => {
   const id = pick(expect(await daemon.request("GET", "/v1/machines", { headers: IN_ACME }), 200), "machines.0.id");
   return typeof id === "string" ? id : undefined;
@@ -55,16 +70,31 @@ const GONE = [401, "unauthorized"] as const;
 const removeUser = ({ userId }: Sender): Promise<Answer> => daemon.request("DELETE", `/v1/users/${userId}`);
 const leaveAcme = ({ userId }: Sender): Promise<Answer> => daemon.request("DELETE", `/v1/orgs/acme/members/${userId}`);
 const logOut = ({ headers }: Sender): Promise<Answer> => daemon.request("POST", "/v1/auth/logout", { headers });
-const revokeKey = ({ userId, headers }: Sender): Promise<Answer> => daemon.request("DELETE", `/v1/auth/tokens/key_of_${userId}`, { headers });
+const revokeKey = ({ userId, headers }: Sender): Promise<Answer> =>
+  daemon.request("DELETE", `/v1/auth/tokens/key_of_${userId}`, { headers });
 
 const WAYS: readonly Way[] = [
   { what: "the session is ended", by: "session", from: acme, admins: true, lose: logOut, answer: GONE },
   { what: "the session's user is removed", by: "session", from: acme, admins: true, lose: removeUser, answer: GONE },
   { what: "the membership is removed", by: "session", from: acme, admins: false, lose: leaveAcme, answer: GONE },
-  { what: "the membership of the org that is named is removed", by: "session", from: rival, admins: false, lose: leaveAcme, answer: [404, "org_not_found"] },
+  {
+    what: "the membership of the org that is named is removed",
+    by: "session",
+    from: rival,
+    admins: false,
+    lose: leaveAcme,
+    answer: [404, "org_not_found"],
+  },
   { what: "the key is revoked", by: "key", from: acme, admins: true, lose: revokeKey, answer: GONE },
   { what: "the key's user is removed", by: "key", from: acme, admins: true, lose: removeUser, answer: GONE },
-  { what: "the membership of the key's user is removed", by: "key", from: acme, admins: false, lose: leaveAcme, answer: GONE },
+  {
+    what: "the membership of the key's user is removed",
+    by: "key",
+    from: acme,
+    admins: false,
+    lose: leaveAcme,
+    answer: GONE,
+  },
 ];
 
 const WRITING = ROUTES.filter(({ method }) => method !== "GET");
@@ -75,7 +105,8 @@ await daemon.stop();
 for (const route of LATE) {
   const { access } = route;
   if (access.kind !== "protected") continue;
-  for (const way of WAYS) if (way.admins || !access.hostAdmin) senders.set(`${nameOf(route)} ${way.what}`, addSender(way, access.hostAdmin));
+  for (const way of WAYS)
+    if (way.admins || !access.hostAdmin) senders.set(`${nameOf(route)} ${way.what}`, addSender(way, access.hostAdmin));
 }
 await daemon.start();
 
@@ -94,7 +125,15 @@ function addSender({ by, from }: Way, hostAdmin: boolean): Sender {
   const token = randomToken(by === "session" ? "ses" : "key");
   if (by === "session") appendSession(daemon.dataDir, userId, from, token, "2099-01-01T00:00:00.000Z");
   else {
-    const key = { id: `key_of_${userId}`, token_hash: hashOf(token), name: "late", user_id: userId, org_id: from, scopes: null, expires_at: null };
+    const key = {
+      id: `key_of_${userId}`,
+      token_hash: hashOf(token),
+      name: "late",
+      user_id: userId,
+      org_id: from,
+      scopes: null,
+      expires_at: null,
+    };
     appendLine(daemon.dataDir, "api_key.created", { key });
   }
   return { userId, headers: { authorization: `Bearer ${token}`, ...(from === acme && !hostAdmin ? {} : IN_ACME) } };
@@ -119,23 +158,46 @@ function bodyOf(route: ApiRoute, userId: string): Buffer {
 }
 
 function pathOf(route: ApiRoute, userId: string): string {
-  const id = { orgs: acme, users: userId, apps: app, machines: machine, auth: "key_none" }[route.pattern.split("/")[2] ?? ""] ?? "none";
-  const values: Readonly<Record<string, string>> = { "{digest}": digestOf(bodyOf(route, userId)), "{host_id}": "h-1", "{user_id}": other.id, "{id}": id };
+  const id =
+    { orgs: acme, users: userId, apps: app, machines: machine, auth: "key_none" }[route.pattern.split("/")[2] ?? ""] ??
+    "none";
+  const values: Readonly<Record<string, string>> = {
+    "{digest}": digestOf(bodyOf(route, userId)),
+    "{host_id}": "h-1",
+    "{user_id}": other.id,
+    "{id}": id,
+  };
   return route.pattern.replace(/\{[a-z_]+\}/g, (name) => values[name] ?? "none");
 }
 
-/** Half of a body, then `meanwhile`, then the rest. `meanwhile` is not run where the answer does not wait for the body. */
-async function slowly(route: ApiRoute, { userId, headers }: Sender, meanwhile: () => Promise<unknown>): Promise<{ readonly waited: boolean; readonly answer: Answer }> {
+/**
+ * Half of a body, then `meanwhile`, then the rest. `meanwhile` is not run where the answer does not wait for the body.
+ */
+async function slowly(
+  route: ApiRoute,
+  { userId, headers }: Sender,
+  meanwhile: () => Promise<unknown>,
+): Promise<{ readonly waited: boolean; readonly answer: Answer }> {
   const body = bodyOf(route, userId);
   const socket = net.connect(daemon.port, "127.0.0.1");
   socket.on("error", () => undefined);
   let text = "";
   socket.on("data", (part: Buffer) => (text += part.toString("latin1")));
   const closed = new Promise((resolve) => socket.once("close", resolve));
-  const head = { host: "localhost", ...headers, expect: "100-continue", "content-type": "application/json", "content-length": String(body.length), connection: "close" };
+  const head = {
+    host: "localhost",
+    ...headers,
+    expect: "100-continue",
+    "content-type": "application/json",
+    "content-length": String(body.length),
+    connection: "close",
+  };
   const lines = Object.entries(head).map(([name, value]) => `${name}: ${value}\r\n`);
   socket.write(`${route.method} ${pathOf(route, userId)} HTTP/1.1\r\n${lines.join("")}\r\n`);
-  const first = await eventually("the 100 that follows Auth, or the answer", () => /^HTTP\/1\.1 (\d{3})/.exec(text)?.[1]);
+  const first = await eventually(
+    "the 100 that follows Auth, or the answer",
+    () => /^HTTP\/1\.1 (\d{3})/.exec(text)?.[1],
+  );
   const waited = first === "100";
   if (waited) {
     const half = Math.ceil(body.length / 2);
@@ -151,7 +213,11 @@ async function slowly(route: ApiRoute, { userId, headers }: Sender, meanwhile: (
 
 test("there are routes to look at, of every kind", () => {
   assert.ok(LATE.length >= 20 && senders.size >= 100);
-  for (const kind of ["public", "internal", "protected"]) assert.ok(LATE.some(({ access }) => access.kind === kind), kind);
+  for (const kind of ["public", "internal", "protected"])
+    assert.ok(
+      LATE.some(({ access }) => access.kind === kind),
+      kind,
+    );
 });
 
 for (const route of LATE.filter(({ access }) => access.kind === "protected")) {
@@ -163,7 +229,11 @@ for (const route of LATE.filter(({ access }) => access.kind === "protected")) {
       assert.ok(waited, `${what}: answered ${answer.status} ${answer.text} before the body was here`);
       assert.equal(answer.status, status, `${what}: ${answer.text}`);
       assertError(answer, status, code);
-      if (route.body === "stream") assert.equal((await daemon.asAgent("HEAD", `/v1/internal/images/${digestOf(bodyOf(route, sender.userId))}`)).status, 404);
+      if (route.body === "stream")
+        assert.equal(
+          (await daemon.asAgent("HEAD", `/v1/internal/images/${digestOf(bodyOf(route, sender.userId))}`)).status,
+          404,
+        );
     });
     await Promise.all(done);
   });
@@ -181,20 +251,33 @@ test("an owner who is made a member while the body is on its way sets nobody", a
   const owner = await makePerson(daemon, "owner", { org: acme, role: "owner" });
   const route = ROUTES.find((each) => nameOf(each) === "PUT /v1/orgs/{id}/members/{user_id}");
   assert.ok(route !== undefined);
-  const demote = async (): Promise<unknown> => expect(await daemon.request("PUT", `/v1/orgs/acme/members/${owner.id}`, { body: { role: "member" } }), 200);
-  const { answer } = await slowly(route, { userId: owner.id, headers: { authorization: `Bearer ${owner.session}` } }, demote);
+  const demote = async (): Promise<unknown> =>
+    expect(await daemon.request("PUT", `/v1/orgs/acme/members/${owner.id}`, { body: { role: "member" } }), 200);
+  const { answer } = await slowly(
+    route,
+    { userId: owner.id, headers: { authorization: `Bearer ${owner.session}` } },
+    demote,
+  );
   assertError(answer, 403, "forbidden");
 });
 
 test("a login by someone who is removed while the body is on its way is none", async () => {
   const gone = await makePerson(daemon, "gone", { org: acme });
   const body = Buffer.from(JSON.stringify({ email: gone.email, password: gone.password }));
-  const route: ApiRoute = { method: "POST", pattern: "/v1/auth/login", access: { kind: "public" }, body: "json", handler: () => assert.fail() };
+  const route: ApiRoute = {
+    method: "POST",
+    pattern: "/v1/auth/login",
+    access: { kind: "public" },
+    body: "json",
+    handler: () => assert.fail(),
+  };
   const socket = net.connect(daemon.port, "127.0.0.1");
   let text = "";
   socket.on("data", (part: Buffer) => (text += part.toString("latin1")));
   const closed = new Promise((resolve) => socket.once("close", resolve));
-  socket.write(`${nameOf(route)} HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\nConnection: close\r\n\r\n`);
+  socket.write(
+    `${nameOf(route)} HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\nConnection: close\r\n\r\n`,
+  );
   await eventually("the 100", () => (text.includes("100 Continue") ? true : undefined));
   expect(await daemon.request("DELETE", `/v1/users/${gone.id}`), 204);
   socket.write(body);
@@ -211,16 +294,29 @@ test("an upload ends with what let its sender in, not when its last byte is here
   let text = "";
   socket.on("data", (part: Buffer) => (text += part.toString("latin1")));
   socket.on("error", () => undefined);
-  const head = [`PUT /v1/images/${digestOf(content)} HTTP/1.1`, "Host: localhost", `Authorization: Bearer ${pusher.session}`, "Expect: 100-continue", `Content-Length: ${content.length}`];
+  const head = [
+    `PUT /v1/images/${digestOf(content)} HTTP/1.1`,
+    "Host: localhost",
+    `Authorization: Bearer ${pusher.session}`,
+    "Expect: 100-continue",
+    `Content-Length: ${content.length}`,
+  ];
   socket.write(`${head.join("\r\n")}\r\n\r\n`);
   await eventually("the 100", () => (text.includes("100 Continue") ? true : undefined));
   socket.write(content.subarray(0, 10));
   await removeUser({ userId: pusher.id, headers: {} });
   socket.write(content.subarray(10, 11));
-  await eventually("the answer, most of the body being still to come", () => (text.includes("HTTP/1.1 401") ? true : undefined));
+  await eventually("the answer, most of the body being still to come", () =>
+    text.includes("HTTP/1.1 401") ? true : undefined,
+  );
   socket.destroy();
-  const files = readdirSync(join(daemon.dataDir, "images"), { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile());
-  assert.deepEqual(files.map(({ name }) => name), [digest.slice("sha256:".length)]);
+  const files = readdirSync(join(daemon.dataDir, "images"), { recursive: true, withFileTypes: true }).filter((entry) =>
+    entry.isFile(),
+  );
+  assert.deepEqual(
+    files.map(({ name }) => name),
+    [digest.slice("sha256:".length)],
+  );
 });
 
 test("an agent whose licence is rotated out while the body is on its way changes nothing", async () => {
@@ -248,7 +344,12 @@ test("the log has nothing of them but their own goodbyes", async () => {
   await daemon.stop();
   const ids = new Set([...senders.values()].map(({ userId }) => userId));
   const lines = readJournal(daemon.dataDir).filter(({ value }) => ids.has(String(pick(value, "actor.id"))));
-  assert.deepEqual(lines.map(({ value }) => pick(value, "type")).filter((type) => type !== "session.ended" && type !== "api_key.revoked"), []);
+  assert.deepEqual(
+    lines
+      .map(({ value }) => pick(value, "type"))
+      .filter((type) => type !== "session.ended" && type !== "api_key.revoked"),
+    [],
+  );
   // The goodbyes are there, so this looked at the right lines.
   assert.ok(lines.length > 20);
 });

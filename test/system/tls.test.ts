@@ -55,13 +55,31 @@ test("files that are no pair are named, with the keys of the config, by --check-
   const { folder } = daemon;
   if (!(await certify(daemon, "first.example"))) return t.skip("there is no openssl to make a certificate");
   await certify(daemon, "second.example");
-  const encrypted = ["pkcs8", "-topk8", "-v2", "aes256", "-passout", "pass:x", "-in", join(folder, "first.example.key"), "-out", join(folder, "encrypted.key")];
+  const encrypted = [
+    "pkcs8",
+    "-topk8",
+    "-v2",
+    "aes256",
+    "-passout",
+    "pass:x",
+    "-in",
+    join(folder, "first.example.key"),
+    "-out",
+    join(folder, "encrypted.key"),
+  ];
   await run("openssl", encrypted);
   writeFileSync(join(folder, "empty"), "");
-  writeFileSync(join(folder, "broken.crt"), readFileSync(join(folder, "first.example.crt"), "utf8").replace(/(-----\n)[^-]{20}/, "$1AAAA"));
-  writeFileSync(join(folder, "broken.key"), readFileSync(join(folder, "first.example.key"), "utf8").replace(/(-----\n)[^-]{20}/, "$1AAAA"));
+  writeFileSync(
+    join(folder, "broken.crt"),
+    readFileSync(join(folder, "first.example.crt"), "utf8").replace(/(-----\n)[^-]{20}/, "$1AAAA"),
+  );
+  writeFileSync(
+    join(folder, "broken.key"),
+    readFileSync(join(folder, "first.example.key"), "utf8").replace(/(-----\n)[^-]{20}/, "$1AAAA"),
+  );
   const port = `host = "127.0.0.1"\nport = ${daemon.port}`;
-  const tls = (cert: string, key: string): string => `[server]\n${port}\ntls_cert = "FOLDER/${cert}"\ntls_key = "FOLDER/${key}"`;
+  const tls = (cert: string, key: string): string =>
+    `[server]\n${port}\ntls_cert = "FOLDER/${cert}"\ntls_key = "FOLDER/${key}"`;
   const wrong: readonly (readonly [cert: string, key: string, sentence: RegExp])[] = [
     ["first.example.key", "first.example.crt", /holds a private key, and .* a certificate: swap the two\./],
     ["first.example.crt", "second.example.key", /The key in .* is not that of the first certificate in /],
@@ -80,7 +98,10 @@ test("files that are no pair are named, with the keys of the config, by --check-
     for (const part of [CERT, KEY, sentence]) assert.match(stderr, part);
   }
   daemon.configure(tls("nowhere.crt", "first.example.key"));
-  assert.match((await daemon.command("--check-config")).stderr, /^zwrmd: server\.tls_cert \(\S+nowhere\.crt\) cannot be read: ENOENT/);
+  assert.match(
+    (await daemon.command("--check-config")).stderr,
+    /^zwrmd: server\.tls_cert \(\S+nowhere\.crt\) cannot be read: ENOENT/,
+  );
 
   daemon.configure(tls("first.example.crt", "first.example.key"));
   assert.deepEqual([(await daemon.command("--check-config")).code], [0]);

@@ -4,7 +4,9 @@ import { empty } from "../respond.ts";
 import type { Middleware } from "../compose.ts";
 import type { Reply, RouteShape } from "../types.ts";
 
-/** Every request header that is read anywhere and that a page may set; a test finds the readers. Accept needs no leave. */
+/**
+ * Every request header that is read anywhere and that a page may set; a test finds the readers. Accept needs no leave.
+ */
 export const ALLOW_HEADERS = [
   "Authorization",
   "Content-Encoding",
@@ -92,5 +94,9 @@ export function createCors<R extends RouteShape, C>(origins: readonly string[]):
 function preflight<R extends RouteShape, C>(context: Context<R, C>): Reply | null {
   const { match } = context;
   if (context.method !== "OPTIONS" || match.kind !== "wrong_method" || context.header("access-control-request-method") === null) return null;
-  return empty(204, { "Access-Control-Allow-Methods": match.allow, "Access-Control-Allow-Headers": ALLOW_HEADERS.join(", "), "Access-Control-Max-Age": MAX_AGE });
+  return empty(204, {
+    "Access-Control-Allow-Methods": match.allow,
+    "Access-Control-Allow-Headers": ALLOW_HEADERS.join(", "),
+    "Access-Control-Max-Age": MAX_AGE,
+  });
 }

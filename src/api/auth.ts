@@ -39,8 +39,9 @@ export async function logIn(context: ApiContext, app: PublicApp): Promise<Reply>
 /** Ends the session that asks. A key or the localhost caller has none to end. */
 export function logOut(context: ApiContext, app: App): MaybePromise<Reply> {
   return app.door.change(context, (state, { authMethod, tokenHash }) => {
-    if (authMethod !== "session" || tokenHash === null)
+    if (authMethod !== "session" || tokenHash === null) {
       throw new ApiError("forbidden", "Only a session logs out; a key is revoked: zwrm auth tokens revoke ID");
+    }
     const session = state.sessions.get(tokenHash);
     return { event: session === undefined ? null : { type: "session.ended", data: { id: session.id, token_hash: session.token_hash } }, answer: () => empty(204) };
   });
@@ -59,16 +60,14 @@ export function listTokens(context: ApiContext, app: App): MaybePromise<Reply> {
 export function createToken(context: ApiContext, app: App): MaybePromise<Reply> {
   const body = readBody(TOKEN_BODY, context.body);
   const token = newToken("key");
-  return app.door.change(context, (state, caller) => {
-    return {
-      event: decideKey(state, caller, body, token, app.clock.wall()),
-      answer: (after) => {
-        const key = after.apiKeys.get(sha256Hex(token));
-        if (key === undefined) throw new Error("the key that was just made is gone");
-        return json(201, { ...keyView(key), token });
-      },
-    };
-  });
+  return app.door.change(context, (state, caller) => ({
+    event: decideKey(state, caller, body, token, app.clock.wall()),
+    answer: (after) => {
+      const key = after.apiKeys.get(sha256Hex(token));
+      if (key === undefined) throw new Error("the key that was just made is gone");
+      return json(201, { ...keyView(key), token });
+    },
+  }));
 }
 
 export function revokeToken(context: ApiContext, app: App): MaybePromise<Reply> {

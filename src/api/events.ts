@@ -23,8 +23,9 @@ export async function listEvents(context: ApiContext, app: App): Promise<Reply> 
   const lastEventId = context.header("last-event-id") || null;
   const afterText = lastEventId ?? context.query.get("after") ?? "0";
   const after = Number(readField(SEQ, "after", afterText));
-  if (prefersSpecial(context.header("accept"), "text/event-stream", "application/json"))
+  if (prefersSpecial(context.header("accept"), "text/event-stream", "application/json")) {
     return streamEvents(context, app, after);
+  }
   const limit = Number(readField(LIMIT, "limit", context.query.get("limit") ?? String(DEFAULT_LIMIT)));
   const events: JournalRecord[] = [];
   await orCompacted(async () => {

@@ -21,7 +21,8 @@ export const login = command({
   summary: "log in, and keep the token in ~/.zwrm/config.toml",
   details: [
     "Asks for the email and, hidden, for the password. With --token it keeps an API key instead, once the daemon has said whose it is;",
-    "--token - reads it from stdin, so that no list of processes shows it. --org chooses the org to act in.",
+    "--token - reads it from stdin, so that no list of processes shows it. --org chooses the org to act in;",
+    "one login acts in every org of yours: any command takes another --org. An API key acts in its own.",
     "The token is sent to this address only: a command for another --api-url goes without it.",
   ].join("\n"),
   args: {},

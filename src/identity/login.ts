@@ -122,15 +122,17 @@ export function decidePassword(
   proven: PasswordHash | null,
 ): EventOf<"user.password_set"> {
   const user = getSettableUser(state, caller, userId);
-  if (proven !== null && user.password.hash !== proven.hash)
+  if (proven !== null && user.password.hash !== proven.hash) {
     throw new ApiError("forbidden", "The password was changed meanwhile.", { field: "current_password" });
+  }
   return { type: "user.password_set", data: { user_id: user.id, password, same_password: false } };
 }
 
 /** The user whose password the caller may set; to everyone else there is none. Throws `user_not_found`. */
 export function getSettableUser(state: State, caller: PersonCaller, userId: string): User {
-  if (caller.user?.id !== userId && caller.access !== "host-admin")
+  if (caller.user?.id !== userId && caller.access !== "host-admin") {
     throw new ApiError("user_not_found", `There is no user ${userId}.`);
+  }
   return getUser(state, userId);
 }
 

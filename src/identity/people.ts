@@ -111,8 +111,9 @@ export function decideOrg(state: State, slug: string, name: string): EventOf<"or
  */
 function getReachedOrg(state: State, caller: PersonCaller, name: string): Org {
   if (caller.access === "host-admin") return getOrg(state, name);
-  if (caller.authMethod === "api_key" && name !== caller.org.id && name !== caller.org.slug)
+  if (caller.authMethod === "api_key" && name !== caller.org.id && name !== caller.org.slug) {
     throw keyIsBound(caller.org.slug, name);
+  }
   const org = getOrg(state, name);
   if (roleOf(state, org.id, caller.user?.id ?? "") === null) throw orgNotFound(name);
   return org;

@@ -44,8 +44,9 @@ function orgOf(state: State, { kind, row, user }: Holding, wanted: string | null
 
 /** Throws `host_admin_required`, or `forbidden` where a key lacks the scope. */
 export function authorize(access: ProtectedAccess, caller: PersonCaller): PersonCaller {
-  if (access.hostAdmin && caller.access !== "host-admin")
+  if (access.hostAdmin && caller.access !== "host-admin") {
     throw new ApiError("host_admin_required", "This is for host-admins; ask one of them.");
+  }
   const { scope } = access;
   if (scope !== null && caller.scopes !== null && !caller.scopes.includes(scope) && !caller.scopes.includes("admin")) {
     throw new ApiError("forbidden", `This key lacks the scope ${scope}.`);

@@ -40,18 +40,21 @@ const JSON_PAGE = [
 ];
 
 test("gives a stream to whoever asks for one by name and wants nothing more", () => {
-  for (const accept of STREAM)
+  for (const accept of STREAM) {
     assert.equal(prefersSpecial(accept, "text/event-stream", "application/json"), true, accept);
+  }
 });
 
 test("gives JSON where no stream is named, where it is refused, and where JSON is wanted more", () => {
-  for (const accept of JSON_PAGE)
+  for (const accept of JSON_PAGE) {
     assert.equal(prefersSpecial(accept, "text/event-stream", "application/json"), false, String(accept));
+  }
 });
 
 test("a long header is read in time that grows with its length", () => {
   const started = process.hrtime.bigint();
-  for (const piece of ['"', "a", ",", ";", '"\\', "text/event-stream;"])
+  for (const piece of ['"', "a", ",", ";", '"\\', "text/event-stream;"]) {
     prefersSpecial(piece.repeat(Math.floor(16_000 / piece.length)), "text/event-stream", "application/json");
+  }
   assert.ok(process.hrtime.bigint() - started < 500_000_000n);
 });

@@ -146,8 +146,9 @@ test("a session acts in every org that its user is in, by slug or id, with the r
     const { org } = comesIn(state, SESSION, wanted);
     assert.deepEqual([org.slug, org.role], [slug, role]);
   }
-  for (const wanted of ["third", "o_4", "nowhere", ""])
+  for (const wanted of ["third", "o_4", "nowhere", ""]) {
     assert.equal(await refusal(() => comesIn(state, SESSION, wanted)), "org_not_found");
+  }
 });
 
 test("a key acts in its own org, and says so in one sentence for every other, there or not", () => {

@@ -15,8 +15,9 @@ test("one address has one form: composed, of common width, in lower case", () =>
   ])
     assert.equal(normalizeEmail(written), COMPOSED);
   assert.equal(normalizeEmail("\u212aim@example.com"), "kim@example.com", "the Kelvin sign is a K");
-  for (const address of [COMPOSED, "\u0130@example.com", "\u1e9e@x", "\ufb01@x"])
+  for (const address of [COMPOSED, "\u0130@example.com", "\u1e9e@x", "\ufb01@x"]) {
     assert.equal(normalizeEmail(normalizeEmail(address)), normalizeEmail(address), "and that form is its own");
+  }
 });
 
 test("what is compared lacks what nobody sees", () => {
@@ -62,6 +63,7 @@ test("a new address is kept in its form; one with blanks, hidden characters or a
     "a\u0378@c",
     `${"a".repeat(65)}@c`,
   ];
-  for (const text of bad)
+  for (const text of bad) {
     assert.throws(() => read(text), { code: "invalid_field", message: /^email must be / }, JSON.stringify(text));
+  }
 });

@@ -41,8 +41,9 @@ test("sees every kind of character that nobody sees", () => {
 });
 
 test("leaves what scripts and emoji are written with", () => {
-  for (const text of ["Ann", "Zoë Ångström", "می‌خواهم", "क्‍ष", "👩‍🚀", "🏳️‍🌈", "1️⃣", "山田 太郎", "O’Brien-Müller (ops)"])
+  for (const text of ["Ann", "Zoë Ångström", "می‌خواهم", "क्‍ष", "👩‍🚀", "🏳️‍🌈", "1️⃣", "山田 太郎", "O’Brien-Müller (ops)"]) {
     assert.equal(hidesSomething(text), false, text);
+  }
 });
 
 test("a text without what nobody sees is the same text otherwise", () => {
@@ -53,6 +54,7 @@ test("a text without what nobody sees is the same text otherwise", () => {
 test("a name shows all that it has, and something", () => {
   const read = (text: string): string => readField(visibleText({ min: 0, max: 8 }), "name", text);
   for (const good of ["", "a", "Zoë", "a b", "…", "👩‍🚀"]) assert.equal(read(good), good);
-  for (const bad of [" ", "\u00a0\u2003", "a\u200bb", "\u202ebob", "bob\u200d", "\u3164", "x".repeat(9)])
+  for (const bad of [" ", "\u00a0\u2003", "a\u200bb", "\u202ebob", "bob\u200d", "\u3164", "x".repeat(9)]) {
     assert.throws(() => read(bad), { code: "invalid_field" }, JSON.stringify(bad));
+  }
 });

@@ -105,8 +105,9 @@ await daemon.stop();
 for (const route of LATE) {
   const { access } = route;
   if (access.kind !== "protected") continue;
-  for (const way of WAYS)
+  for (const way of WAYS) {
     if (way.admins || !access.hostAdmin) senders.set(`${nameOf(route)} ${way.what}`, addSender(way, access.hostAdmin));
+  }
 }
 await daemon.start();
 

@@ -191,3 +191,14 @@ test("another's password is a host-admin's to set; to everyone else there is no 
     "user_not_found",
   );
 });
+
+test("a user of an old log, whose email was kept as it was typed, logs in however it is typed now", async () => {
+  const lab = createLab();
+  const user = { id: "zoe", email: "zoe\u0308@example.com", name: "Zoe", host_admin: false };
+  const password = await lab.passwords.hash("zoe's password");
+  apply(lab.state, { type: "user.created", data: { user: { ...user, password }, org_id: "o_2" } });
+  for (const email of ["zoe\u0308@example.com", "Zo\u00eb@Example.com", " \uff5ao\u00eb@example.com"]) {
+    const login = await lab.logins.login({ email, password: "zoe's password", org: null, address: "10.0.0.1" }, null);
+    assert.equal(login.user.id, "zoe");
+  }
+});

@@ -341,6 +341,19 @@ test("an agent whose licence is rotated out while the body is on its way changes
   assert.equal(pick((await daemon.request("GET", "/v1/hosts/h-1")).json, "id"), "h-1");
 });
 
+test("a beat that is held tells nothing to an agent whose licence is rotated out meanwhile", async () => {
+  const authorization = `Bearer ${hashOf("another licence")}`;
+  const beat = (body: Json): Promise<Answer> =>
+    daemon.request("POST", "/v1/internal/hosts/h-1/heartbeat", { headers: { authorization }, body });
+  const revision = textAt(expect(await beat({}), 200), "revision");
+  const held = beat({ observed_revision: revision, wait_seconds: 3 });
+  // Answered after the beat has come in, on a connection of its own.
+  expect(await daemon.request("GET", "/v1/health"), 200);
+  daemon.configure(`[license]\nkey_hashes = ["${hashOf("a third licence")}"]`);
+  daemon.signal("SIGHUP");
+  assertError(await held, 401, "unauthorized");
+});
+
 test("the log has nothing of them but their own goodbyes", async () => {
   await daemon.stop();
   const ids = new Set([...senders.values()].map(({ userId }) => userId));

@@ -2,20 +2,19 @@
 import { isIP } from "node:net";
 import type { HeartbeatAnswer } from "../fleet/heartbeat.ts";
 import { heartbeatIntervalSeconds } from "../fleet/liveness.ts";
-import { decideDeregister } from "../fleet/registration.ts";
 import { json } from "../http/respond.ts";
 import type { MaybePromise, Reply } from "../http/types.ts";
 import { ApiError } from "../lib/errors.ts";
 import { NAME_PATTERN, newUuid } from "../lib/ids.ts";
 import type { Reader } from "../lib/schema.ts";
 import { boolean, integer, list, map, number, object, oneOf, optional, pattern, readBody, readField, string, timestamp } from "../lib/schema.ts";
-import type { Actor } from "../state/events.ts";
 import { CLUSTER_KEY } from "../state/state.ts";
-import type { ApiContext, App } from "./app.ts";
+import { visibleText } from "../lib/visible.ts";
+import type { AgentApp, ApiContext } from "./app.ts";
 import { param } from "./app.ts";
 
 const HOST_ID = pattern(NAME_PATTERN, "1 to 64 of A-Z a-z 0-9 . _ -, not starting with a dot");
-const NAME = string({ min: 1, max: 255 });
+const NAME = visibleText({ min: 1, max: 255 });
 const IP_ADDRESS: Reader<string> = (value) => {
   const text = string({ min: 1, max: 64 })(value);
   return isIP(text) === 0 ? pattern(/^$/, "an IP address")(text) : text;
@@ -35,7 +34,7 @@ const REGISTER_BODY = object({
     disk_mb: optional(integer(MEBIBYTES)),
   }),
   agent_version: optional(string({ min: 0, max: 128 })),
-  labels: optional(map(/^[\x21-\x7e]{1,128}$/, string({ min: 0, max: 1024 }), 64)),
+  labels: optional(map(/^[\x21-\x7e]{1,128}$/, visibleText({ min: 0, max: 1024 }), 64)),
 });
 
 /** Whose fault a failure is; a newer agent may know others, which say nothing here. */
@@ -82,30 +81,23 @@ export function longestWaitMs(offlineAfterMs: number): number {
   return (offlineAfterMs * 2) / 3;
 }
 
-function hostActor(context: ApiContext, hostId: string): Actor {
-  return { kind: "host", id: hostId, ip: context.peer.remoteAddress };
-}
-
-export async function registerHost(context: ApiContext, app: App): Promise<Reply> {
+export async function registerHost(context: ApiContext, app: AgentApp): Promise<Reply> {
   const body = readBody(REGISTER_BODY, context.body);
   const hostId = body.host_id ?? newUuid();
-  const { created, host } = await app.fleet.register(
-    {
-      host_id: hostId,
-      facts: {
-        hostname: body.hostname,
-        region: body.region ?? "default",
-        datacenter: body.datacenter ?? "default",
-        ip_address: body.ip_address ?? context.peer.remoteAddress ?? OVER_SOCKET,
-        grpc_port: body.grpc_port ?? 9090,
-        agent_version: body.agent_version ?? null,
-        labels: body.labels ?? {},
-      },
-      capacity: { ...body.capacity, disk_mb: body.capacity.disk_mb ?? 0 },
-      key: hostKey(context),
+  const { created, host } = await app.agents.register(context, {
+    host_id: hostId,
+    facts: {
+      hostname: body.hostname,
+      region: body.region ?? "default",
+      datacenter: body.datacenter ?? "default",
+      ip_address: body.ip_address ?? context.peer.remoteAddress ?? OVER_SOCKET,
+      grpc_port: body.grpc_port ?? 9090,
+      agent_version: body.agent_version ?? null,
+      labels: body.labels ?? {},
     },
-    hostActor(context, hostId),
-  );
+    capacity: { ...body.capacity, disk_mb: body.capacity.disk_mb ?? 0 },
+    key: hostKey(context),
+  });
   return json(created ? 201 : 200, {
     host,
     cluster_id: app.store.state.cluster.get(CLUSTER_KEY)?.id ?? null,
@@ -114,13 +106,12 @@ export async function registerHost(context: ApiContext, app: App): Promise<Reply
   });
 }
 
-export function heartbeat(context: ApiContext, app: App): MaybePromise<Reply> {
+export function heartbeat(context: ApiContext, app: AgentApp): MaybePromise<Reply> {
   const hostId = readField(HOST_ID, "host_id", param(context, "host_id"));
   const body = readBody(HEARTBEAT_BODY, context.body);
-  const actor = hostActor(context, hostId);
   const key = hostKey(context);
   const wait = body.wait_seconds ?? 0;
-  const answer = app.fleet.heartbeat(hostId, key, body, actor);
+  const answer = app.agents.heartbeat(context, hostId, key, body);
   const heard = (value: HeartbeatAnswer): Reply => {
     app.metrics.hostHeartbeats.inc();
     return json(200, value);
@@ -130,19 +121,24 @@ export function heartbeat(context: ApiContext, app: App): MaybePromise<Reply> {
 }
 
 /** The beat was heard on arrival; its answer may wait until there is something to tell. */
-async function holdHeartbeat(context: ApiContext, app: App, hostId: string, observed: string | undefined, waitSeconds: number, answer: ReturnType<App["fleet"]["heartbeat"]>): Promise<Reply> {
+async function holdHeartbeat(
+  context: ApiContext,
+  app: AgentApp,
+  hostId: string,
+  observed: string | undefined,
+  waitSeconds: number,
+  answer: ReturnType<AgentApp["agents"]["heartbeat"]>,
+): Promise<Reply> {
   const first = await answer;
   app.metrics.hostHeartbeats.inc();
   if (observed === undefined || first.revision !== observed) return json(200, first);
-  await app.fleet.waitForChange(hostId, observed, Math.min(waitSeconds * 1000, longestWaitMs(app.offlineAfterMs)), (cancel) => context.onFinish(cancel));
-  return app.store.read((state) => json(200, app.fleet.answer(state, hostId, observed)));
+  const longest = Math.min(waitSeconds * 1000, longestWaitMs(app.offlineAfterMs));
+  return json(200, await app.agents.answerLater(context, hostId, observed, longest));
 }
 
-export function deregisterHost(context: ApiContext, app: App): MaybePromise<Reply> {
+export async function deregisterHost(context: ApiContext, app: AgentApp): Promise<Reply> {
   const hostId = readField(HOST_ID, "host_id", param(context, "host_id"));
   const { reason } = readBody(DEREGISTER_BODY, context.body);
-  return app.store.change(hostActor(context, hostId), (state) => ({
-    event: decideDeregister(state, hostId, hostKey(context), reason ?? null),
-    answer: () => json(200, { host_id: hostId, status: "deregistered" }),
-  }));
+  await app.agents.deregister(context, hostId, hostKey(context), reason ?? null);
+  return json(200, { host_id: hostId, status: "deregistered" });
 }

@@ -15,7 +15,6 @@ import { DEFAULT_MIN_HEALTHY_SECONDS } from "../state/upgrade.ts";
 import type { ApiContext, App } from "./app.ts";
 import { param, personOf } from "./app.ts";
 import { listReply } from "./lists.ts";
-import { changeAs, changeOnce } from "./once.ts";
 
 const APP_BODY = object({ name: pattern(LABEL_PATTERN, "1 to 64 of A-Z a-z 0-9 . _ -") });
 const REPLICAS = integer({ min: 0, max: 10_000 });
@@ -79,7 +78,7 @@ export function createApp(context: ApiContext, app: App): MaybePromise<Reply> {
   const { org } = personOf(context);
   const { name } = readBody(APP_BODY, context.body);
   const show = (state: State, id: string): Reply => json(201, appView(findApp(state, org.id, id)));
-  return changeOnce(context, app, (state, note) => {
+  return app.door.once(context, (state, note) => {
     const event = decideApp(state, org.id, name, newId("app"), note);
     return { event, answer: (after) => show(after, event.data.app_id) };
   }, show);
@@ -92,7 +91,10 @@ export function showApp(context: ApiContext, app: App): MaybePromise<Reply> {
 export function deleteApp(context: ApiContext, app: App): MaybePromise<Reply> {
   const force = context.query.get("force");
   const forced = force !== null && readField(FORCE, "force", force) === "true";
-  return changeAs(context, app, (state) => ({ event: decideAppDeletion(state, appOf(context, state), forced), answer: () => empty(204) }));
+  return app.door.change(context, (state) => ({
+    event: decideAppDeletion(state, appOf(context, state), forced),
+    answer: () => empty(204),
+  }));
 }
 
 export function listDeployments(context: ApiContext, app: App): MaybePromise<Reply> {
@@ -120,7 +122,7 @@ export function createDeployment(context: ApiContext, app: App): MaybePromise<Re
     ...timesOf(body),
   };
   const show = (state: State, id: string): Reply => json(202, deploymentView(app.fleet.reconciler.scene(state), findDeployment(state, appOf(context, state), id)));
-  return changeOnce(context, app, (state, note) => {
+  return app.door.once(context, (state, note) => {
     const event = decideDeployment(state, appOf(context, state), newId("dep"), body.replicas ?? 1, workload, note);
     return { event, answer: (after) => show(after, event.data.deployment.id) };
   }, show);
@@ -131,5 +133,9 @@ export function scaleApp(context: ApiContext, app: App): MaybePromise<Reply> {
   const show = (state: State): Reply => json(202, deploymentView(app.fleet.reconciler.scene(state), currentDeployment(state, appOf(context, state))));
   // What was scaled then, also where there is a newer deployment now.
   const again = (state: State, id: string): Reply => json(202, deploymentView(app.fleet.reconciler.scene(state), findDeployment(state, appOf(context, state), id)));
-  return changeOnce(context, app, (state, note) => ({ event: decideScale(state, appOf(context, state), replicas, note), answer: show }), again);
+  return app.door.once(
+    context,
+    (state, note) => ({ event: decideScale(state, appOf(context, state), replicas, note), answer: show }),
+    again,
+  );
 }

@@ -2,13 +2,14 @@
 import { empty, json } from "../http/respond.ts";
 import type { MaybePromise, Reply } from "../http/types.ts";
 import { userView } from "../identity/people.ts";
-import { decideKey, decideRevoke, keyView, newToken, ownKeys, requireStanding } from "../identity/tokens.ts";
+import { decideKey, decideRevoke, keyView, newToken, ownKeys } from "../identity/tokens.ts";
 import { ApiError } from "../lib/errors.ts";
 import { sha256Hex } from "../lib/ids.ts";
 import { list, object, oneOf, optional, readBody, string, timestamp } from "../lib/schema.ts";
+import { visibleText } from "../lib/visible.ts";
 import { SCOPES } from "../state/types.ts";
-import type { ApiContext, App } from "./app.ts";
-import { actorOf, param, personOf } from "./app.ts";
+import type { ApiContext, App, PublicApp } from "./app.ts";
+import { param, personOf } from "./app.ts";
 import { listReply } from "./lists.ts";
 
 const LOGIN_BODY = object({
@@ -18,12 +19,12 @@ const LOGIN_BODY = object({
 });
 
 const TOKEN_BODY = object({
-  name: string({ min: 1, max: 128 }),
+  name: visibleText({ min: 1, max: 128 }),
   scopes: optional(list(oneOf(...SCOPES), SCOPES.length)),
   expires_at: optional(timestamp),
 });
 
-export async function logIn(context: ApiContext, app: App): Promise<Reply> {
+export async function logIn(context: ApiContext, app: PublicApp): Promise<Reply> {
   const body = readBody(LOGIN_BODY, context.body);
   const ip = context.peer.remoteAddress;
   try {
@@ -37,10 +38,10 @@ export async function logIn(context: ApiContext, app: App): Promise<Reply> {
 
 /** Ends the session that asks. A key or the localhost caller has none to end. */
 export function logOut(context: ApiContext, app: App): MaybePromise<Reply> {
-  const caller = personOf(context);
-  const { tokenHash } = caller;
-  if (caller.authMethod !== "session" || tokenHash === null) throw new ApiError("forbidden", "Only a session logs out; a key is revoked: zwrm auth tokens revoke ID");
-  return app.store.change(actorOf(context), (state) => {
+  return app.door.change(context, (state, { authMethod, tokenHash }) => {
+    if (authMethod !== "session" || tokenHash === null) {
+      throw new ApiError("forbidden", "Only a session logs out; a key is revoked: zwrm auth tokens revoke ID");
+    }
     const session = state.sessions.get(tokenHash);
     return { event: session === undefined ? null : { type: "session.ended", data: { id: session.id, token_hash: session.token_hash } }, answer: () => empty(204) };
   });
@@ -57,27 +58,22 @@ export function listTokens(context: ApiContext, app: App): MaybePromise<Reply> {
 }
 
 export function createToken(context: ApiContext, app: App): MaybePromise<Reply> {
-  const caller = personOf(context);
   const body = readBody(TOKEN_BODY, context.body);
   const token = newToken("key");
-  return app.store.change(actorOf(context), (state) => {
-    requireStanding(state, caller, app.clock.wall());
-    return {
-      event: decideKey(state, caller, body, token, app.clock.wall()),
-      answer: (after) => {
-        const key = after.apiKeys.get(sha256Hex(token));
-        if (key === undefined) throw new Error("the key that was just made is gone");
-        return json(201, { ...keyView(key), token });
-      },
-    };
-  });
+  return app.door.change(context, (state, caller) => ({
+    event: decideKey(state, caller, body, token, app.clock.wall()),
+    answer: (after) => {
+      const key = after.apiKeys.get(sha256Hex(token));
+      if (key === undefined) throw new Error("the key that was just made is gone");
+      return json(201, { ...keyView(key), token });
+    },
+  }));
 }
 
 export function revokeToken(context: ApiContext, app: App): MaybePromise<Reply> {
-  const caller = personOf(context);
   const id = param(context, "id");
-  return app.store.change(actorOf(context), (state) => {
-    requireStanding(state, caller, app.clock.wall());
-    return { event: decideRevoke(state, caller, id), answer: () => empty(204) };
-  });
+  return app.door.change(context, (state, caller) => ({
+    event: decideRevoke(state, caller, id),
+    answer: () => empty(204),
+  }));
 }

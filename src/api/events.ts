@@ -1,16 +1,15 @@
 /** GET /v1/events: who did what, when and from where; a page of it as JSON, or all of it, live, as server-sent events. Never a secret. */
 import type { ServerResponse } from "node:http";
+import { prefersSpecial } from "../http/accept.ts";
 import { drained } from "../http/drained.ts";
 import { json } from "../http/respond.ts";
 import type { BodyPump, Reply } from "../http/types.ts";
 import { JournalCompacted } from "../journal/errors.ts";
 import type { JournalRecord } from "../journal/types.ts";
 import { ApiError } from "../lib/errors.ts";
-import { stillHolds } from "../identity/tokens.ts";
 import { pattern, readField } from "../lib/schema.ts";
 import { redactRecord } from "../state/redact.ts";
 import type { ApiContext, App } from "./app.ts";
-import { personOf } from "./app.ts";
 
 const DEFAULT_LIMIT = 100;
 const MAX_LIMIT = 1_000;
@@ -20,9 +19,13 @@ const LIMIT = pattern(/^(?:[1-9]\d{0,2}|1000)$/, `a whole number from 1 to ${MAX
 const KEEP_ALIVE_MS = 15_000;
 
 export async function listEvents(context: ApiContext, app: App): Promise<Reply> {
-  const afterText = context.header("last-event-id") ?? context.query.get("after") ?? "0";
+  // An empty one is what a client has that has seen no event yet.
+  const lastEventId = context.header("last-event-id") || null;
+  const afterText = lastEventId ?? context.query.get("after") ?? "0";
   const after = Number(readField(SEQ, "after", afterText));
-  if (/\btext\/event-stream\b/.test(context.header("accept") ?? "")) return streamEvents(context, app, after);
+  if (prefersSpecial(context.header("accept"), "text/event-stream", "application/json")) {
+    return streamEvents(context, app, after);
+  }
   const limit = Number(readField(LIMIT, "limit", context.query.get("limit") ?? String(DEFAULT_LIMIT)));
   const events: JournalRecord[] = [];
   await orCompacted(async () => {
@@ -46,9 +49,14 @@ async function streamEvents(context: ApiContext, app: App, after: number): Promi
 }
 
 /** Runs until the client leaves, the daemon stops, or the token that opened it is no more. */
-async function pump(context: ApiContext, { feed, clock, store }: App, from: number, res: ServerResponse, sent: (bytes: number) => void): Promise<void> {
-  const caller = personOf(context);
-  const isOver = (): boolean => res.destroyed || feed.closed || !stillHolds(store.state, caller, clock.wall());
+async function pump(
+  context: ApiContext,
+  { feed, clock, door }: App,
+  from: number,
+  res: ServerResponse,
+  sent: (bytes: number) => void,
+): Promise<void> {
+  const isOver = (): boolean => res.destroyed || feed.closed || !door.stands(context);
   const write = async (text: string): Promise<void> => {
     sent(Buffer.byteLength(text));
     if (!res.write(text) && !res.destroyed) await drained(res);

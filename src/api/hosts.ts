@@ -13,7 +13,7 @@ import { boolean, integer, object, oneOf, optional, readBody, readField, string 
 import type { State } from "../state/state.ts";
 import type { Drain } from "../state/types.ts";
 import type { ApiContext, App } from "./app.ts";
-import { actorOf, param } from "./app.ts";
+import { param } from "./app.ts";
 import { listReply } from "./lists.ts";
 
 const STATUS = oneOf("offline", "active", "draining", "maintenance");
@@ -48,8 +48,8 @@ export function showHost(context: ApiContext, app: App): MaybePromise<Reply> {
 export function drainHost(context: ApiContext, app: App): MaybePromise<Reply> {
   const id = param(context, "host_id");
   const body = readBody(DRAIN_BODY, context.body);
-  if (body.dry_run === true) return app.store.read((state) => dryRun(app, state, id, body));
-  return app.store.change(actorOf(context), (state) => {
+  if (body.dry_run === true) return app.door.look(context, (state) => dryRun(app, state, id, body));
+  return app.door.change(context, (state) => {
     const event = decideDrain(state, id, body, app.clock.wall());
     const status = event.type === "host.drain_started" ? 202 : 200;
     return { event: changesTerms(state, event) ? event : null, answer: (after) => json(status, drainStatus(app, after, id)) };
@@ -79,7 +79,7 @@ export function showDrainStatus(context: ApiContext, app: App): MaybePromise<Rep
 
 export function undrainHost(context: ApiContext, app: App): MaybePromise<Reply> {
   const id = param(context, "host_id");
-  return app.store.change(actorOf(context), (state) => ({
+  return app.door.change(context, (state) => ({
     event: decideUndrain(state, id),
     answer: (after) => json(200, app.fleet.view(after, getHost(after, id))),
   }));
@@ -87,7 +87,7 @@ export function undrainHost(context: ApiContext, app: App): MaybePromise<Reply> 
 
 export function activateHost(context: ApiContext, app: App): MaybePromise<Reply> {
   const id = param(context, "host_id");
-  return app.store.change(actorOf(context), (state) => ({
+  return app.door.change(context, (state) => ({
     event: decideActivate(state, id),
     answer: (after) => json(200, app.fleet.view(after, getHost(after, id))),
   }));
@@ -96,18 +96,18 @@ export function activateHost(context: ApiContext, app: App): MaybePromise<Reply>
 /** Takes a host that will not come back off the list; its machines are gone or placed elsewhere. */
 export function removeHost(context: ApiContext, app: App): MaybePromise<Reply> {
   const id = param(context, "host_id");
-  return app.store.change(actorOf(context), (state) => ({ event: decideRemove(state, id), answer: () => empty(204) }));
+  return app.door.change(context, (state) => ({ event: decideRemove(state, id), answer: () => empty(204) }));
 }
 
 /** Lets the next key that the host sends bind its id. */
 export function unbindHostKey(context: ApiContext, app: App): MaybePromise<Reply> {
   const id = param(context, "host_id");
-  return app.store.change(actorOf(context), (state) => ({ event: decideUnbindKey(state, id), answer: () => empty(204) }));
+  return app.door.change(context, (state) => ({ event: decideUnbindKey(state, id), answer: () => empty(204) }));
 }
 
 /** Says that the hosts of a storm are really lost, so that their machines may be replaced. */
 export function replaceLost(context: ApiContext, app: App): MaybePromise<Reply> {
-  return app.store.change(actorOf(context), (state) => {
+  return app.door.change(context, (state) => {
     const event = decideReplaceLost(state);
     return { event, answer: () => json(200, { host_ids: event?.data.host_ids ?? [] }) };
   });

@@ -11,8 +11,8 @@ import { verifyImages } from "../images/verify.ts";
 import { ApiError } from "../lib/errors.ts";
 import { LABEL_PATTERN } from "../lib/ids.ts";
 import { pattern, readField } from "../lib/schema.ts";
-import type { ApiContext, App } from "./app.ts";
-import { actorOf, param, personOf } from "./app.ts";
+import type { ApiContext, App, Services } from "./app.ts";
+import { param, personOf } from "./app.ts";
 import { listReply } from "./lists.ts";
 
 const APP_ID = pattern(LABEL_PATTERN, "1 to 64 of A-Z a-z 0-9 . _ -");
@@ -32,7 +32,7 @@ function listImages(context: ApiContext, views: readonly ImageView[]): Reply {
   return listReply(context, "images", rows, (row) => row.digest);
 }
 
-export function listAllImages(context: ApiContext, app: App): MaybePromise<Reply> {
+export function listAllImages(context: ApiContext, app: Services): MaybePromise<Reply> {
   return app.store.read((state) => listImages(context, listAll(state)));
 }
 
@@ -48,7 +48,7 @@ export function showOwnImage(context: ApiContext, app: App): MaybePromise<Reply>
 }
 
 /** GET and HEAD. A file that is gone in spite of its entry is said so, not served as something else. */
-export async function downloadImage(context: ApiContext, app: App): Promise<Reply> {
+export async function downloadImage(context: ApiContext, app: Services): Promise<Reply> {
   const digest = digestOf(context);
   // Until the answer is complete: a removal in between comes after it, and is no broken download.
   void app.library.images.hold(digest, () => new Promise<void>((resolve) => context.onFinish(() => resolve())));
@@ -79,12 +79,19 @@ export async function pushImage(context: ApiContext, app: App): Promise<Reply> {
   const length = context.header("content-length");
   const limits = { declaredBytes: length === null ? null : Number(length), maxBytes: app.maxImageBytes };
   if (context.stream === null) throw new Error(`${context.pattern} does not stream its body`);
-  const { created, image } = await app.library.push(digest, org.id, appId, context.stream, limits, actorOf(context));
+  const { created, image } = await app.library.push(
+    digest,
+    org.id,
+    appId,
+    app.door.whileStanding(context, context.stream),
+    limits,
+    app.door.changeOf(context),
+  );
   return json(created ? 201 : 200, image);
 }
 
 export async function deleteImage(context: ApiContext, app: App): Promise<Reply> {
-  await app.library.drop(digestOf(context), personOf(context).org.id, actorOf(context));
+  await app.library.drop(digestOf(context), personOf(context).org.id, app.door.changeOf(context));
   return empty(204);
 }
 
@@ -104,6 +111,8 @@ export async function verifyStore(context: ApiContext, app: App): Promise<Reply>
       if (!res.write(text) && !res.destroyed) await drained(res);
     };
     await before;
+    // The turn of this one may come long after it was asked for.
+    if (!app.door.stands(context)) throw new Error("who asked for the verification may not ask any more");
     let separator = '{"findings":[';
     for await (const finding of verifyImages(app.library.images, known, signal)) {
       await write(`${separator}${JSON.stringify(finding)}`);

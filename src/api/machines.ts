@@ -10,7 +10,6 @@ import type { Machine } from "../state/types.ts";
 import type { ApiContext, App } from "./app.ts";
 import { param, personOf } from "./app.ts";
 import { listReply } from "./lists.ts";
-import { changeAs, changeOnce } from "./once.ts";
 
 const STATE = oneOf("pending", "starting", "running", "stopping", "stopped", "failed", "unknown");
 
@@ -43,7 +42,10 @@ export function showPlacement(context: ApiContext, app: App): MaybePromise<Reply
 }
 
 export function deleteMachine(context: ApiContext, app: App): MaybePromise<Reply> {
-  return changeAs(context, app, (state) => ({ event: decideMachineDeletion(machineOf(context, state)), answer: () => empty(204) }));
+  return app.door.change(context, (state) => ({
+    event: decideMachineDeletion(machineOf(context, state)),
+    answer: () => empty(204),
+  }));
 }
 
 export function stopMachine(context: ApiContext, app: App): MaybePromise<Reply> {
@@ -56,5 +58,9 @@ export function startMachine(context: ApiContext, app: App): MaybePromise<Reply>
 
 function changeMachine(context: ApiContext, app: App, decide: (state: State, machine: Machine, note: IdempotencyNote | null) => Event | null): MaybePromise<Reply> {
   const show = (state: State): Reply => json(202, machineView(app.fleet.reconciler.scene(state), machineOf(context, state)));
-  return changeOnce(context, app, (state, note) => ({ event: decide(state, machineOf(context, state), note), answer: show }), show);
+  return app.door.once(
+    context,
+    (state, note) => ({ event: decide(state, machineOf(context, state), note), answer: show }),
+    show,
+  );
 }

@@ -1,26 +1,39 @@
 /** /v1/orgs and /v1/users: who there is, and who is in which org. */
 import { empty, json } from "../http/respond.ts";
 import type { MaybePromise, Reply } from "../http/types.ts";
-import { decideMember, decideMemberRemoval, decideOrg, decideUser, decideUserRemoval, findUserByEmail, getUser, listMembers, userView, visibleOrgs } from "../identity/people.ts";
+import { decidePassword, getSettableUser } from "../identity/login.ts";
+import {
+  decideMember,
+  decideMemberRemoval,
+  decideOrg,
+  decideUser,
+  decideUserRemoval,
+  getUser,
+  listMembers,
+  refuseTaken,
+  userView,
+  visibleOrgs,
+} from "../identity/people.ts";
+import { newEmail } from "../lib/email.ts";
 import { ApiError } from "../lib/errors.ts";
 import { boolean, object, oneOf, optional, pattern, readBody, string } from "../lib/schema.ts";
+import { visibleText } from "../lib/visible.ts";
 import type { Event } from "../state/events.ts";
 import type { Decision } from "../state/store.ts";
 import type { PasswordHash } from "../state/types.ts";
 import type { ApiContext, App } from "./app.ts";
 import { param, personOf } from "./app.ts";
 import { listReply } from "./lists.ts";
-import { changeAs } from "./once.ts";
 
 const SLUG = pattern(/^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/, "1 to 63 of a-z 0-9 -, not starting or ending with a hyphen");
 /** Long enough that scrypt's cost counts; what it is made of is the person's choice (NIST SP 800-63B). */
 const PASSWORD = string({ min: 8, max: 1024 });
 
-const ORG_BODY = object({ slug: SLUG, name: optional(string({ min: 1, max: 128 })) });
+const ORG_BODY = object({ slug: SLUG, name: optional(visibleText({ min: 1, max: 128 })) });
 const MEMBER_BODY = object({ role: oneOf("owner", "member") });
 const USER_BODY = object({
-  email: pattern(/^[^\s@\u0000-\u001f]{1,64}@[^\s@\u0000-\u001f]{1,189}$/, "an email address"),
-  name: string({ min: 1, max: 128 }),
+  email: newEmail,
+  name: visibleText({ min: 1, max: 128 }),
   password: PASSWORD,
   host_admin: optional(boolean),
   org: optional(string({ min: 1, max: 64 })),
@@ -38,7 +51,7 @@ export function listOrgs(context: ApiContext, app: App): MaybePromise<Reply> {
 
 export function createOrg(context: ApiContext, app: App): MaybePromise<Reply> {
   const body = readBody(ORG_BODY, context.body);
-  return changeAs(context, app, (state) => {
+  return app.door.change(context, (state) => {
     const event = decideOrg(state, body.slug, body.name ?? body.slug);
     return { event, answer: () => json(201, event.data.org) };
   });
@@ -50,17 +63,17 @@ export function listOrgMembers(context: ApiContext, app: App): MaybePromise<Repl
 }
 
 export function setMember(context: ApiContext, app: App): MaybePromise<Reply> {
-  const caller = personOf(context);
   const { role } = readBody(MEMBER_BODY, context.body);
-  return changeAs(context, app, (state) => {
+  return app.door.change(context, (state, caller) => {
     const event = decideMember(state, caller, param(context, "id"), param(context, "user_id"), role);
     return { event, answer: () => json(200, event.data) };
   });
 }
 
 export function removeMember(context: ApiContext, app: App): MaybePromise<Reply> {
-  const caller = personOf(context);
-  return changeAs(context, app, (state) => deletion(decideMemberRemoval(state, caller, param(context, "id"), param(context, "user_id"))));
+  return app.door.change(context, (state, caller) =>
+    deletion(decideMemberRemoval(state, caller, param(context, "id"), param(context, "user_id"))),
+  );
 }
 
 export function listUsers(context: ApiContext, app: App): MaybePromise<Reply> {
@@ -70,19 +83,17 @@ export function listUsers(context: ApiContext, app: App): MaybePromise<Reply> {
 export async function createUser(context: ApiContext, app: App): Promise<Reply> {
   const body = readBody(USER_BODY, context.body);
   // Asked before the hash, which is dear, and again in the decision, which counts.
-  const taken = await app.store.read((state) => findUserByEmail(state, body.email) !== null);
-  if (taken) throw new ApiError("user_exists", `There is a user ${body.email} already.`, { field: "email" });
+  await app.door.look(context, (state) => refuseTaken(state, body.email));
   const password = await app.logins.hash(body.password);
   const request = { email: body.email, name: body.name, host_admin: body.host_admin ?? false, org: body.org ?? null };
-  return changeAs(context, app, (state) => {
+  return app.door.change(context, (state) => {
     const event = decideUser(state, request, password);
     return { event, answer: (after) => json(201, userView(getUser(after, event.data.user.id))) };
   });
 }
 
 export function removeUser(context: ApiContext, app: App): MaybePromise<Reply> {
-  const caller = personOf(context);
-  return changeAs(context, app, (state) => deletion(decideUserRemoval(state, caller, param(context, "id"))));
+  return app.door.change(context, (state, caller) => deletion(decideUserRemoval(state, caller, param(context, "id"))));
 }
 
 /** One's own with the current one, or anybody's for a host-admin. Ends the user's sessions. */
@@ -90,12 +101,14 @@ export async function setPassword(context: ApiContext, app: App): Promise<Reply>
   const caller = personOf(context);
   const id = param(context, "id");
   const body = readBody(PASSWORD_BODY, context.body);
-  const own = caller.user?.id === id;
-  if (!own && caller.access !== "host-admin") throw new ApiError("user_not_found", `There is no user ${id}.`);
-  await app.store.read((state) => getUser(state, id));
-  const proven = own ? await proveOwn(context, app, id, body.current_password) : null;
-  await app.logins.setPassword(caller, id, body.password, proven);
-  return empty(204);
+  // Asked before the proof and the hash, which are dear, and again in the decision, which counts.
+  await app.door.look(context, (state, now) => getSettableUser(state, now, id));
+  const proven = caller.user?.id === id ? await proveOwn(context, app, id, body.current_password) : null;
+  const password = await app.logins.hash(body.password);
+  return app.door.change(context, (state, now) => ({
+    event: decidePassword(state, now, id, password, proven),
+    answer: () => empty(204),
+  }));
 }
 
 async function proveOwn(context: ApiContext, app: App, userId: string, current: string | undefined): Promise<PasswordHash> {

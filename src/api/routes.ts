@@ -1,8 +1,7 @@
 /** The whole API on one page: method, path, who may, what body, and the handler that answers. HEAD is answered by GET's row. */
-import type { Access } from "../identity/access.ts";
 import type { Scope } from "../state/types.ts";
 import { deregisterHost, heartbeat, registerHost } from "./agents.ts";
-import type { ApiHandler, ApiRoute } from "./app.ts";
+import type { AgentApp, ApiRoute, App, Guard, Handler, PublicApp, Services } from "./app.ts";
 import { createApp, createDeployment, deleteApp, listApps, listDeployments, scaleApp, showApp, showDeployment } from "./apps.ts";
 import { createToken, listTokens, logIn, logOut, revokeToken, showWhoami } from "./auth.ts";
 import { listEvents } from "./events.ts";
@@ -13,24 +12,35 @@ import { createOrg, createUser, listOrgMembers, listOrgs, listUsers, removeMembe
 import { notAvailableYet, showHealth, showMetrics, showReady, showService } from "./service.ts";
 import { showStatus } from "./status.ts";
 
-const PUBLIC: Access = { kind: "public" };
+const PUBLIC: Guard<PublicApp> = { access: { kind: "public" }, pick: (hands) => hands.anyone };
 /** Host agents, by the licence hash. */
-const INTERNAL: Access = { kind: "internal" };
+const INTERNAL: Guard<AgentApp> = { access: { kind: "internal" }, pick: (hands) => hands.agents };
 /** Any caller with credentials, whatever its scopes. */
-const PROTECTED: Access = { kind: "protected", scope: null, hostAdmin: false };
+const PROTECTED = people(null, false);
+
+function people(scope: Scope | null, hostAdmin: boolean): Guard<App> {
+  return { access: { kind: "protected", scope, hostAdmin }, pick: (hands) => hands.people };
+}
 
 /** A caller with this scope, in its org. */
-function scoped(scope: Scope): Access {
-  return { kind: "protected", scope, hostAdmin: false };
+function scoped(scope: Scope): Guard<App> {
+  return people(scope, false);
 }
 
 /** A host-admin with this scope. */
-function admin(scope: Scope): Access {
-  return { kind: "protected", scope, hostAdmin: true };
+function admin(scope: Scope): Guard<App> {
+  return people(scope, true);
 }
 
-function route(method: ApiRoute["method"], pattern: string, access: Access, body: ApiRoute["body"], handler: ApiHandler): ApiRoute {
-  return { method, pattern, access, body, handler };
+/** A row. Whom it lets in decides what its handler is given, and so by which door it can change anything. */
+function route<A extends Services>(
+  method: ApiRoute["method"],
+  pattern: string,
+  { access, pick }: Guard<A>,
+  body: ApiRoute["body"],
+  handler: Handler<A>,
+): ApiRoute {
+  return { method, pattern, access, body, handler: (context, hands) => handler(context, pick(hands)) };
 }
 
 /** Paths that are kept for volumes, secrets and databases. */

@@ -3,34 +3,36 @@ import { json, text } from "../http/respond.ts";
 import type { MaybePromise, Reply } from "../http/types.ts";
 import { ApiError } from "../lib/errors.ts";
 import { METRICS_CONTENT_TYPE, renderMetrics } from "../metrics/text.ts";
-import type { ApiContext, App } from "./app.ts";
+import type { ApiContext, App, Services } from "./app.ts";
 
-export function showService(_context: ApiContext, app: App): Reply {
+export function showService(_context: ApiContext, app: Services): Reply {
   return json(200, { service: "zwrmd", version: app.version });
 }
 
-export function showHealth(_context: ApiContext, app: App): Reply {
+export function showHealth(_context: ApiContext, app: Services): Reply {
   refuseUnwell(app);
   return json(200, { status: "healthy" });
 }
 
 /** Replay is done before the daemon listens, so what remains to ask is whether writing works. */
-export function showReady(_context: ApiContext, app: App): Reply {
+export function showReady(_context: ApiContext, app: Services): Reply {
   refuseUnwell(app);
   return json(200, { status: "ready" });
 }
 
-export function showMetrics(_context: ApiContext, app: App): MaybePromise<Reply> {
+export function showMetrics(_context: ApiContext, app: Services): MaybePromise<Reply> {
   return app.store.read(() => text(200, renderMetrics(app.registry), METRICS_CONTENT_TYPE));
 }
 
-function refuseUnwell(app: App): void {
+function refuseUnwell(app: Services): void {
   if (app.stopping()) throw new ApiError("shutting_down", "The daemon is stopping.");
   const writability = app.store.writability;
   if (!writability.writable) throw new ApiError("storage_failed", `The journal cannot be written: ${writability.reason}.`);
 }
 
 /** Paths that are kept for what comes later. */
-export function notAvailableYet(context: ApiContext): Reply {
-  throw new ApiError("not_available_yet", `${context.pattern} is reserved; this version does not serve it.`);
+export function notAvailableYet(context: ApiContext, app: App): MaybePromise<Reply> {
+  return app.door.look(context, () => {
+    throw new ApiError("not_available_yet", `${context.pattern} is reserved; this version does not serve it.`);
+  });
 }

@@ -6,7 +6,6 @@ import type { Settings } from "./settings-shape.ts";
 
 const ADVICE: Readonly<Partial<Record<ErrorCode | LocalCode, string>>> = {
   host_admin_required: "Ask a host-admin, or run zwrm on the control plane's own host.",
-  org_not_found: `"zwrm org list" shows the orgs that you may act in.`,
   user_not_found: `"zwrm user list" shows the ids to a host-admin.`,
   token_not_found: `"zwrm auth tokens list" shows the ids.`,
   compacted: `Without --after, "zwrm events" begins with the oldest that is left.`,
@@ -59,6 +58,9 @@ export function adviceOn(error: ClientError, settings: Settings): string | null 
     case "forbidden":
       // A field at fault is named by the sentence itself.
       return error.field === null ? `"zwrm auth whoami" shows what you may do.` : null;
+    case "org_not_found":
+      // A key is of one org, and its sentence says what to do.
+      return error.message.includes("zwrm auth login") ? null : `"zwrm org list" shows the orgs that you may act in.`;
     case "unreachable":
     case "bad_url":
     case "tls":

@@ -5,8 +5,9 @@ import { AdvisedError } from "./advice.ts";
 import { LOGIN, WHOAMI } from "./answers.ts";
 import type { Whoami } from "./answers.ts";
 import { command, switchFlag, textFlag } from "./command.ts";
-import { forgetLogin, keepLogin } from "./credentials.ts";
+import { checkKeeping, forgetLogin, keepLogin } from "./credentials.ts";
 import { CliError, UsageError } from "./io.ts";
+import { messageOf } from "../lib/errors.ts";
 import { askLine, askSecrets } from "./password.ts";
 import type { Credentials, Session } from "./session.ts";
 import { understand } from "./session.ts";
@@ -20,7 +21,8 @@ export const login = command({
   summary: "log in, and keep the token in ~/.zwrm/config.toml",
   details: [
     "Asks for the email and, hidden, for the password. With --token it keeps an API key instead, once the daemon has said whose it is;",
-    "--token - reads it from stdin, so that no list of processes shows it. --org chooses the org to act in.",
+    "--token - reads it from stdin, so that no list of processes shows it. --org chooses the org to act in;",
+    "one login acts in every org of yours: any command takes another --org. An API key acts in its own.",
     "The token is sent to this address only: a command for another --api-url goes without it.",
   ].join("\n"),
   args: {},
@@ -48,8 +50,9 @@ async function logInByPassword(session: Session, givenEmail: string | null, pipe
   const [password] = await askSecrets(io, [{ prompt: "Password", twice: false }], piped, "--password-stdin", LOGIN_TOPIC);
   const org = askedOrg(session);
   const body = { email, password, ...(org === null ? {} : { org }) };
+  checkKeeping(session.settings.kept.path);
   const answer = understand(LOGIN, await callAs(session, NOBODY, "POST", "/v1/auth/login", { body }));
-  keepLogin(session.settings.kept.path, { apiUrl: session.url, org: answer.org.slug, token: answer.token });
+  await keepOrEnd(session, answer.token, answer.org.slug);
   // What is shown is all but the token.
   const { token: _token, ...shown } = answer;
   if (session.json) session.printJson({ ...shown, expires_at: answer.expires_at ?? null });
@@ -58,9 +61,23 @@ async function logInByPassword(session: Session, givenEmail: string | null, pipe
   return 0;
 }
 
+/** A session that could not be kept is ended: nobody else knows its token. */
+async function keepOrEnd(session: Session, token: string, org: string): Promise<void> {
+  try {
+    keepLogin(session.settings.kept.path, { apiUrl: session.url, org, token });
+  } catch (error) {
+    const problem = await endSession(session, token);
+    throw new CliError(
+      `${messageOf(error)} ${problem ?? "The session that was begun is ended again; nothing was kept."}`,
+      { cause: error },
+    );
+  }
+}
+
 async function logInByToken(session: Session, given: string): Promise<number> {
   const [token = ""] = given === "-" ? await askSecrets(session.io, [{ prompt: "Token", twice: false }], true, "--token -", LOGIN_TOPIC) : [given];
   if (!TOKEN.test(token.trim())) throw new UsageError("That is no token of zwrmd: zwrm_key_ and 43 characters.", LOGIN_TOPIC);
+  checkKeeping(session.settings.kept.path);
   const body = await callAs(session, { token: token.trim(), org: askedOrg(session) }, "GET", "/v1/auth/whoami");
   const who = understand(WHOAMI, body);
   keepLogin(session.settings.kept.path, { apiUrl: session.url, org: who.org?.slug ?? null, token: token.trim() });
@@ -70,12 +87,15 @@ async function logInByToken(session: Session, given: string): Promise<number> {
   return 0;
 }
 
-/** A call whose 401 speaks for itself: it is about what was just typed. */
+/**
+ * A call whose refusal speaks for itself: it is about what was just typed, and nobody is logged in to look anything up.
+ */
 async function callAs(session: Session, as: Credentials, method: string, path: string, call: Call = {}): Promise<unknown> {
   try {
     return (await session.as(as).call(method, path, call)).body;
   } catch (error) {
-    throw error instanceof ClientError && error.code === "unauthorized" ? new AdvisedError(error, "Nothing was kept.") : error;
+    const isAbout = error instanceof ClientError && (error.code === "unauthorized" || error.code === "org_not_found");
+    throw isAbout ? new AdvisedError(error, "Nothing was kept.") : error;
   }
 }
 
@@ -99,7 +119,7 @@ export const logout = command({
       throw new CliError(`The token in ${kept.path} is for ${kept.apiUrl}, not for ${apiUrl}${apiUrlFrom === null ? "" : ` (from ${apiUrlFrom})`}: log out there.`);
     }
     const problem = await endSession(session, kept.token);
-    forgetLogin(kept.path);
+    forget(kept.path, problem ?? (isKey(kept.token) ? "" : "Its session is over."));
     if (!session.json) session.line(problem === null ? `Logged out of ${session.url}.` : "The token is forgotten here.");
     if (problem === null) return 0;
     session.note(problem);
@@ -107,9 +127,22 @@ export const logout = command({
   },
 });
 
+/** What was `done` at the daemon is said too where the file cannot be written. */
+function forget(path: string, done: string): void {
+  try {
+    forgetLogin(path);
+  } catch (error) {
+    throw new CliError(`${messageOf(error)} The token stays there. ${done}`.trimEnd(), { cause: error });
+  }
+}
+
+function isKey(token: string): boolean {
+  return TOKEN.exec(token)?.[1] === "key";
+}
+
 /** Null where it is over, else why it may not be. */
 async function endSession(session: Session, token: string): Promise<string | null> {
-  if (TOKEN.exec(token)?.[1] === "key") {
+  if (isKey(token)) {
     session.note(`The API key itself stays valid: "zwrm auth tokens revoke ID" ends one.`);
     return null;
   }

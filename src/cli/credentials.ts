@@ -29,16 +29,38 @@ export function keepLogin(path: string, { apiUrl, org, token }: Login): void {
   change(path, { api_url: apiUrl, org, token });
 }
 
+/**
+ * Finds out whether a login could be kept, before there is one that nobody could end. Throws CliError as keepLogin
+ * does; changes nothing in the file.
+ */
+export function checkKeeping(path: string): void {
+  attempt(path, () => {
+    makeFolder(dirname(path));
+    const file = followOwnLinks(path);
+    withKeys(path, readText(file), { api_url: "http://z", org: null, token: "t" });
+    const trial = newFileBeside(file);
+    closeSync(openSync(trial, "wx", 0o600));
+    unlinkSync(trial);
+  });
+}
+
 /** Takes the token and its org out; the address stays for the next login. Throws CliError. */
 export function forgetLogin(path: string): void {
   change(path, { org: null, token: null });
 }
 
 function change(path: string, changes: Changes): void {
-  try {
+  attempt(path, () => {
     makeFolder(dirname(path));
     const file = followOwnLinks(path);
     writeWhole(file, withKeys(path, readText(file), changes));
+  });
+}
+
+/** Says of what fails that it was this file. */
+function attempt(path: string, work: () => void): void {
+  try {
+    work();
   } catch (error) {
     if (error instanceof CliError) throw error;
     throw new CliError(`${path} cannot be written: ${messageOf(error)}.`, { cause: error });
@@ -123,7 +145,7 @@ function says(text: string, before: ReadonlyMap<string, unknown>, changes: Chang
 /** After any crash the file is the old one or the new one. The one beside is always a new file, so nobody can have put it there to read along. */
 function writeWhole(path: string, text: string): void {
   const folder = dirname(path);
-  const beside = `${folder}/.${basename(path)}.${randomBytes(6).toString("hex")}.new`;
+  const beside = newFileBeside(path);
   const fd = openSync(beside, "wx", 0o600);
   try {
     writeFileSync(fd, text);
@@ -141,4 +163,8 @@ function writeWhole(path: string, text: string): void {
   } finally {
     closeSync(folderFd);
   }
+}
+
+function newFileBeside(path: string): string {
+  return `${dirname(path)}/.${basename(path)}.${randomBytes(6).toString("hex")}.new`;
 }

@@ -52,9 +52,19 @@ export class CliError extends Error {
   }
 }
 
-/** Text from elsewhere, safe to show: a control character would let a host's label move the cursor or rename the window. */
+/** What moves the cursor, turns the direction of what follows, or breaks a line. */
+const UNSHOWN = /[\p{Cc}\p{Zl}\p{Zp}\u061c\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff]/gu;
+
+/**
+ * Text from elsewhere, safe to show: a control character would let a host's label move the cursor or rename the window,
+ * or let a name read as another.
+ */
 export function printable(text: string): string {
-  return text.replace(/\p{Cc}/gu, (char) => (char === "\t" ? " " : `\\x${(char.codePointAt(0) ?? 0).toString(16).padStart(2, "0")}`));
+  return text.replace(UNSHOWN, (char) => {
+    if (char === "\t") return " ";
+    const code = (char.codePointAt(0) ?? 0).toString(16);
+    return code.length <= 2 ? `\\x${code.padStart(2, "0")}` : `\\u${code.padStart(4, "0")}`;
+  });
 }
 
 /** Resolves `ms` milliseconds from now. */

@@ -1,4 +1,5 @@
 /** `zwrm user`: making people, their passwords, and their leaving. */
+import { emailKey } from "../lib/email.ts";
 import { ANYTHING, USER, USERS, WHOAMI } from "./answers.ts";
 import type { Argument } from "./command.ts";
 import { command, readText, switchFlag, textFlag } from "./command.ts";
@@ -26,7 +27,7 @@ export async function findUserId(session: Session, user: string): Promise<string
 }
 
 export function sameEmail(one: string, other: string): boolean {
-  return one.trim().toLowerCase() === other.trim().toLowerCase();
+  return emailKey(one.trim()) === emailKey(other.trim());
 }
 
 export const userCreate = command({

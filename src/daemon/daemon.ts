@@ -1,7 +1,7 @@
 /** The one place where things are put together: journal, state, fleet, images, identity and the API over them; and the order in which they stop. */
-import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import type { ApiContext, ApiRoute, App } from "../api/app.ts";
+import type { ApiContext, ApiRoute, Hands } from "../api/app.ts";
+import { handOut } from "../api/app.ts";
 import { ROUTES } from "../api/routes.ts";
 import type { Config } from "../config/schema.ts";
 import { Fleet } from "../fleet/fleet.ts";
@@ -40,6 +40,7 @@ import { Replay, Store } from "../state/store.ts";
 import { collectFromState } from "./gauges.ts";
 import { recordRequests } from "./request-recorder.ts";
 import type { Listener } from "./sockets.ts";
+import { readTls } from "./tls.ts";
 
 export interface DaemonOptions {
   readonly config: Config;
@@ -124,7 +125,7 @@ export class Daemon {
       log.info("segment closed; note its head elsewhere to prove the past later", { file, head: `${head.seq}:${head.sum}` });
       this.#background.request("snapshot");
     });
-    this.#http = this.#createServer({
+    const hands = handOut({
       store,
       fleet: this.#fleet,
       library: new ImageLibrary(store, images, log),
@@ -140,7 +141,9 @@ export class Daemon {
       startedAt: clock.mono(),
       stopping: () => this.#stopping,
       verification: { last: Promise.resolve(), signal: this.#verifying.signal },
+      licences: () => this.#config.license.keyHashes,
     });
+    this.#http = this.#createServer(hands);
     this.#fleet.start();
     this.#armProbe();
     this.#background.request("snapshot");
@@ -153,7 +156,7 @@ export class Daemon {
       await this.#http.listen({ path: listener.path, mode: SOCKET_MODE });
       return `unix:${listener.path}`;
     }
-    const tls = readTls(this.#config);
+    const tls = readTls(this.#config.server);
     const scheme = tls === null ? "http" : "https";
     const extra = tls === null ? {} : { tls };
     if (listener.kind === "inherited") {
@@ -181,7 +184,7 @@ export class Daemon {
     // TLS is on or off from the start; a listener cannot become the other.
     const server = this.#config.server.tlsCert === "" ? this.#config.server : { ...this.#config.server, tlsCert, tlsKey };
     const next = { ...this.#config, server, license: config.license, cors: config.cors };
-    const tls = readTls(next);
+    const tls = readTls(next.server);
     this.#cors.replace(config.cors.allowedOrigins);
     if (tls !== null) this.#http.reload(tls);
     this.#config = next;
@@ -206,7 +209,7 @@ export class Daemon {
     log.info("stopped; the journal's head, for journal verify --head", { head: `${seq}:${sum}` });
   }
 
-  #createServer(app: App): HttpServer {
+  #createServer(hands: Hands): HttpServer {
     const { config, clock, log, sink, metrics } = this.#options;
     const accessLog = createAccessLog({ write: (line, level) => sink.write(hideTokens(line), level) }, clock, config.log.format);
     const chain = compose<ApiRoute, Caller>([
@@ -216,7 +219,11 @@ export class Daemon {
       countRequests(recordRequests(metrics)),
       auth((context) => this.#authenticate(context)),
     ]);
-    const terminal = dispatch<ApiRoute, Caller>((route, context) => route.handler(context, app), { maxBytes: config.server.maxBodyBytes, timeoutMs: config.server.readTimeoutMs, clock });
+    const terminal = dispatch<ApiRoute, Caller>((route, context) => route.handler(context, hands), {
+      maxBytes: config.server.maxBodyBytes,
+      timeoutMs: config.server.readTimeoutMs,
+      clock,
+    });
     return createHttpServer<ApiRoute, Caller>({
       router: new Router(ROUTES),
       handle: (context) => chain(context, terminal),
@@ -260,9 +267,4 @@ export class Daemon {
 async function createCluster(store: Store): Promise<void> {
   const data = { cluster_id: newUuid(), org: { id: newId("org"), slug: "default", name: "Default" } };
   await store.change(SYSTEM, () => ({ event: { type: "cluster.created", data }, answer: () => undefined }));
-}
-
-function readTls(config: Config): { readonly cert: Buffer; readonly key: Buffer } | null {
-  const { tlsCert, tlsKey } = config.server;
-  return tlsCert === "" ? null : { cert: readFileSync(tlsCert), key: readFileSync(tlsKey) };
 }

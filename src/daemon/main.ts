@@ -16,6 +16,7 @@ import type { Notifier } from "./notify.ts";
 import { createNotifier } from "./notify.ts";
 import { restore } from "./restore.ts";
 import { runDaemon } from "./run.ts";
+import { readTls } from "./tls.ts";
 import { compactChain, dumpChain, verifyChain, verifyStore } from "./tools.ts";
 
 const STDERR = 2;
@@ -47,11 +48,11 @@ async function run(given: Arguments, env: Env, notifier: Notifier): Promise<numb
     case "generate-config":
       return print(generateConfig());
     case "check-config":
-      readConfig(given, env);
+      readServed(given, env);
       return print(`${given.configPath ?? DEFAULT_CONFIG_PATH}: good\n`);
     case "run":
       abortOnCrash(env);
-      return runDaemon(() => readConfig(given, env), env, notifier);
+      return runDaemon(() => readServed(given, env), env, notifier);
     case "journal-verify":
       return verifyChain(readConfig(given, env), command.head);
     case "journal-dump":
@@ -76,6 +77,13 @@ function readConfig(given: Arguments, env: Env): Config {
     overrides: given.dataDir === null ? {} : { "state.data_dir": given.dataDir },
   });
   for (const warning of warnings) complain("warn", `warning: ${warning}`, env);
+  return config;
+}
+
+/** The same for who listens: the files that the config names are looked at before anything is begun. */
+function readServed(given: Arguments, env: Env): Config {
+  const config = readConfig(given, env);
+  readTls(config.server);
   return config;
 }
 

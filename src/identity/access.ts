@@ -12,6 +12,8 @@ export type Access = { readonly kind: "public" } | { readonly kind: "internal" }
 export interface AgentCaller {
   readonly kind: "agent";
   readonly ip: string | null;
+  /** The hash that it came in with: it may be rotated out while the body comes in. */
+  readonly licence: string | null;
 }
 
 /** A person or a program that acts for one, in one org. */

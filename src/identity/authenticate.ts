@@ -6,8 +6,8 @@ import type { Access, AgentCaller, Caller, PersonCaller } from "./access.ts";
 import { checkLicence } from "./licence.ts";
 import type { PeerFacts } from "./localhost.ts";
 import { whyNotLocal } from "./localhost.ts";
-import { getOrg, orgNotFound, roleOf } from "./people.ts";
-import type { Holding } from "./tokens.ts";
+import { getOrg } from "./people.ts";
+import { authorize, toCaller } from "./standing.ts";
 import { findHolding, invalidToken } from "./tokens.ts";
 
 /** What may change at SIGHUP. */
@@ -42,13 +42,14 @@ export function authenticate(access: Access, credentials: Credentials, state: St
 }
 
 function authenticateAgent(credentials: Credentials, settings: AuthSettings, countFailure: CountFailure): AgentCaller {
+  const licence = bearerToken(credentials.authorization);
   try {
-    checkLicence(settings.licenceKeyHashes, bearerToken(credentials.authorization));
+    checkLicence(settings.licenceKeyHashes, licence);
   } catch (error) {
     countFailure("licence");
     throw error;
   }
-  return { kind: "agent", ip: credentials.peer.remoteAddress };
+  return { kind: "agent", ip: credentials.peer.remoteAddress, licence };
 }
 
 /** A token that was sent counts, right or wrong: a wrong one is never upgraded to the bypass. */
@@ -60,25 +61,7 @@ function authenticatePerson(credentials: Credentials, state: State, settings: Au
     countFailure("token");
     throw invalidToken();
   }
-  return toCaller(state, holding, credentials);
-}
-
-/** The user behind a token, in the token's org; a host-admin may name another one. */
-function toCaller(state: State, holding: Holding, { org: wanted, peer }: Credentials): PersonCaller {
-  const { row, user } = holding;
-  const org = getOrg(state, wanted ?? row.org_id);
-  if (org.id !== row.org_id && !user.host_admin) throw orgNotFound(wanted ?? row.org_id);
-  return {
-    kind: "person",
-    authMethod: holding.kind,
-    access: user.host_admin ? "host-admin" : "member",
-    user: { id: user.id, email: user.email, name: user.name },
-    org: { id: org.id, slug: org.slug, role: roleOf(state, org.id, user.id) },
-    scopes: holding.kind === "session" ? null : holding.row.scopes,
-    expiresAt: row.expires_at,
-    tokenHash: row.token_hash,
-    actor: { kind: "user", id: user.id, ip: peer.remoteAddress },
-  };
+  return toCaller(state, holding, credentials.org, credentials.peer.remoteAddress);
 }
 
 function authenticateLocal({ peer, org: wanted }: Credentials, state: State, settings: AuthSettings, countFailure: CountFailure): PersonCaller {
@@ -99,15 +82,6 @@ function authenticateLocal({ peer, org: wanted }: Credentials, state: State, set
     tokenHash: null,
     actor: { kind: peer.unixSocket ? "socket" : "localhost", id: null, ip: peer.remoteAddress },
   };
-}
-
-function authorize(access: Extract<Access, { kind: "protected" }>, caller: PersonCaller): PersonCaller {
-  if (access.hostAdmin && caller.access !== "host-admin") throw new ApiError("host_admin_required", "This is for host-admins; ask one of them.");
-  const { scope } = access;
-  if (scope !== null && caller.scopes !== null && !caller.scopes.includes(scope) && !caller.scopes.includes("admin")) {
-    throw new ApiError("forbidden", `This key lacks the scope ${scope}.`);
-  }
-  return caller;
 }
 
 /** The token of `Authorization: Bearer …`; null where there is none or another scheme. */

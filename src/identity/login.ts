@@ -1,14 +1,16 @@
 /** Logging in, and setting passwords: the only places where a password is seen. Holds scrypt's queue and the memory of failed logins. */
 import type { Clock } from "../lib/clock.ts";
 import { ApiError } from "../lib/errors.ts";
+import type { EventOf } from "../state/events.ts";
 import type { Store } from "../state/store.ts";
+import type { State } from "../state/state.ts";
 import { CLUSTER_KEY } from "../state/state.ts";
 import type { Org, PasswordHash, Role, User } from "../state/types.ts";
 import type { PersonCaller } from "./access.ts";
 import { Passwords } from "./passwords.ts";
-import { findUserByEmail, getUser, loginOrg, normalizeEmail, roleOf } from "./people.ts";
+import { findUserByEmail, getUser, loginOrg, roleOf } from "./people.ts";
 import { LoginThrottle } from "./throttle.ts";
-import { decideSession, newToken, requireStanding } from "./tokens.ts";
+import { decideSession, newToken } from "./tokens.ts";
 
 export interface LoginRequest {
   readonly email: string;
@@ -44,16 +46,15 @@ export class Logins {
 
   /** Throws `login_throttled`, `too_many_logins`, `unauthorized` (it never tells which of email and password was wrong), `org_not_found`, `storage_failed`. */
   async login(request: LoginRequest, ip: string | null): Promise<Login> {
-    const email = normalizeEmail(request.email);
     for (;;) {
-      const user = await this.#prove(email, request);
+      const user = await this.#prove(request);
       const proven = this.#passwords.isOutdated(user.password) ? await this.#upgrade(user, request.password, ip) : user.password;
       const login = await this.#begin(user.id, proven, request.org, ip);
       if (login !== null) return login;
     }
   }
 
-  async #prove(email: string, { password, address }: LoginRequest): Promise<User> {
+  async #prove({ email, password, address }: LoginRequest): Promise<User> {
     this.#throttle.check(address, email, this.#clock.mono());
     const user = findUserByEmail(this.#store.state, email);
     if (!(await this.#passwords.matches(password, user?.password ?? null)) || user === null) {
@@ -107,17 +108,32 @@ export class Logins {
     this.#throttle.failed(address, user.email, this.#clock.mono());
     return null;
   }
+}
 
-  /** Sets a password and ends the user's sessions. `proven`: what `prove` gave where one's own is changed; another change since then refuses this one. */
-  async setPassword(caller: PersonCaller, userId: string, password: string, proven: PasswordHash | null): Promise<void> {
-    const hash = await this.#passwords.hash(password);
-    await this.#store.change(caller.actor, (state) => {
-      requireStanding(state, caller, this.#clock.wall());
-      const user = getUser(state, userId);
-      if (proven !== null && user.password.hash !== proven.hash) throw new ApiError("forbidden", "The password was changed meanwhile.", { field: "current_password" });
-      return { event: { type: "user.password_set", data: { user_id: user.id, password: hash, same_password: false } }, answer: () => undefined };
-    });
+/**
+ * Sets a password and ends the user's sessions: one's own (`proven` is what `prove` gave), or anybody's for a
+ * host-admin. Throws `user_not_found`, and `forbidden` where another change since the proof refuses this one.
+ */
+export function decidePassword(
+  state: State,
+  caller: PersonCaller,
+  userId: string,
+  password: PasswordHash,
+  proven: PasswordHash | null,
+): EventOf<"user.password_set"> {
+  const user = getSettableUser(state, caller, userId);
+  if (proven !== null && user.password.hash !== proven.hash) {
+    throw new ApiError("forbidden", "The password was changed meanwhile.", { field: "current_password" });
   }
+  return { type: "user.password_set", data: { user_id: user.id, password, same_password: false } };
+}
+
+/** The user whose password the caller may set; to everyone else there is none. Throws `user_not_found`. */
+export function getSettableUser(state: State, caller: PersonCaller, userId: string): User {
+  if (caller.user?.id !== userId && caller.access !== "host-admin") {
+    throw new ApiError("user_not_found", `There is no user ${userId}.`);
+  }
+  return getUser(state, userId);
 }
 
 function wrong(): ApiError {

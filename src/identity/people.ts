@@ -1,5 +1,6 @@
 /** Users, orgs and who is in which: pure decisions. Whether the caller may ask at all stands in the route table. */
 import { ApiError } from "../lib/errors.ts";
+import { emailKey, normalizeEmail } from "../lib/email.ts";
 import { newId } from "../lib/ids.ts";
 import { membershipKey } from "../state/identity-reducers.ts";
 import type { EventOf } from "../state/events.ts";
@@ -20,15 +21,31 @@ export function userView({ id, email, name, host_admin }: User): UserView {
   return { id, email, name, host_admin };
 }
 
-/** Emails are compared without case: nobody means two people by Ann@ and ann@. */
-export function normalizeEmail(email: string): string {
-  return email.trim().toLowerCase();
+/**
+ * The user of an address, however its letters are encoded. Logs from before may have two whose addresses are one by
+ * now: each is found by the very letters that it was made with, and by other ones nobody, since it cannot be told which
+ * of them is meant.
+ */
+export function findUserByEmail(state: State, email: string): User | null {
+  const asMade = email.trim().toLowerCase();
+  const wanted = emailKey(email.trim());
+  const alike: User[] = [];
+  for (const user of state.users.values()) {
+    if (user.email === asMade) return user;
+    if (emailKey(user.email) === wanted) alike.push(user);
+  }
+  const [found, another] = alike;
+  return found !== undefined && another === undefined ? found : null;
 }
 
-export function findUserByEmail(state: State, email: string): User | null {
-  const wanted = normalizeEmail(email);
-  for (const user of state.users.values()) if (user.email === wanted) return user;
-  return null;
+/** Throws `user_exists` where an address is somebody's already, if only by letters that look the same. */
+export function refuseTaken(state: State, email: string): void {
+  const wanted = emailKey(email);
+  for (const user of state.users.values()) {
+    if (emailKey(user.email) !== wanted) continue;
+    const why = user.email === email ? "" : " The two differ in how their letters are encoded, or in what nobody sees.";
+    throw new ApiError("user_exists", `There is a user ${email} already.${why}`, { field: "email" });
+  }
 }
 
 /** By id or slug. Throws `org_not_found`. */
@@ -40,6 +57,16 @@ export function getOrg(state: State, name: string): Org {
 
 export function orgNotFound(name: string): ApiError {
   return new ApiError("org_not_found", `There is no org ${JSON.stringify(name)}, or you are not in it.`);
+}
+
+/** An API key that asks for another org than its own; the same sentence whether that org is there or not. */
+export function keyIsBound(own: string, wanted: string): ApiError {
+  const remedy =
+    "ask without --org (X-Zwrm-Org), or with a session, which acts in every org of its user's: zwrm auth login";
+  return new ApiError(
+    "org_not_found",
+    `This API key acts in the org ${own} only, not in ${JSON.stringify(wanted)}: ${remedy}`,
+  );
 }
 
 export function getUser(state: State, id: string): User {
@@ -59,7 +86,7 @@ export interface NewUser {
 /** Throws `user_exists`, `org_not_found`. */
 export function decideUser(state: State, request: NewUser, password: PasswordHash): EventOf<"user.created"> {
   const email = normalizeEmail(request.email);
-  if (findUserByEmail(state, email) !== null) throw new ApiError("user_exists", `There is a user ${email} already.`, { field: "email" });
+  refuseTaken(state, email);
   const orgId = request.org === null ? null : getOrg(state, request.org).id;
   return { type: "user.created", data: { user: { id: newId("usr"), email, name: request.name, host_admin: request.host_admin, password }, org_id: orgId } };
 }
@@ -78,12 +105,25 @@ export function decideOrg(state: State, slug: string, name: string): EventOf<"or
   return { type: "org.created", data: { org: { id: newId("org"), slug, name } } };
 }
 
+/**
+ * An org that a path names, where the caller may act in it: any for a host-admin, a session's user's own, an API key's
+ * one. Throws `org_not_found`.
+ */
+function getReachedOrg(state: State, caller: PersonCaller, name: string): Org {
+  if (caller.access === "host-admin") return getOrg(state, name);
+  if (caller.authMethod === "api_key" && name !== caller.org.id && name !== caller.org.slug) {
+    throw keyIsBound(caller.org.slug, name);
+  }
+  const org = getOrg(state, name);
+  if (roleOf(state, org.id, caller.user?.id ?? "") === null) throw orgNotFound(name);
+  return org;
+}
+
 /** The org whose members the caller may set: its owner's, or any for a host-admin. Throws `org_not_found` to strangers, `forbidden` to mere members. */
 export function getManagedOrg(state: State, caller: PersonCaller, name: string): Org {
-  const org = getOrg(state, name);
+  const org = getReachedOrg(state, caller, name);
   if (caller.access === "host-admin") return org;
   const role = roleOf(state, org.id, caller.user?.id ?? "");
-  if (role === null || org.id !== caller.org.id) throw orgNotFound(name);
   if (role !== "owner") throw new ApiError("forbidden", `Members of ${org.slug} are its owner's or a host-admin's to set.`);
   return org;
 }
@@ -103,17 +143,20 @@ export function roleOf(state: State, orgId: string, userId: string): Role | null
   return state.memberships.get(membershipKey(orgId, userId))?.role ?? null;
 }
 
-/** The orgs that the caller may see: all for a host-admin, else those it is in. */
+/**
+ * The orgs that the caller may act in: all for a host-admin, those that its user is in for a session, its own for a
+ * key.
+ */
 export function visibleOrgs(state: State, caller: PersonCaller): Org[] {
   if (caller.access === "host-admin") return [...state.orgs.values()];
+  if (caller.authMethod === "api_key") return [getOrg(state, caller.org.id)];
   const userId = caller.user?.id ?? "";
   return [...state.orgs.values()].filter((org) => roleOf(state, org.id, userId) !== null);
 }
 
-/** The members of the org that the caller acts in, or of any for a host-admin. */
+/** The members of an org that the caller may act in. Throws `org_not_found`. */
 export function listMembers(state: State, caller: PersonCaller, orgName: string): (UserView & { readonly role: Role })[] {
-  const org = getOrg(state, orgName);
-  if (caller.access !== "host-admin" && org.id !== caller.org.id) throw orgNotFound(orgName);
+  const org = getReachedOrg(state, caller, orgName);
   const rows: Membership[] = [...state.memberships.values()].filter((membership) => membership.org_id === org.id);
   return rows.map((row) => ({ ...userView(getUser(state, row.user_id)), role: row.role }));
 }

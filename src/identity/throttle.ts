@@ -1,6 +1,7 @@
 /** Slows failed logins by address and by email, in bounded memory; a login that succeeds, and every token, is never slowed by it. */
 import { isIP } from "node:net";
 import { ApiError } from "../lib/errors.ts";
+import { emailKey } from "../lib/email.ts";
 import { sha256Hex } from "../lib/ids.ts";
 
 /** So many failures are free: a person mistypes. */
@@ -62,8 +63,9 @@ export class LoginThrottle {
   }
 }
 
+/** One name for all ways to write an address, or each would have its own free failures. */
 function emailName(email: string): string {
-  return `e:${sha256Hex(email)}`;
+  return `e:${sha256Hex(emailKey(email.trim()))}`;
 }
 
 /** An address of IPv4, plain or mapped, by itself; of IPv6 by its /64, which is what one customer has to choose from. */

@@ -36,7 +36,8 @@ export function findHolding(state: State, token: string, nowWall: number): Holdi
   return TOKEN_SHAPE.test(token) ? findByHash(state, sha256Hex(token), nowWall) : null;
 }
 
-function findByHash(state: State, hash: string, nowWall: number): Holding | null {
+/** The same by the token's SHA-256. */
+export function findByHash(state: State, hash: string, nowWall: number): Holding | null {
   const session = state.sessions.get(hash);
   const key = state.apiKeys.get(hash);
   const row = session ?? key;
@@ -49,16 +50,6 @@ function findByHash(state: State, hash: string, nowWall: number): Holding | null
 
 export function invalidToken(): ApiError {
   return new ApiError("unauthorized", "The token is not valid: it is unknown, revoked or expired. Log in again with: zwrm auth login");
-}
-
-/** Whether what the caller came in with still holds. A body takes its time, a stream days: meanwhile the token may have been revoked, or its user removed. */
-export function stillHolds(state: State, caller: PersonCaller, nowWall: number): boolean {
-  return caller.tokenHash === null || findByHash(state, caller.tokenHash, nowWall) !== null;
-}
-
-/** Throws `unauthorized` where the caller's token was ended since the request came in. */
-export function requireStanding(state: State, caller: PersonCaller, nowWall: number): void {
-  if (!stillHolds(state, caller, nowWall)) throw invalidToken();
 }
 
 function isOver(expiresAt: string | null, nowWall: number): boolean {
@@ -134,13 +125,20 @@ export function ownKeys(state: State, caller: PersonCaller): ApiKey[] {
   return caller.user === null ? [] : state.apiKeys.group(caller.user.id).filter((key) => key.org_id === caller.org.id);
 }
 
+/** The keys that the caller may end: a session its user's of every org, a key those of its own. */
+function reachedKeys(state: State, caller: PersonCaller): ApiKey[] {
+  return caller.authMethod === "session" && caller.user !== null
+    ? state.apiKeys.group(caller.user.id)
+    : ownKeys(state, caller);
+}
+
 /**
  * Ends one key: one's own, or any for a host-admin. A key with scopes ends itself and none that can do more; others' keys only with `admin`.
  * Throws `token_not_found`, also for a key of somebody else, and `forbidden`.
  */
 export function decideRevoke(state: State, caller: PersonCaller, id: string): EventOf<"api_key.revoked"> {
   const administers = caller.access === "host-admin" && (caller.scopes === null || caller.scopes.includes("admin"));
-  const candidates = administers ? [...state.apiKeys.values()] : ownKeys(state, caller);
+  const candidates = administers ? [...state.apiKeys.values()] : reachedKeys(state, caller);
   const key = candidates.find((row) => row.id === id);
   if (key === undefined) throw new ApiError("token_not_found", "There is no token of yours with this id; zwrm auth tokens list shows them.");
   if (!administers && isWider(key.scopes, caller.scopes)) throw new ApiError("forbidden", "A key never revokes a wider one; log in for that: zwrm auth login");

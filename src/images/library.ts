@@ -2,9 +2,8 @@
 import { ApiError, messageOf } from "../lib/errors.ts";
 import type { Log } from "../lib/log.ts";
 import { imageRefKey } from "../state/reducers.ts";
-import type { Actor } from "../state/events.ts";
 import type { State } from "../state/state.ts";
-import type { Store } from "../state/store.ts";
+import type { Change, Reads } from "../state/store.ts";
 import type { Digest } from "./paths.ts";
 import type { ImageStore, ImportLimits } from "./store.ts";
 import type { Source } from "./upload.ts";
@@ -20,21 +19,32 @@ export interface ImageView {
 
 export class ImageLibrary {
   readonly images: ImageStore;
-  readonly #store: Store;
+  readonly #store: Reads;
   readonly #log: Log;
 
-  constructor(store: Store, images: ImageStore, log: Log) {
+  constructor(store: Reads, images: ImageStore, log: Log) {
     this.#store = store;
     this.#log = log;
     this.images = images;
   }
 
-  /** Streams an image in and records the org's reference. `created` is false where the org had it already. Throws what ImageStore.import throws, and `storage_failed`. */
-  push(digest: Digest, orgId: string, appId: string | null, source: Source, limits: ImportLimits, actor: Actor): Promise<{ created: boolean; image: ImageView }> {
+  /**
+   * Streams an image in and records the org's reference by `change`, which judges the caller when the last byte is
+   * here. `created` is false where the org had it already. Throws what ImageStore.import and `change` throw, and
+   * `storage_failed`.
+   */
+  push(
+    digest: Digest,
+    orgId: string,
+    appId: string | null,
+    source: Source,
+    limits: ImportLimits,
+    change: Change,
+  ): Promise<{ created: boolean; image: ImageView }> {
     return this.images.hold(digest, async () => {
       const { sizeBytes } = await this.images.import(digest, source, limits);
       try {
-        return await this.#record(digest, orgId, appId, sizeBytes, actor);
+        return await this.#record(digest, orgId, appId, sizeBytes, change);
       } catch (error) {
         // After a failed sync the entry may be on disk all the same, and then it needs its bytes; a stranger costs only space.
         const { writability } = this.#store;
@@ -46,8 +56,14 @@ export class ImageLibrary {
     });
   }
 
-  #record(digest: Digest, orgId: string, appId: string | null, sizeBytes: number, actor: Actor): { created: boolean; image: ImageView } | Promise<{ created: boolean; image: ImageView }> {
-    return this.#store.change(actor, (state) => {
+  #record(
+    digest: Digest,
+    orgId: string,
+    appId: string | null,
+    sizeBytes: number,
+    change: Change,
+  ): { created: boolean; image: ImageView } | Promise<{ created: boolean; image: ImageView }> {
+    return change((state) => {
       const before = state.imageRefs.get(imageRefKey(orgId, digest));
       const nothingNew = before !== undefined && (appId === null || before.app_ids.includes(appId));
       return {
@@ -57,9 +73,9 @@ export class ImageLibrary {
     });
   }
 
-  /** Drops the org's own reference; the bytes go with the last. Throws `image_not_found`, `image_in_use`. */
-  async drop(digest: Digest, orgId: string, actor: Actor): Promise<void> {
-    await this.#store.change(actor, (state) => {
+  /** Drops the org's own reference by `change`; the bytes go with the last. Throws `image_not_found`, `image_in_use`. */
+  async drop(digest: Digest, orgId: string, change: Change): Promise<void> {
+    await change((state) => {
       findOwn(state, orgId, digest);
       const user = [...state.machines.values()].find((machine) => machine.image === digest && machine.org_id === orgId && holdsCapacity(machine) && !isForsaken(machine));
       if (user !== undefined) throw new ApiError("image_in_use", `Machine ${user.id} of app ${user.app_id} needs ${digest}.`);

@@ -27,6 +27,15 @@ export interface Decision<T> {
   readonly answer: (state: State) => T;
 }
 
+/**
+ * One change by one caller, whose standing the giver of this judges in the same decision. What changes state for
+ * somebody takes this, and never a Store.
+ */
+export type Change = <T>(decide: (state: State) => Decision<T>) => T | Promise<T>;
+
+/** What may be seen of a store: all of it, and no way to change it. */
+export type Reads = Pick<Store, "state" | "writability" | "read">;
+
 /** An answer or a refusal: either was computed from the state, and leaves when that is on disk. */
 type Outcome<T> = { readonly answer: T } | { readonly refusal: unknown };
 

@@ -1,6 +1,6 @@
 /** Tests of logging in and out: what is sent, what is kept, where a kept token goes and where it does not, and that it is never shown. */
 import assert from "node:assert/strict";
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import type { TestContext } from "node:test";
@@ -158,4 +158,70 @@ test("does not log out of one control plane what is kept for another, whatever Z
   assert.deepEqual([run.code, other.seen.length], [1, 0]);
   assert.match(run.err, /is for http:\/\/own:1, not for .* \(from --api-url\): log out there/);
   assert.match(readFileSync(fileIn(home), "utf8"), /token/);
+});
+
+/** The folder of the file turns into a file. */
+function spoil(home: string): void {
+  rmSync(join(home, ".zwrm"), { recursive: true, force: true });
+  writeFileSync(join(home, ".zwrm"), "");
+}
+
+test("a home that cannot be written is found out before there is a login", async (t) => {
+  const server = await fakeApi(t, api);
+  const home = temporaryFolder(t);
+  spoil(home);
+  for (const line of ["auth login --email a@b --password-stdin", `auth login --token ${KEY}`]) {
+    const { code, out, err } = await server.run(line, { home, stdin: piped("x\n") });
+    assert.deepEqual([code, out], [1, ""]);
+    assert.match(err, /^zwrm: .*\/\.zwrm\/config\.toml cannot be written: /);
+  }
+  assert.deepEqual(server.seen, []);
+});
+
+test("a login leaves nothing beside the file that it tried", async (t) => {
+  const server = await fakeApi(t, () => REFUSED);
+  const home = homeWith(t, "# mine\n");
+  await server.run("auth login --email a@b --password-stdin", { home, stdin: piped("x\n") });
+  assert.deepEqual(
+    [readdirSync(join(home, ".zwrm")), readFileSync(fileIn(home), "utf8")],
+    [["config.toml"], "# mine\n"],
+  );
+});
+
+test("a session that cannot be kept after all is ended again", async (t) => {
+  const home = temporaryFolder(t);
+  const server = await fakeApi(t, (request) => {
+    if (request.url === "/v1/auth/login") spoil(home);
+    return api(request);
+  });
+  const { code, err } = await server.run("auth login --email a@b --password-stdin", { home, stdin: piped("x\n") });
+  assert.equal(code, 1);
+  assert.match(err, /cannot be written: .* The session that was begun is ended again; nothing was kept\.\n$/);
+  assert.deepEqual(
+    server.seen.map(({ url, headers }) => [url, headers.authorization]),
+    [
+      ["/v1/auth/login", undefined],
+      ["/v1/auth/logout", `Bearer ${SESSION}`],
+    ],
+  );
+});
+
+test("a logout that cannot write the file says what has become of the session", async (t) => {
+  const home = temporaryFolder(t);
+  const server = await fakeApi(t, (request) => {
+    if (request.url === "/v1/auth/logout") spoil(home);
+    return api(request);
+  });
+  await server.run("auth login --email a@b --password-stdin", { home, stdin: piped("x\n") });
+  const { code, err } = await zwrm(["auth", "logout"], { home });
+  assert.equal(code, 1);
+  assert.match(err, /cannot be written: .* The token stays there\. Its session is over\.\n$/);
+});
+
+test("a key's refusal of another org is not sent to look at a list of orgs", async (t) => {
+  const bound = "This API key acts in the org acme only, not in \"team2\": ask with a session: zwrm auth login";
+  for (const [error, advice] of [[bound, false], ["There is no org \"team2\", or you are not in it.", true]] as const) {
+    const server = await fakeApi(t, () => [404, { error, code: "org_not_found", request_id: "r" }]);
+    assert.equal((await server.run("apps --org team2")).err.includes("zwrm org list"), advice);
+  }
 });

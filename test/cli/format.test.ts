@@ -47,6 +47,11 @@ test("colours only on a terminal, and not where NO_COLOR or a dumb terminal says
 
 test("never lets text from elsewhere control the terminal", () => {
   assert.equal(printable("a\u001b]0;owned\u0007\u009b2J\nb\tc"), "a\\x1b]0;owned\\x07\\x9b2J\\x0ab c");
+  assert.equal(
+    printable("bob\u202egnp.exe\u200b 👩\u200d🚀"),
+    "bob\\u202egnp.exe\\u200b 👩\u200d🚀",
+    "nor turn what follows",
+  );
   assert.doesNotMatch(renderTable([{ title: "A" }], [["\u001b[2J"]], true).replace(/\u001b\[\d+m/g, ""), /\u001b/);
 });
 

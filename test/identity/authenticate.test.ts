@@ -47,7 +47,11 @@ test("a public route knows nobody, whatever is sent", () => {
 
 test("an internal route lets in the licence hash, from anywhere", () => {
   for (const credentials of [LOCAL, REMOTE]) {
-    assert.deepEqual(ask(INTERNAL, bearer(credentials, HASH)), { caller: { kind: "agent", ip: credentials.peer.remoteAddress }, code: null, counted: [] });
+    assert.deepEqual(ask(INTERNAL, bearer(credentials, HASH)), {
+      caller: { kind: "agent", ip: credentials.peer.remoteAddress, licence: HASH },
+      code: null,
+      counted: [],
+    });
   }
 });
 

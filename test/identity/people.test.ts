@@ -1,7 +1,22 @@
 /** Users, orgs and memberships: who may see and set what, and that strangers learn of nothing. */
 import assert from "node:assert/strict";
 import test from "node:test";
-import { decideMember, decideMemberRemoval, decideOrg, decideUser, decideUserRemoval, findUserByEmail, getOrg, listMembers, loginOrg, userView, visibleOrgs } from "../../src/identity/people.ts";
+import type { PersonCaller } from "../../src/identity/access.ts";
+import {
+  decideMember,
+  decideMemberRemoval,
+  decideOrg,
+  decideUser,
+  decideUserRemoval,
+  findUserByEmail,
+  getOrg,
+  listMembers,
+  loginOrg,
+  refuseTaken,
+  userView,
+  visibleOrgs,
+} from "../../src/identity/people.ts";
+import type { Event } from "../../src/state/events.ts";
 import type { State } from "../../src/state/state.ts";
 import { CLUSTER, apply, stateAfter } from "../support/rows.ts";
 import { NO_PASSWORD, callerOf, refusal, userCreated } from "./lab.ts";
@@ -32,8 +47,10 @@ test("an owner and a host-admin set members; a member may not, and to a stranger
   }
 });
 
-test("an owner who acts in another org sets nobody there: a session and a key are of one org", async () => {
-  assert.equal(await refusal(() => decideMember(people(), BOB, "default", "eve", "member")), "org_not_found");
+test("a session sets members in every org that its user owns, whichever it acts in; a key in its own only", async () => {
+  const set = (caller: PersonCaller): unknown => decideMember(people(), caller, "default", "eve", "member").data;
+  assert.deepEqual(set(BOB), { org_id: "o_1", user_id: "eve", role: "member" });
+  assert.equal(await refusal(() => set({ ...BOB, authMethod: "api_key" })), "org_not_found");
 });
 
 test("a user who is not there, or not in the org, is a 404", async () => {
@@ -49,12 +66,29 @@ test("members are seen by their own org and by host-admins, without a password",
     for (const row of rows) assert.deepEqual(Object.keys(row).sort(), ["email", "host_admin", "id", "name", "role"]);
   }
   assert.equal(await refusal(() => listMembers(state, EVE, "acme")), "org_not_found");
-  assert.equal(await refusal(() => listMembers(state, BOB, "default")), "org_not_found", "bob is in default, but acts in acme");
+  assert.deepEqual(listMembers(state, BOB, "default").map((row) => row.id), ["bob"], "bob is in default too");
+  assert.equal(
+    await refusal(() => listMembers(state, { ...BOB, authMethod: "api_key" }, "default")),
+    "org_not_found",
+    "his key is acme's",
+  );
+  assert.equal(listMembers(state, { ...BOB, authMethod: "api_key" }, "o_2").length, 2);
 });
 
-test("the orgs that one sees are one's own; a host-admin sees all", () => {
+test("the orgs that one sees are those that one may act in: a key's own, a user's all, a host-admin's every one", () => {
+  assert.deepEqual(
+    visibleOrgs(people(), { ...BOB, authMethod: "api_key" }).map((org) => org.slug),
+    ["acme"],
+  );
   const state = people();
-  assert.deepEqual([BOB, EVE, ROOT].map((caller) => visibleOrgs(state, caller).map((org) => org.slug).sort()), [["acme", "default"], ["rival"], ["acme", "default", "rival"]]);
+  assert.deepEqual(
+    [BOB, EVE, ROOT].map((caller) =>
+      visibleOrgs(state, caller)
+        .map((org) => org.slug)
+        .sort(),
+    ),
+    [["acme", "default"], ["rival"], ["acme", "default", "rival"]],
+  );
 });
 
 test("emails are one in any letters and with blanks around", async () => {
@@ -65,6 +99,54 @@ test("emails are one in any letters and with blanks around", async () => {
   assert.deepEqual([data.user.email, data.org_id], ["new@example.com", null], "in lower case, and in no org unless asked");
   assert.equal(decideUser(state, { email: "n@e", name: "x", host_admin: false, org: "acme" }, NO_PASSWORD).data.org_id, "o_2");
   assert.equal(await refusal(() => decideUser(state, { email: "n@e", name: "x", host_admin: false, org: "nowhere" }, NO_PASSWORD)), "org_not_found");
+});
+
+test("emails are one however their letters are encoded, and a new one that only looks another is refused in words", async () => {
+  const state = people();
+  apply(state, {
+    type: "user.created",
+    data: {
+      user: { id: "zoe", email: "zo\u00eb@example.com", name: "x", host_admin: false, password: NO_PASSWORD },
+      org_id: null,
+    },
+  });
+  for (const written of [
+    "zoe\u0308@example.com",
+    "ZOE\u0308@EXAMPLE.COM",
+    "\uff3a\uff4f\u00eb@example.com",
+    "zo\u00eb\u200b@example.com",
+  ]) {
+    assert.equal(findUserByEmail(state, written)?.id, "zoe");
+    assert.equal(
+      await refusal(() => decideUser(state, { email: written, name: "x", host_admin: false, org: null }, NO_PASSWORD)),
+      "user_exists",
+    );
+  }
+  assert.throws(() => refuseTaken(state, "zoe\u0308@example.com"), /The two differ in how their letters are encoded/);
+});
+
+test("users of an old log are found by the letters that they were made with, and by others where only one is meant", () => {
+  const old = (id: string, email: string): Event => ({
+    type: "user.created",
+    data: { user: { id, email, name: id, host_admin: false, password: NO_PASSWORD }, org_id: null },
+  });
+  const state = stateAfter(
+    CLUSTER,
+    old("decomposed", "zoe\u0308@example.com"),
+    old("hidden", "bo\u200bb@example.com"),
+    old("wide", "\uff41nn@example.com"),
+  );
+  const find = (email: string): string | undefined => findUserByEmail(state, email)?.id;
+  assert.deepEqual(["zoe\u0308@example.com", "Zo\u00eb@example.com"].map(find), ["decomposed", "decomposed"]);
+  assert.deepEqual(["bo\u200bb@example.com", "bob@example.com"].map(find), ["hidden", "hidden"]);
+  assert.deepEqual(["\uff41nn@example.com", "ann@example.com"].map(find), ["wide", "wide"]);
+  // Two that the program of then took for two.
+  apply(state, old("composed", "zo\u00eb@example.com"));
+  assert.deepEqual(["zoe\u0308@example.com", "zo\u00eb@example.com", "\uff5ao\u00eb@example.com"].map(find), [
+    "decomposed",
+    "composed",
+    undefined,
+  ]);
 });
 
 test("an org's slug is its own", async () => {

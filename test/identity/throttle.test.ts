@@ -38,6 +38,23 @@ test("an address is slowed for every email, an email from every address, and nob
   assert.deepEqual([waitOf(throttle, "10.0.0.1", "bob", 0), waitOf(throttle, "10.0.0.2", "ann", 0), waitOf(throttle, "10.0.0.2", "bob", 0)], [2, 2, 0]);
 });
 
+test("an email is one however it is written: no way to write it has failures of its own", () => {
+  const throttle = new LoginThrottle();
+  const written = [
+    "zo\u00eb@x",
+    "Zoe\u0308@X",
+    " zo\u00eb@x",
+    "zo\u00eb\u200b@x",
+    "\uff5ao\u00eb@x",
+    "ZO\u00cb@x",
+    "zo\u00ad\u00eb@x",
+  ];
+  written.forEach((email, index) => throttle.failed(`10.0.1.${index}`, email, 0));
+  for (const email of written) assert.equal(waitOf(throttle, "10.0.0.1", email, 0), 2, email);
+  throttle.succeeded("ZOE\u0308@x");
+  assert.equal(waitOf(throttle, "10.0.0.1", "zo\u00eb@x", 0), 0);
+});
+
 test("the wait counts down, and is over when it says", () => {
   const throttle = new LoginThrottle();
   fail(throttle, "10.0.0.1", "ann", 1_000, 10);

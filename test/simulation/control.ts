@@ -1,7 +1,8 @@
 /** The daemon without sockets and disks: the real routes, handlers, fleet, store and reducers, started, killed and replayed in virtual time. */
 import { IncomingMessage, ServerResponse } from "node:http";
 import { Socket } from "node:net";
-import type { ApiRoute, App } from "../../src/api/app.ts";
+import type { ApiRoute, Hands } from "../../src/api/app.ts";
+import { handOut } from "../../src/api/app.ts";
 import { ROUTES } from "../../src/api/routes.ts";
 import { Fleet } from "../../src/fleet/fleet.ts";
 import { Context } from "../../src/http/context.ts";
@@ -63,11 +64,12 @@ interface Life {
   readonly journal: DiskLog;
   readonly store: Store;
   readonly fleet: Fleet;
-  readonly app: App;
+  readonly hands: Hands;
   readonly open: Set<() => void>;
   ended: boolean;
 }
 
+const LICENCE = "a licence";
 const LOOPBACK: Peer = { unixSocket: false, remoteAddress: "127.0.0.1", localAddress: "127.0.0.1" };
 const REQ = new IncomingMessage(new Socket());
 const RES = new ServerResponse(REQ);
@@ -129,7 +131,15 @@ export class Control {
     const journal = new DiskLog(this.disk, clock, this.#chance.of(`disk-${this.starts}`));
     const store = new Store(state, journal, clock);
     const fleet = new Fleet({ store, clock, log: QUIET, offlineAfterMs: OFFLINE_AFTER_MS, checkIntervalMs: CHECK_INTERVAL_MS, strategy: this.#chance.is(0.7) ? "spread" : "pack", newMachineId: () => newId("m"), onPlacement: () => undefined, onIdConflict: () => undefined });
-    const life: Life = { clock, journal, store, fleet, app: createApp(store, fleet, clock), open: new Set(), ended: false };
+    const life: Life = {
+      clock,
+      journal,
+      store,
+      fleet,
+      hands: createHands(store, fleet, clock),
+      open: new Set(),
+      ended: false,
+    };
     store.onDurable((events) => {
       for (const event of events) this.#trace.note("daemon", `${event.seq} ${event.type} ${JSON.stringify(event.data)}`);
       this.#observer.durable(events);
@@ -225,7 +235,7 @@ export class Control {
     };
     try {
       if (context.match.kind !== "found") throw new ApiError("route_not_found", `There is no ${request.method} ${request.path}.`);
-      const reply = context.match.route.handler(context, life.app);
+      const reply = context.match.route.handler(context, life.hands);
       if (reply instanceof Promise) reply.then(finish).catch(fail);
       else finish(reply);
     } catch (error) {
@@ -270,7 +280,8 @@ export class Control {
     const [path = ""] = request.path.split("?");
     const context = new SimContext(request, `r-${this.#requests}`, this.#router.match(request.method, path));
     context.body = request.body === "" ? {} : JSON.parse(request.body);
-    context.caller = request.hostId === null ? operator(life.store.state) : { kind: "agent", ip: "10.0.0.1" };
+    context.caller =
+      request.hostId === null ? operator(life.store.state) : { kind: "agent", ip: "10.0.0.1", licence: LICENCE };
     return context;
   }
 
@@ -304,9 +315,9 @@ function operator(state: State): Caller {
   return { kind: "person", authMethod: "localhost", access: "host-admin", user: null, org: { id, slug: "default", role: null }, scopes: null, expiresAt: null, tokenHash: null, actor };
 }
 
-function createApp(store: Store, fleet: Fleet, clock: ProcessClock): App {
+function createHands(store: Store, fleet: Fleet, clock: ProcessClock): Hands {
   const registry = new Registry();
-  return {
+  return handOut({
     store,
     fleet,
     library: new ImageLibrary(store, new ImageStore({ files: diskFiles, imagesDir: "/nowhere", log: QUIET }), QUIET),
@@ -322,5 +333,6 @@ function createApp(store: Store, fleet: Fleet, clock: ProcessClock): App {
     startedAt: clock.mono(),
     stopping: () => false,
     verification: { last: Promise.resolve(), signal: new AbortController().signal },
-  };
+    licences: () => [LICENCE],
+  });
 }

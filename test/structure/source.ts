@@ -90,6 +90,24 @@ export const BANS: readonly Ban[] = [
       "zwrm.ts": "the clock of a program that has nothing else to keep it alive while it waits",
     },
   },
+  {
+    what: "a change of the state by no door",
+    pattern: /(?:\bstore|\bStore\([^()]*\))\.change\b/,
+    owners: {
+      "api/door.ts": "the door of people: it judges their standing in the decision",
+      "api/agent-door.ts": "the door of agents: it judges their licence",
+      "fleet/fleet.ts": "what hosts say, which the door of agents lets in, and the daemon's own sweeps",
+      "fleet/reconciler.ts": "the daemon's own steps",
+      "identity/login.ts": "a login: the password is the standing",
+      "daemon/daemon.ts": "the first start makes the cluster, and a session in use slides on",
+      "daemon/restore.ts": "a restore begins a cluster of its own",
+    },
+  },
+  {
+    what: "a row changed beside the log",
+    pattern: /\b(?:state|after)\.[A-Za-z]+\.(?:set|delete|clear)\(/,
+    owners: { "state/": "reducers, which replay the log" },
+  },
   { what: "chance that is no secret", pattern: /\bMath\.random\b/ },
   {
     what: "the process",

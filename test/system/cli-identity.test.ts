@@ -90,3 +90,32 @@ test("logging out ends the session at the daemon and takes the token out of the 
   assert.equal((await zwrm("auth whoami", { env: { ZWRM_TOKEN: token } })).code, 1);
   for (const secret of [token, PASSWORD]) assert.ok(!daemon.stdoutLines.some((line) => line.includes(secret)));
 });
+
+test("a user in two orgs acts in either by --org, with one login; a key is of one org and says so", async () => {
+  await restartWith("[auth]\nlocalhost_bypass = true");
+  for (const org of ["team1", "team2"]) await good(`org create ${org}`);
+  await good("user create bob@example.com --name Bob --org team1 --password-stdin", { input: `${PASSWORD}\n` });
+  await good("org members set team2 bob@example.com --role owner");
+  await good("--org team1 auth login --email bob@example.com --password-stdin", { input: `${PASSWORD}\n` });
+  assert.match(await good("auth whoami"), /\norg +team1 \(member\)\n/);
+  assert.match(await good("--org team2 auth whoami"), /\norg +team2 \(owner\)\n/);
+  assert.equal((await zwrm("--org team2 apps")).code, 0);
+  assert.match(await good("org members team2"), /bob@example\.com +Bob +owner/);
+  const elsewhere = await zwrm("--org team-a apps");
+  assert.deepEqual(
+    [elsewhere.code, elsewhere.stderr],
+    [1, 'zwrm: There is no org "team-a", or you are not in it. "zwrm org list" shows the orgs that you may act in.\n'],
+  );
+
+  const env = { ZWRM_TOKEN: (await good("--org team2 auth tokens create ci")).trim() };
+  assert.match(await good("auth whoami", { env }), /\norg +team2 \(owner\)\n/);
+  assert.deepEqual((await good("org list", { env })).match(/team\S+/g), ["team2", "team2"]);
+  const bound = await zwrm("--org team1 apps", { env });
+  assert.match(bound.stderr, /^zwrm: This API key acts in the org team2 only, not in "team1": .* zwrm auth login\n$/);
+  const id = /key_\w{8,}/.exec(await good("--org team2 auth tokens list"))?.[0] ?? "";
+  assert.equal(
+    await good(`auth tokens revoke ${id}`),
+    `${id} is revoked.\n`,
+    "a session ends its user's keys of every org",
+  );
+});

@@ -141,6 +141,31 @@ test("a stream gives what was, then what comes, each with its seq as id", async 
   assert.deepEqual(stream.events.map((event) => event.id), stream.events.map((_, index) => index + 1));
 });
 
+test("a stream is for whoever wants one more than JSON, in any letters; an empty Last-Event-ID is as none", async () => {
+  const typeOf = async (accept: string): Promise<string> => {
+    const res = await new Promise<http.IncomingMessage>((resolve, reject) => {
+      const headers = { accept, "last-event-id": "" };
+      http
+        .get({ port: daemon.port, host: "127.0.0.1", path: "/v1/events?limit=1", headers, agent: false }, resolve)
+        .on("error", reject);
+    });
+    res.destroy();
+    assert.equal(res.statusCode, 200, accept);
+    return String(res.headers["content-type"]);
+  };
+  for (const accept of ["TEXT/EVENT-STREAM", "text/event-stream;q=0.5", "application/json;q=0.5, text/event-stream"])
+    assert.equal(await typeOf(accept), "text/event-stream", accept);
+  for (const accept of [
+    "text/event-stream;q=0",
+    "text/event-stream;q=0, */*",
+    "application/json, text/event-stream;q=0.9",
+    "*/*",
+  ])
+    assert.equal(await typeOf(accept), "application/json", accept);
+  const after = await daemon.request("GET", "/v1/events?after=2&limit=1", { headers: { "last-event-id": "" } });
+  assert.equal(numberAt(after.json, "events.0.seq"), 3, "then ?after= counts");
+});
+
 test("a stream that broke goes on behind its Last-Event-ID", async (t) => {
   const after = await lastSeq();
   await makeOrg(daemon, "while-away-1");

@@ -91,6 +91,10 @@ const CALLERS = `
   member of another org                           in      401    in      in       in   404    404      404    adm
   key of a member of another org                  in      401    in      403      in   404    404      404    adm
   member who names another org                    in      401    404     404      404  404    404      404    404
+  member of both orgs, in the other               in      401    in      in       in   404    in       403    adm
+  member of both orgs who names acme              in      401    in      in       in   in     in       403    adm
+  key of a member of both orgs, of the other      in      401    in      403      in   404    404      404    adm
+  key of a member of both orgs that names acme    in      401    404     404      404  404    404      404    404
   owner                                           in      401    in      in       in   in     in       in     adm
   owner's key with exactly the scope              in      401    in      403      in   in     in       in     adm
   host-admin                                      in      401    in      in       in   in     in       in     in

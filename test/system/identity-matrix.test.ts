@@ -22,6 +22,13 @@ const removedKey = await makeKey(daemon, removed.session);
 expect(await ask(daemon, "DELETE", `/v1/users/${removed.id}`, bearer(admin.session)), 204);
 const leaver = await makePerson(daemon, "leaver", { org: acme });
 expect(await ask(daemon, "DELETE", `/v1/orgs/${acme}/members/${leaver.id}`, bearer(admin.session)), 204);
+/** Of rival and of acme; what they hold was made in rival. */
+const both = await makePerson(daemon, "both", { org: rival });
+expect(
+  await ask(daemon, "PUT", `/v1/orgs/${acme}/members/${both.id}`, bearer(admin.session, { body: { role: "member" } })),
+  200,
+);
+const bothKey = await makeKey(daemon, both.session);
 /** A host-admin acts in acme, whose things the requests are about. */
 const adminSession = await login(daemon, admin.email, admin.password, acme);
 const keys = await makeKeys();
@@ -53,7 +60,16 @@ async function makeSpareSessions(): Promise<Map<string, string>> {
   const soon = new Date(Date.now() + 3_600_000).toISOString();
   for (const [caller, cells] of callers) {
     if (cells["anyone"] !== "in" && !caller.includes("names")) continue;
-    const [person, org] = caller.startsWith("host-admin") ? [admin, acme] : caller === "owner" ? [owner, acme] : caller === "member of another org" ? [stranger, rival] : [member, acme];
+    const isOfBoth = caller.startsWith("member of both");
+    const [person, org] = isOfBoth
+      ? [both, rival]
+      : caller.startsWith("host-admin")
+        ? [admin, acme]
+        : caller === "owner"
+          ? [owner, acme]
+          : caller === "member of another org"
+            ? [stranger, rival]
+            : [member, acme];
     found.set(caller, randomToken("ses"));
     appendSession(daemon.dataDir, person.id, org, found.get(caller) ?? "", soon);
   }
@@ -144,6 +160,10 @@ const SENDERS: ReadonlyMap<string, Send | null> = new Map<string, Send | null>([
   ["member of another org", token(stranger.session)],
   ["key of a member of another org", token(keys.get("stranger:everything"))],
   ["member who names another org", token(member.session, { "x-zwrm-org": "rival" })],
+  ["member of both orgs, in the other", token(both.session)],
+  ["member of both orgs who names acme", token(both.session, IN_ACME)],
+  ["key of a member of both orgs, of the other", token(bothKey.token)],
+  ["key of a member of both orgs that names acme", token(bothKey.token, IN_ACME)],
   ["owner", token(owner.session)],
   ["owner's key with exactly the scope", scopedKey("owner", "only")],
   ["host-admin", token(adminSession)],

@@ -52,6 +52,41 @@ test("the bodies of orgs, users, members, logins and keys are the contract's, to
   assertError(await daemon.request("POST", "/v1/users", { body: { email: "CY@example.com", name: "x", password: "long enough" } }), 409, "user_exists", "email");
 });
 
+test("an email logs in however its letters are encoded, and nothing that tells things apart has invisible characters", async () => {
+  expect(
+    await daemon.request("POST", "/v1/users", {
+      body: { email: "Zo\u00eb@example.com", name: "Zo\u00eb", password: "long enough", org: "acme" },
+    }),
+    201,
+  );
+  for (const email of ["zoe\u0308@example.com", "\uff3aO\u00cb@example.com", "zo\u00eb\u200b@example.com"]) {
+    expect(await daemon.request("POST", "/v1/auth/login", { body: { email, password: "long enough" } }), 200);
+  }
+  const user = { email: "new@example.com", name: "x", password: "long enough" };
+  const host = { host_id: "h-hidden", hostname: "h", capacity: { cpus: 1, memory_mb: 1 } };
+  const refused: readonly (readonly [path: string, body: Json, field: string, code?: string])[] = [
+    ["/v1/users", { ...user, email: "zoe\u0308@example.com" }, "email", "user_exists"],
+    ["/v1/users", { ...user, email: "ann\u200b@example.com" }, "email"],
+    ["/v1/users", { ...user, email: "\u202eann@example.com" }, "email"],
+    ["/v1/users", { ...user, name: "\u200b" }, "name"],
+    ["/v1/orgs", { slug: "hidden\u200b" }, "slug"],
+    ["/v1/orgs", { slug: "hidden", name: "Hid\u2060den" }, "name"],
+    ["/v1/apps", { name: "we\u200bb" }, "name"],
+    ["/v1/auth/tokens", { name: "ci\ufeff" }, "name"],
+    ["/v1/internal/hosts/register", { ...host, hostname: "h\u200b" }, "hostname"],
+    ["/v1/internal/hosts/register", { ...host, region: "eu\u200b" }, "region"],
+    ["/v1/internal/hosts/register", { ...host, datacenter: "\u202edc" }, "datacenter"],
+    ["/v1/internal/hosts/register", { ...host, labels: { rack: "r\u00ad1" } }, "labels.rack"],
+    ["/v1/internal/hosts/register", { ...host, labels: { "ra\u200bck": "1" } }, "labels.ra\u200bck"],
+  ];
+  for (const [path, body, field, code = "invalid_field"] of refused) {
+    const answer = path.includes("internal")
+      ? await daemon.asAgent("POST", path, { body })
+      : await daemon.request("POST", path, { body });
+    assertError(answer, code === "user_exists" ? 409 : 400, code, field);
+  }
+});
+
 test("what is another org's is not there: images, tokens, members, the org itself", async () => {
   const own = await makeKey(daemon, member.session);
   for (const [method, path, code] of [

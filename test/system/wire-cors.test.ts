@@ -59,3 +59,21 @@ test("Wire: a preflight of an allowed origin is answered before any auth, with t
   const refused = await ask("https://evil.example", "/v1/hosts/h-1/drain", "OPTIONS", { "access-control-request-method": "POST" });
   assert.deepEqual(corsHeaders(refused), []);
 });
+
+test("Wire: a page may resume the events, ask for a part, and act in an org: a preflight allows what the API reads", async () => {
+  const answer = await ask("https://console.example", "/v1/events", "OPTIONS", {
+    "access-control-request-method": "GET",
+    "access-control-request-headers": "authorization,last-event-id",
+  });
+  const allowed = String(answer.headers["access-control-allow-headers"]).toLowerCase().split(", ");
+  for (const name of [
+    "last-event-id",
+    "range",
+    "if-range",
+    "if-none-match",
+    "idempotency-key",
+    "x-zwrm-org",
+    "x-request-id",
+  ])
+    assert.ok(allowed.includes(name), name);
+});

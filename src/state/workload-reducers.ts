@@ -68,6 +68,12 @@ function noteFailure(state: State, { id, deployment_id }: Machine, reason: strin
   patchDeployment(state, deployment_id, { last_failure: { machine_id: id, reason } });
 }
 
+/** That a machine was given up says less than how another one ended, and more than how it ended itself. */
+function noteVerdict(state: State, machine: Machine, reason: string): void {
+  const last = state.deployments.get(machine.deployment_id)?.last_failure ?? null;
+  if (last === null || last.machine_id === machine.id) noteFailure(state, machine, reason);
+}
+
 function noteTrouble(state: State, { id, host_id }: Machine, reason: string, at: string): void {
   const host = state.hosts.get(host_id ?? "");
   if (host !== undefined) state.hosts.set(host.id, { ...host, trouble: { reason, machine_id: id, at } });
@@ -176,7 +182,7 @@ export const workloadReducers: { readonly [T in WorkloadEvent]: (state: State, e
   "machine.given_up": (state, { data, at }) => {
     const { machine_id, original_id, host_id, failed, reason } = data;
     const given = state.machines.get(machine_id);
-    if (given !== undefined && failed) noteFailure(state, given, reason);
+    if (given !== undefined && failed) noteVerdict(state, given, reason);
     removeMachine(state, machine_id, reason, at);
     const original = state.machines.get(original_id);
     if (original === undefined) return;

@@ -150,6 +150,18 @@ test("a roll-back names what failed: the exit code, the check's words, though th
   assert.match(reason ?? "", /exit code 1 after 3\.0 s; restart 2 in 2 s; rolled back to dep_1$/);
 });
 
+test("how a machine ended says more than that another one was given up for lack of time", () => {
+  const stage = serving(8);
+  behaves(stage, () => "hangs");
+  stage.deploy("dep_2", 8, { ...TERMS, progress_deadline_seconds: 20 }).ticks(3);
+  const [first, second] = stage.state.machinesOf(APP).filter(({ deployment_id: of }) => of === "dep_2").map((machine) => machine.id);
+  assert.ok(first !== undefined && second !== undefined);
+  const report = { id: second, state: "starting", ready: false, exit_code: 1, started_at: null, reason: "exit code 1 after 8.0 s; restart 1 in 1 s" } as const;
+  stage.do({ type: "host.heard", data: { host_id: stage.machine(second).host_id ?? "", key_hash: null, machines: [report] } });
+  stage.ticks(25);
+  assert.match(stage.deployment("dep_2").reason ?? "", new RegExp(`${second}.*exit code 1 after 8.0 s`));
+});
+
 test("a wall clock that jumps changes no deadline: two hours forward roll nothing back, two hours back keep nothing rolling", () => {
   for (const jump of [7_200_000, -7_200_000]) {
     const stage = serving(4);

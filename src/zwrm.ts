@@ -7,7 +7,7 @@ import { main } from "./cli/main.ts";
 import { StandardInput } from "./cli/stdin.ts";
 import type { Clock } from "./lib/clock.ts";
 import { systemClock } from "./lib/clock.ts";
-import { forgiveStderr, openStdout } from "./lib/stdout.ts";
+import { columnsOf, forgiveStderr, openStdout } from "./lib/stdout.ts";
 
 function output(stream: WriteStream, write: (text: string) => void): Output {
   return {
@@ -15,7 +15,7 @@ function output(stream: WriteStream, write: (text: string) => void): Output {
     // tty's own types say that both are always there; a pipe has neither.
     isTerminal: Boolean(stream.isTTY) && process.env["TERM"] !== "dumb",
     get columns() {
-      return stream.columns || 80;
+      return stream.isTTY ? columnsOf(stream, process.env) : Infinity;
     },
   };
 }
@@ -30,7 +30,7 @@ const clock: Clock = {
 };
 
 forgiveStderr();
-const result = openStdout("zwrm");
+const result = openStdout("zwrm", process.env);
 const stdout = output(process.stdout, (text) => void result.write(text));
 const stderr = output(process.stderr, (text) => void process.stderr.write(text));
 const stdin = new StandardInput(() => process.stdin);

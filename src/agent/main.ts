@@ -15,6 +15,7 @@ import { createLineSink } from "../lib/log-sink.ts";
 import type { ResultOutput } from "../lib/stdout.ts";
 import { forgiveStderr, openStdout } from "../lib/stdout.ts";
 import { VERSION } from "../lib/version.ts";
+import { wrapUsage } from "../lib/wrap.ts";
 import { Agent } from "./agent.ts";
 import type { Arguments } from "./arguments.ts";
 import { DEFAULT_CONFIG_PATH, parseArguments, USAGE, UsageError } from "./arguments.ts";
@@ -37,7 +38,7 @@ type Env = Readonly<Record<string, string | undefined>>;
 export async function main(words: readonly string[], env: Env, clock: Clock): Promise<number> {
   forgiveStderr();
   try {
-    return await run(parseArguments(words), env, clock, openStdout("zwrm-agent"));
+    return await run(parseArguments(words), env, clock, openStdout("zwrm-agent", env));
   } catch (error) {
     const isUsage = error instanceof UsageError;
     const isKnown = isUsage || error instanceof ConfigError || error instanceof ClientError;
@@ -52,7 +53,7 @@ async function run(given: Arguments, env: Env, clock: Clock, stdout: ResultOutpu
   const print = (text: string): Promise<number> => stdout.write(text).then(() => 0);
   switch (command.name) {
     case "help":
-      return print(USAGE);
+      return print(wrapUsage(USAGE, stdout.columns));
     case "version":
       return print(`zwrm-agent ${VERSION}\n`);
     case "generate-config":

@@ -11,6 +11,7 @@ import type { LogLevel } from "../lib/log.ts";
 import type { ResultOutput } from "../lib/stdout.ts";
 import { forgiveStderr, openStdout } from "../lib/stdout.ts";
 import { VERSION } from "../lib/version.ts";
+import { wrapUsage } from "../lib/wrap.ts";
 import type { Arguments } from "./arguments.ts";
 import { DEFAULT_CONFIG_PATH, parseArguments, USAGE, UsageError } from "./arguments.ts";
 import { backUp } from "./backup.ts";
@@ -30,7 +31,7 @@ export async function main(words: readonly string[], env: Env): Promise<number> 
   const onLost = (reason: string): void => complain("warn", `systemd does not hear the daemon any more: ${reason}`, env);
   const notifier = createNotifier({ env, pid: process.pid, clock: systemClock, onLost });
   try {
-    return await run(parseArguments(words), env, notifier, openStdout("zwrmd"));
+    return await run(parseArguments(words), env, notifier, openStdout("zwrmd", env));
   } catch (error) {
     const reason = explain(error);
     notifier.failed(reason);
@@ -46,7 +47,7 @@ async function run(given: Arguments, env: Env, notifier: Notifier, stdout: Resul
   const say = (line: string): Promise<void> => stdout.write(`${line}\n`);
   switch (command.name) {
     case "help":
-      return print(USAGE);
+      return print(wrapUsage(USAGE, stdout.columns));
     case "version":
       return print(`zwrmd ${VERSION}\n`);
     case "generate-config":

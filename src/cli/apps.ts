@@ -60,7 +60,7 @@ export function idempotencyKey(): Readonly<Record<string, string>> {
 }
 
 const APP_COLUMNS: readonly Column[] = [
-  { title: "NAME", yields: 1, least: 12 },
+  { title: "NAME" },
   { title: "STATE" },
   { title: "READY", right: true, yields: 2 },
   { title: "IMAGE", yields: 4 },

@@ -34,7 +34,7 @@ export const hostList = command({
 });
 
 const HOST_COLUMNS: readonly Column[] = [
-  { title: "ID", yields: 0, least: 12 },
+  { title: "ID" },
   { title: "STATUS" },
   { title: "REGION", yields: 6, least: 8 },
   { title: "DATACENTER", yields: 8 },

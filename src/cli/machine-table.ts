@@ -8,12 +8,12 @@ import { statusCell } from "./table.ts";
 export const MACHINE_COLUMNS: readonly Column[] = [
   { title: "ID" },
   { title: "APP", yields: 1, least: 6 },
-  { title: "HOST", yields: 2, least: 6 },
+  { title: "HOST", yields: 2, least: 12 },
   { title: "STATE" },
   { title: "READY", yields: 4 },
   { title: "IMAGE", yields: 6 },
-  { title: "AGE", right: true, yields: 3 },
-  { title: "REASON", yields: 5, least: 16 },
+  { title: "AGE", right: true, yields: 5 },
+  { title: "REASON", yields: 3, least: 16 },
 ];
 
 /** It has ended and is no replica of its app any more: it is listed for a day, for those who look for it. */

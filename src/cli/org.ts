@@ -43,7 +43,7 @@ export const orgMembers = command({
   run: (session, { org }) =>
     session.show("GET", membersPath(org), {}, MEMBERS, ({ members }) => {
       if (members.length === 0) return session.note(`Nobody is in ${org} yet: zwrm org members set ${org} USER --role owner`);
-      const columns = [{ title: "ID", yields: 3 }, { title: "EMAIL", yields: 1, least: 16 }, { title: "NAME", yields: 2, least: 10 }, { title: "ROLE" }];
+      const columns = [{ title: "ID", yields: 3 }, { title: "EMAIL" }, { title: "NAME", yields: 2, least: 10 }, { title: "ROLE" }];
       session.table(columns, members.map(({ id, email, name, role }) => [id, email, name ?? "-", role]));
     }),
 });

@@ -83,17 +83,16 @@ function fitWidths(columns: readonly Column[], natural: readonly number[], room:
     const width = widths[index] ?? 0;
     if (excess() > 0) widths[index] = Math.max(Math.min(width, least), width - excess());
   };
-  for (const index of order) {
-    const least = columns[index]?.least;
-    if (least !== undefined) shrink(index, least);
-    else if (excess() > 0) widths[index] = 0;
-  }
-  // Still too wide: whole columns go, in the same order, and in the end the widest is cut.
+  for (const index of order) shrink(index, columns[index]?.least ?? Infinity);
+  // Still too wide: whole columns go, in the same order, and in the end the widest of the rest is cut.
   for (const index of order) if (excess() > 0) widths[index] = 0;
   for (let widest = Math.max(...widths); excess() > 0 && widest > 1; widest = Math.max(...widths)) shrink(widths.indexOf(widest), Math.ceil(widest / 2));
-  // Whole columns went, so some of what was cut may come back, the most important first.
+  // Whole columns went, so there may be room again, for the most important first.
   for (const index of order.reverse()) {
-    if (widths[index] !== 0) widths[index] = Math.min(natural[index] ?? 0, (widths[index] ?? 0) - Math.min(0, excess()));
+    const [full = 0, width = 0, spare] = [natural[index], widths[index], -excess()];
+    const least = Math.min(full, columns[index]?.least ?? full);
+    if (width > 0) widths[index] = Math.min(full, width + Math.max(0, spare));
+    else if (spare >= least + BETWEEN.length) widths[index] = Math.min(full, spare - BETWEEN.length);
   }
   return widths;
 }

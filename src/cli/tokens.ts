@@ -73,7 +73,7 @@ export const tokensList = command({
       const now = session.io.clock.wall();
       const columns: readonly Column[] = [
         { title: "ID", yields: 2 },
-        { title: "NAME", yields: 1, least: 12 },
+        { title: "NAME" },
         { title: "SCOPES", yields: 4, least: 12 },
         { title: "AGE", right: true, yields: 5 },
         { title: "EXPIRES", yields: 3 },

@@ -1,5 +1,5 @@
 /** The commands that look at a data folder from outside: journal verify, dump, compact and images verify. What would fight a running daemon asks it instead. */
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { Client } from "../client/http.ts";
 import type { Config } from "../config/schema.ts";
 import { ImageStore } from "../images/store.ts";
@@ -112,7 +112,8 @@ async function findWrongs(config: Config): Promise<Finding[]> {
 export function apiUrlOf(config: Config): string {
   const { socket, host, port, tlsCert } = config.server;
   const address = host === "::" || host === "0.0.0.0" ? "127.0.0.1" : host.includes(":") ? `[${host}]` : host;
-  return socket !== "" ? `unix:${socket}` : `${tlsCert === "" ? "http" : "https"}://${address}:${port}`;
+  // As the daemon takes it: from the folder that it was started in.
+  return socket !== "" ? `unix:${resolve(socket)}` : `${tlsCert === "" ? "http" : "https"}://${address}:${port}`;
 }
 
 /** The daemon that holds the lock does the work. */

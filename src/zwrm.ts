@@ -34,4 +34,11 @@ const result = openStdout("zwrm", process.env);
 const stdout = output(process.stdout, (text) => void result.write(text));
 const stderr = output(process.stderr, (text) => void process.stderr.write(text));
 const stdin = new StandardInput(() => process.stdin);
-process.exitCode = await main(process.argv.slice(2), { stdin, stdout, stderr, env: process.env, home: homedir(), clock });
+process.exitCode = await main(process.argv.slice(2), {
+  stdin,
+  stdout,
+  stderr,
+  env: process.env,
+  home: homedir(),
+  clock,
+});

@@ -110,21 +110,37 @@ async function hostIdOf({ config, file }: Loaded, path: string, log: Log): Promi
   return hostId;
 }
 
-async function accept({ state_dir: folder }: AgentConfig, clock: Clock, print: (text: string) => Promise<number>): Promise<number> {
+async function accept(
+  { state_dir: folder }: AgentConfig,
+  clock: Clock,
+  print: (text: string) => Promise<number>,
+): Promise<number> {
   const log = createLog({ write: (line) => void process.stderr.write(`${line}\n`) }, clock, "text", "warn");
   const result = await acceptCluster(diskFiles, folder, log);
-  if (result.done) return print(`accepted: ${result.accepted}. At its next heartbeat this host obeys it in place of ${result.own}, and stops what it does not list.\n`);
-  process.stderr.write(`zwrm-agent: there is nothing to accept: ${result.own === null ? "this host has met no cluster yet" : `no other cluster than its own (${result.own}) has answered`}\n`);
+  if (result.done)
+    return print(
+      `accepted: ${result.accepted}. At its next heartbeat this host obeys it in place of ${result.own}, and stops what it does not list.\n`,
+    );
+  process.stderr.write(
+    `zwrm-agent: there is nothing to accept: ${result.own === null ? "this host has met no cluster yet" : `no other cluster than its own (${result.own}) has answered`}\n`,
+  );
   return 1;
 }
 
-async function printLogs({ state_dir: folder }: AgentConfig, { id, follow }: { readonly id: string; readonly follow: boolean }, clock: Clock, stdout: ResultOutput): Promise<number> {
+async function printLogs(
+  { state_dir: folder }: AgentConfig,
+  { id, follow }: { readonly id: string; readonly follow: boolean },
+  clock: Clock,
+  stdout: ResultOutput,
+): Promise<number> {
   if (!MACHINE_ID_PATTERN.test(id)) throw new UsageError(`${JSON.stringify(id)} is no machine's id`);
   const write = (bytes: Uint8Array): Promise<void> => stdout.write(bytes);
   const release = stayAlive();
   const found = await readConsole(join(folder, "machines", id), clock, write, () => !follow).finally(release);
   if (found) return 0;
-  process.stderr.write(`zwrm-agent: machine ${id} has no console on this host: it never ran here, or ended more than a day ago\n`);
+  process.stderr.write(
+    `zwrm-agent: machine ${id} has no console on this host: it never ran here, or ended more than a day ago\n`,
+  );
   return 1;
 }
 

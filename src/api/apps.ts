@@ -57,7 +57,14 @@ function appOf(context: ApiContext, state: State): ReturnType<typeof findApp> {
 
 export function listApps(context: ApiContext, app: App): MaybePromise<Reply> {
   const { org } = personOf(context);
-  return app.store.read((state) => listReply(context, "apps", state.apps.group(org.id).map((row) => appView(state, row)), (row) => row.id));
+  return app.store.read((state) =>
+    listReply(
+      context,
+      "apps",
+      state.apps.group(org.id).map((row) => appView(state, row)),
+      (row) => row.id,
+    ),
+  );
 }
 
 export function createApp(context: ApiContext, app: App): MaybePromise<Reply> {

@@ -1,4 +1,7 @@
-/** What to do about an error of the API, where its own sentence does not say it; one line a code. And that sentence in the words of a command line. */
+/**
+ * What to do about an error of the API, where its own sentence does not say it; one line a code. And that sentence in
+ * the words of a command line.
+ */
 import type { LocalCode } from "../client/errors.ts";
 import { ClientError } from "../client/errors.ts";
 import type { ErrorCode } from "../lib/errors.ts";

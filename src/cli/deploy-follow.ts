@@ -84,7 +84,9 @@ export function machineText({ state, ready, host_id: host, reason, exit_code: ex
 
 /** It was told to go for good, and its agent has not said yet that it has. */
 export function isGoing({ removing, state }: Machine): boolean {
-  return removing === true && (state === "pending" || state === "starting" || state === "running" || state === "stopping");
+  return (
+    removing === true && (state === "pending" || state === "starting" || state === "running" || state === "stopping")
+  );
 }
 
 function progressOf({ state, running, replicas, ready }: Deployment, going: number): string {

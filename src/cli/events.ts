@@ -23,7 +23,8 @@ export const events = command({
   name: "events",
   summary: "show who did what, when and from where; for host-admins",
   details: [
-    "A line is TIME SEQ ACTOR TYPE and the rest of the event, in short on a terminal; users are shown by their emails where they are known.",
+    "A line is TIME SEQ ACTOR TYPE and the rest of the event, in short on a terminal; users are shown by their",
+    "emails where they are known.",
     "--json prints each event whole, one JSON object a line.",
     "It begins with the oldest event that is kept, or after --after. --follow goes on with what happens, until Ctrl-C; while the daemon",
     "restarts it waits, and leaves nothing out.",
@@ -67,7 +68,10 @@ function printer(session: Session, filter: Filter, names: Names): Print {
     const event = understand(EVENT, body);
     if (isWanted(event, filter, names)) {
       if (session.json) session.printJsonLine(body);
-      else session.line([event.at, event.seq, actorOf(event, names), event.type, summaryOf(event.data, terms)].join("  ").trimEnd());
+      else
+        session.line(
+          [event.at, event.seq, actorOf(event, names), event.type, summaryOf(event.data, terms)].join("  ").trimEnd(),
+        );
     }
     names.learn(event.data);
     return event.seq;

@@ -1,4 +1,7 @@
-/** Other words for the words of commands, so that the obvious form of a command is understood; the table of commands knows one name for each. */
+/**
+ * Other words for the words of commands, so that the obvious form of a command is understood; the table of commands
+ * knows one name for each.
+ */
 import type { Command } from "./command.ts";
 
 /** By the group's name in the table. */

@@ -5,9 +5,12 @@ import type { Command, Flags } from "./command.ts";
 import { GLOBAL_FLAGS } from "./parse.ts";
 
 const FORMS =
-  'Obvious forms are understood too: a group alone lists ("zwrm host", "zwrm image"), plural or singular ("zwrm hosts", "zwrm app"), ls is list, remove and delete are rm, "zwrm version" is --version.';
+  'Obvious forms are understood too: a group alone lists ("zwrm host", "zwrm image"), plural or singular ' +
+  '("zwrm hosts", "zwrm app"), ls is list, remove and delete are rm, "zwrm version" is --version.';
 
-/** The help of a command, of a group of commands, or of all (an empty topic), in lines of at most `width` characters. */
+/**
+ * The help of a command, of a group of commands, or of all (an empty topic), in lines of at most `width` characters.
+ */
 export function helpFor(topic: readonly string[], commands: readonly Command[], width = Infinity): string {
   const name = topic.join(" ");
   const one = commands.find((command) => command.name === name);
@@ -19,9 +22,18 @@ export function helpFor(topic: readonly string[], commands: readonly Command[], 
   const files = "Settings are taken from flags, then from ZWRM_API_URL, ZWRM_TOKEN and ZWRM_ORG, then from ~/.zwrm/config.toml (api_url, token, org), whose token goes to that api_url only.";
   const codes = "Exit codes: 0 done, 1 failed, 2 wrong usage, 141 whoever reads the output has left, as head does.";
   const more = `"zwrm COMMAND --help" tells more about one command.`;
-  const alone = members.some((command) => command.name === `${name} list`) ? `"zwrm ${name}" alone is "zwrm ${name} list".` : "";
+  const alone = members.some((command) => command.name === `${name} list`)
+    ? `"zwrm ${name}" alone is "zwrm ${name} list".`
+    : "";
   const prose = (name === "" ? [files, codes, FORMS] : [alone]).map((text) => wrapText(text, width));
-  return join([wrapText(title, width), wrapText(usage, width), section("Commands", list, width), globalSection(width), ...prose, wrapText(more, width)]);
+  return join([
+    wrapText(title, width),
+    wrapText(usage, width),
+    section("Commands", list, width),
+    globalSection(width),
+    ...prose,
+    wrapText(more, width),
+  ]);
 }
 
 /** `members` are the commands of the group whose bare name this command is. */
@@ -31,7 +43,11 @@ function commandHelp(command: Command, members: readonly (readonly [string, stri
   const title = `zwrm ${command.name}: ${command.summary}`;
   const usage = `Usage: zwrm ${usageOf(command)}`;
   const head = [title, usage, command.details].map((text) => wrapText(text, width));
-  const sections = [section("Arguments", args, width), section("Flags", flagRows(command.flags), width), section("Further commands", further, width)];
+  const sections = [
+    section("Arguments", args, width),
+    section("Flags", flagRows(command.flags), width),
+    section("Further commands", further, width),
+  ];
   return join([...head, ...sections, globalSection(width)]);
 }
 

@@ -69,7 +69,16 @@ function showPlan(session: Session, plan: Drain): void {
   const left = stuck === 0 ? "" : `, of which ${stuck} ${stuck === 1 ? "has" : "have"} nowhere to go now`;
   session.line(`A drain of ${plan.host_id} would move ${countOf(plan)}${left}. Nothing was changed.`);
   if (plan.machines.length === 0) return;
-  session.table(ROW_COLUMNS.filter(({ title }) => title !== "REPLACEMENT"), plan.machines.map((row) => [row.id, row.app_name ?? row.app_id ?? "-", statusCell(row.state), row.target_host_id ?? "-", row.reason ?? ""]));
+  session.table(
+    ROW_COLUMNS.filter(({ title }) => title !== "REPLACEMENT"),
+    plan.machines.map((row) => [
+      row.id,
+      row.app_name ?? row.app_id ?? "-",
+      statusCell(row.state),
+      row.target_host_id ?? "-",
+      row.reason ?? "",
+    ]),
+  );
 }
 
 function showDrain(session: Session, drain: Drain): void {

@@ -67,8 +67,12 @@ async function findDigest(session: Session, start: string): Promise<string> {
   const { images } = understand(IMAGES, (await session.call("GET", "/v1/images")).body);
   const found = images.filter(({ digest }) => digest.replace("sha256:", "").startsWith(start.replace("sha256:", "")));
   const [one, other] = found;
-  if (one === undefined) throw new CliError(`There is no image whose digest begins with ${start}; zwrm image list shows your images.`);
-  if (other !== undefined) throw new CliError(`${found.length} images have a digest that begins with ${start}; give more of it. Nothing was dropped.`);
+  if (one === undefined)
+    throw new CliError(`There is no image whose digest begins with ${start}; zwrm image list shows your images.`);
+  if (other !== undefined)
+    throw new CliError(
+      `${found.length} images have a digest that begins with ${start}; give more of it. Nothing was dropped.`,
+    );
   return one.digest;
 }
 

@@ -1,4 +1,7 @@
-/** Follows machines that an operator has told to stop, start or go until they have: what was asked for is said to be done only when their agents say so. */
+/**
+ * Follows machines that an operator has told to stop, start or go until they have: what was asked for is said to be
+ * done only when their agents say so.
+ */
 import { ClientError } from "../client/errors.ts";
 import type { App, Machine } from "./answers.ts";
 import { MACHINE } from "./answers.ts";
@@ -31,7 +34,11 @@ export async function followMachine(following: Following, id: string, wish: Wish
   return ending.code;
 }
 
-async function watch(following: Following, id: string, wish: Wish): Promise<{ readonly ending: Ending; readonly body: unknown }> {
+async function watch(
+  following: Following,
+  id: string,
+  wish: Wish,
+): Promise<{ readonly ending: Ending; readonly body: unknown }> {
   const started = following.now;
   let [said, saidAt] = ["", started];
   for (;;) {
@@ -46,7 +53,11 @@ async function watch(following: Following, id: string, wish: Wish): Promise<{ re
       [said, saidAt] = [news, following.now];
     }
     const stillMs = following.now - saidAt;
-    if (stillMs >= PATIENCE_MS) return { ending: { code: 1, text: `no news for ${formatElapsed(stillMs)}; what was asked for is still wanted` }, body };
+    if (stillMs >= PATIENCE_MS)
+      return {
+        ending: { code: 1, text: `no news for ${formatElapsed(stillMs)}; what was asked for is still wanted` },
+        body,
+      };
     await following.rest();
   }
 }
@@ -62,21 +73,33 @@ async function look(following: Following, id: string): Promise<unknown> {
 }
 
 function judge(wish: Wish, machine: Machine | null, after: string): Ending | null {
-  if (machine === null) return wish === "rm" ? { code: 0, text: `deleted after ${after}` } : { code: 1, text: `deleted by somebody else after ${after}` };
+  if (machine === null)
+    return wish === "rm"
+      ? { code: 0, text: `deleted after ${after}` }
+      : { code: 1, text: `deleted by somebody else after ${after}` };
   const hasEnded = machine.state === "stopped" || machine.state === "failed";
   const silent = `${machine.host_id ?? "its host"} is not heard`;
   switch (wish) {
     case "rm":
       if (hasEnded) return { code: 0, text: `deleted after ${after}` };
-      return machine.state === "unknown" ? { code: 0, text: `deleted; ${silent}, and stops what runs of it when it is` } : null;
+      return machine.state === "unknown"
+        ? { code: 0, text: `deleted; ${silent}, and stops what runs of it when it is` }
+        : null;
     case "stop":
-      if (machine.desired_state !== "stopped") return { code: 1, text: `started again by somebody else after ${after}` };
-      if (hasEnded) return { code: 0, text: `stopped after ${after}. "zwrm machines start ${machine.id}" brings it back` };
-      return machine.state === "unknown" ? { code: 1, text: `it is to stop; ${silent}, and stops it when it is` } : null;
+      if (machine.desired_state !== "stopped")
+        return { code: 1, text: `started again by somebody else after ${after}` };
+      if (hasEnded)
+        return { code: 0, text: `stopped after ${after}. "zwrm machines start ${machine.id}" brings it back` };
+      return machine.state === "unknown"
+        ? { code: 1, text: `it is to stop; ${silent}, and stops it when it is` }
+        : null;
     case "start":
       if (machine.desired_state !== "running") return { code: 1, text: `stopped by somebody else after ${after}` };
-      if (machine.state === "running" && machine.ready) return { code: 0, text: `${machineText(machine)} after ${after}` };
-      return hasEnded ? { code: machine.state === "stopped" ? 0 : 1, text: `${machineText(machine)} after ${after}` } : null;
+      if (machine.state === "running" && machine.ready)
+        return { code: 0, text: `${machineText(machine)} after ${after}` };
+      return hasEnded
+        ? { code: machine.state === "stopped" ? 0 : 1, text: `${machineText(machine)} after ${after}` }
+        : null;
   }
 }
 
@@ -93,7 +116,11 @@ export async function followAppRemoval(following: Following, app: App): Promise<
         [left, movedAt] = [machines.length, following.now];
       }
       const stillMs = following.now - movedAt;
-      if (stillMs >= PATIENCE_MS) return { code: 1, text: `the app is deleted, but ${left} of its machines have not stopped, and none has for ${formatElapsed(stillMs)}` };
+      if (stillMs >= PATIENCE_MS)
+        return {
+          code: 1,
+          text: `the app is deleted, but ${left} of its machines have not stopped, and none has for ${formatElapsed(stillMs)}`,
+        };
       await following.rest();
     }
   });

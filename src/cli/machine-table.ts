@@ -22,8 +22,9 @@ export function isHistory(machine: Machine): boolean {
 }
 
 /**
- * What became of it, in a word. `stopped` is said of a replica alone that an operator stopped: one that made room for another was `replaced`,
- * one that had done its work `exited` with its code, and another that went for good has `ended`.
+ * What became of it, in a word. `stopped` is said of a replica alone that an operator stopped: one that made room for
+ * another was `replaced`, one that had done its work `exited` with its code, and another that went for good has
+ * `ended`.
  */
 export function stateWord(machine: Machine): string {
   if (machine.state !== "stopped") return machine.state;
@@ -34,7 +35,12 @@ export function stateWord(machine: Machine): string {
 
 /** By app, of one app the oldest first. */
 export function inOrder(machines: readonly Machine[], nameOf: (machine: Machine) => string): readonly Machine[] {
-  const key = (machine: Machine): readonly string[] => [nameOf(machine), machine.app_id, machine.created_at ?? "", machine.id];
+  const key = (machine: Machine): readonly string[] => [
+    nameOf(machine),
+    machine.app_id,
+    machine.created_at ?? "",
+    machine.id,
+  ];
   return [...machines].sort((a, b) => compare(key(a), key(b)));
 }
 

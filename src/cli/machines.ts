@@ -15,28 +15,48 @@ import { statusCell } from "./table.ts";
 
 const DETACH = switchFlag("do not wait until it has happened");
 
-const MACHINE_ID: Argument<string> = { placeholder: "ID", help: `the machine's id, as "zwrm machines" shows it`, read: readText };
+const MACHINE_ID: Argument<string> = {
+  placeholder: "ID",
+  help: `the machine's id, as "zwrm machines" shows it`,
+  read: readText,
+};
 
 export const machines = command({
   name: "machines",
   summary: "list the org's machines",
   details: [
-    "By app, of each the oldest first. Machines that have ended and are replicas no more are shown with --all, for a day. STATE is stopped where an operator stopped a replica,",
-    "exited with its code where it had done its work, replaced or ended where it went for good.",
+    "By app, of each the oldest first. Machines that have ended and are replicas no more are shown with --all, for a",
+    "day.",
+    "STATE is stopped where an operator stopped a replica, exited with its code where it had done its work,",
+    "replaced or ended where it went for good.",
   ].join("\n"),
   args: {},
   flags: {
     all: switchFlag("also those that have ended and are replicas no more"),
     app: appFlag("only machines of this app"),
     host: textFlag("ID", "only machines on this host"),
-    state: choiceFlag("STATE", "only machines in this state, those that have ended too", ["pending", "starting", "running", "stopping", "stopped", "failed", "unknown"]),
+    state: choiceFlag("STATE", "only machines in this state, those that have ended too", [
+      "pending",
+      "starting",
+      "running",
+      "stopping",
+      "stopped",
+      "failed",
+      "unknown",
+    ]),
   },
   run: async (session, _args, { all, app, host, state }) => {
     // The list is asked for by the app's id; an app that is not there is an error, not an empty list.
     const appId = app === null ? undefined : (await getApp(session, app)).id;
-    const { body } = await session.call("GET", "/v1/machines", { query: { app_id: appId, host_id: host ?? undefined, state: state ?? undefined } });
+    const { body } = await session.call("GET", "/v1/machines", {
+      query: { app_id: appId, host_id: host ?? undefined, state: state ?? undefined },
+    });
     if (session.json) session.printJson(body);
-    else await showMachines(session, understand(MACHINES, body).machines, { filtered: app !== null || host !== null || state !== null, all: all || state !== null });
+    else
+      await showMachines(session, understand(MACHINES, body).machines, {
+        filtered: app !== null || host !== null || state !== null,
+        all: all || state !== null,
+      });
     return 0;
   },
 });
@@ -133,7 +153,10 @@ function following(session: Session, id: string, what: string): Following {
 /** The answer says only that the wish was noted; an agent has yet to act on it. */
 async function tell(session: Session, id: string, wish: "stop" | "start", detach: boolean): Promise<number> {
   const later = wish === "stop" ? `it is to stop. "zwrm machines start ${id}" brings it back.` : "it is to run.";
-  if (detach) return session.show("POST", machinePath(id, wish), {}, MACHINE, (machine) => session.line(`${id} ${machineText(machine)}; ${later}`));
+  if (detach)
+    return session.show("POST", machinePath(id, wish), {}, MACHINE, (machine) =>
+      session.line(`${id} ${machineText(machine)}; ${later}`),
+    );
   await session.call("POST", machinePath(id, wish));
   return followMachine(following(session, id, wish), id, wish);
 }

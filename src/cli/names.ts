@@ -1,4 +1,7 @@
-/** The names behind ids in the log: users as the daemon lists them, and whatever the events themselves have told of. Never fails: an id is shown where no name is known. */
+/**
+ * The names behind ids in the log: users as the daemon lists them, and whatever the events themselves have told of.
+ * Never fails: an id is shown where no name is known.
+ */
 import { ClientError } from "../client/errors.ts";
 import { USERS } from "./answers.ts";
 import type { Session } from "./session.ts";

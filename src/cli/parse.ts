@@ -60,23 +60,39 @@ class Line {
 
   word(word: string): void {
     if (this.#unknownCommand) return;
-    if (this.#topic.length === 0 && (word === "help" || word === "version") && !this.#globals.has("help")) return void this.#globals.set(word, true);
+    if (this.#topic.length === 0 && (word === "help" || word === "version") && !this.#globals.has("help"))
+      return void this.#globals.set(word, true);
     const longer = [...this.#topic, tableWord(word, this.#topic, this.#commands)];
     const extends_ = !this.#toldToList && leadsTo(longer, this.#commands);
     // After `--` no word names a command any more, so that an org may be called "set".
     if (extends_ && this.#words.length === 0 && !(this.flagsEnded && this.#command !== null)) {
       this.#topic = longer;
       this.#command = commandOf(longer, this.#commands);
-    } else if (this.#words.length === 0 && this.#command !== null && this.#leadsOn(this.#command) && asksToList(word, this.#command)) {
+    } else if (
+      this.#words.length === 0 &&
+      this.#command !== null &&
+      this.#leadsOn(this.#command) &&
+      asksToList(word, this.#command)
+    ) {
       this.#toldToList = true;
     } else if (this.#command !== null && !this.#leadsOn(this.#command)) {
       this.#words.push(word);
     } else {
       this.#unknownCommand = true;
-      const known = this.#commands.flatMap((one) => (startsWith(one.name.split(" "), this.#topic) ? [one.name.split(" ")[this.#topic.length] ?? ""] : []));
+      const known = this.#commands.flatMap((one) =>
+        startsWith(one.name.split(" "), this.#topic) ? [one.name.split(" ")[this.#topic.length] ?? ""] : [],
+      );
       const alone = this.#command === null ? "" : ` "zwrm ${this.#command.name}" alone does: ${this.#command.summary}.`;
-      const hint = suggest(word, [...known, "help"].filter((one) => one !== ""), "") || alone;
-      this.#problem ??= new UsageError(`There is no command ${JSON.stringify(["zwrm", ...this.#topic, word].join(" "))}.${hint}`, this.#topic);
+      const hint =
+        suggest(
+          word,
+          [...known, "help"].filter((one) => one !== ""),
+          "",
+        ) || alone;
+      this.#problem ??= new UsageError(
+        `There is no command ${JSON.stringify(["zwrm", ...this.#topic, word].join(" "))}.${hint}`,
+        this.#topic,
+      );
     }
   }
 

@@ -29,7 +29,10 @@ export function summaryOf(data: unknown, terms: Terms): string {
 function partsOf(path: readonly string[], value: unknown, terms: Terms): readonly Part[] {
   if (isEmpty(value)) return [];
   if (Array.isArray(value)) return listParts(path, value, terms);
-  if (typeof value === "object") return Object.entries(value ?? {}).flatMap(([key, inner]: [string, unknown]) => partsOf([...path, key], inner, terms));
+  if (typeof value === "object")
+    return Object.entries(value ?? {}).flatMap(([key, inner]: [string, unknown]) =>
+      partsOf([...path, key], inner, terms),
+    );
   // Its own id stays what it is: that is what the event is of, and what commands take.
   const isOther = typeof value === "string" && path.at(-1)?.endsWith("_id") === true;
   return [{ path, value: wordOf(isOther ? terms.nameOf(value) : value) }];

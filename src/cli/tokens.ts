@@ -86,14 +86,23 @@ export const tokensList = command({
 export const tokensRevoke = command({
   name: "auth tokens revoke",
   summary: "end an API key, from the next request on",
-  args: { key: { placeholder: "NAME|ID", help: `the key's name or id, as "zwrm auth tokens list" shows them`, read: readText } },
+  args: {
+    key: {
+      placeholder: "NAME|ID",
+      help: `the key's name or id, as "zwrm auth tokens list" shows them`,
+      read: readText,
+    },
+  },
   flags: {},
   run: async (session, { key }) => {
     // A key may be called what looks like an id, and an id may be of another org's list.
     const isGone = ID.test(key) && (await revoke(session, key));
     const found = isGone ? null : await findKey(session, key);
     if (found !== null && !(await revoke(session, found.id))) throw notThere(key);
-    if (!session.json) session.line(found === null || found.id === key ? `${key} is revoked.` : `${found.name} (${found.id}) is revoked.`);
+    if (!session.json)
+      session.line(
+        found === null || found.id === key ? `${key} is revoked.` : `${found.name} (${found.id}) is revoked.`,
+      );
     return 0;
   },
 });
@@ -117,8 +126,12 @@ async function findKey(session: Session, key: string): Promise<{ readonly id: st
   if (found === undefined) throw notThere(key);
   if (other === undefined) return found;
   const now = session.io.clock.wall();
-  const each = named.map(({ id, created_at: at, expires_at: end }) => `${id} (${ageOf(at, now)} old, ends ${end ?? "never"})`);
-  throw new CliError(`${named.length} of your keys are called ${key}: ${each.join(", ")}. Say which by its id; nothing was revoked.`);
+  const each = named.map(
+    ({ id, created_at: at, expires_at: end }) => `${id} (${ageOf(at, now)} old, ends ${end ?? "never"})`,
+  );
+  throw new CliError(
+    `${named.length} of your keys are called ${key}: ${each.join(", ")}. Say which by its id; nothing was revoked.`,
+  );
 }
 
 function notThere(key: string): CliError {

@@ -25,10 +25,14 @@ export async function backUp(config: Config, file: string, stdout: ResultOutput)
   const folder = journalFolder(config);
   const about = { until: await findDurable(config, folder), at: toRfc3339(systemClock.wall()), program: `zwrmd ${VERSION}` };
   const toStdout = file === "-";
-  const { oldestSeq, head, bytes, passedOver } = toStdout ? await writeBackup(diskFiles, folder, { ...about, write: (bytes) => stdout.write(bytes) }) : await writeToFile(folder, about, resolve(file));
+  const { oldestSeq, head, bytes, passedOver } = toStdout
+    ? await writeBackup(diskFiles, folder, { ...about, write: (bytes) => stdout.write(bytes) })
+    : await writeToFile(folder, about, resolve(file));
   const say = (text: string): Promise<void> | boolean => (toStdout ? process.stderr.write(text) : stdout.write(text));
   for (const reason of passedOver) process.stderr.write(`zwrmd: warning: a snapshot is damaged and not in the backup; the lines that it stands for are: ${reason}\n`);
-  await say(`${toStdout ? "backup" : file}: seq ${oldestSeq} to ${head.seq}, ${bytes} bytes\nhead ${head.seq}:${head.sum}\n`);
+  await say(
+    `${toStdout ? "backup" : file}: seq ${oldestSeq} to ${head.seq}, ${bytes} bytes\nhead ${head.seq}:${head.sum}\n`,
+  );
   await say("images are not in it: back up build.images_dir beside it, or push them again\n");
   return 0;
 }

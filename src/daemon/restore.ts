@@ -39,7 +39,9 @@ export async function restore(config: Config, file: string, say: Say): Promise<n
     await diskFiles.rename(stage, journalFolder(config));
     await diskFiles.syncFolder(dataDir);
     await say(`restored up to seq ${head.seq}, as it was at ${at}`);
-    await say(`cluster_id ${after} (it was ${before}): agents stop nothing on its word until "zwrm-agent accept-cluster" on each host`);
+    await say(
+      `cluster_id ${after} (it was ${before}): agents stop nothing on its word until "zwrm-agent accept-cluster" on each host`,
+    );
     await say('images are not in a backup: "zwrmd images verify" names those that are missing');
     return 0;
   } finally {

@@ -44,7 +44,10 @@ export async function verifyChain(config: Config, head: Head | null, say: Say): 
       continue;
     }
     const { records, snapshots, segments, tail } = step.value;
-    if (tail !== null) await say(`${tail.file}: line ${tail.line}, byte ${tail.offset}: ${tail.reason}; being written, or torn: the next start cuts it off`);
+    if (tail !== null)
+      await say(
+        `${tail.file}: line ${tail.line}, byte ${tail.offset}: ${tail.reason}; being written, or torn: the next start cuts it off`,
+      );
     await say(`good: ${records} lines in ${segments} segments, ${snapshots} snapshots`);
     if (step.value.head !== null) await say(`head ${step.value.head.seq}:${step.value.head.sum}`);
     return 0;

@@ -28,7 +28,14 @@ export function appView(state: State, { id, name, org_id, created_at, deployment
   const current = state.deployments.get(deployment_id ?? "");
   if (current === undefined) return { ...app, state: null, replicas: 0, ready: 0, image: null, deployed_at: null };
   const { ready } = countsOf(state, current);
-  return { ...app, state: current.state, replicas: current.replicas, ready, image: current.image, deployed_at: current.created_at };
+  return {
+    ...app,
+    state: current.state,
+    replicas: current.replicas,
+    ready,
+    image: current.image,
+    deployed_at: current.created_at,
+  };
 }
 
 export interface DeploymentView extends Omit<Deployment, "env" | "asked_at" | "org_id"> {
@@ -45,11 +52,28 @@ export function deploymentView(state: State, deployment: Deployment): Deployment
 
 /** Its machines that run, and those of them that are ready. */
 function countsOf(state: State, { id, app_id }: Deployment): { readonly running: number; readonly ready: number } {
-  const running = state.presentOf(app_id).filter((machine) => machine.deployment_id === id && !machine.removing && machine.state === "running");
+  const running = state
+    .presentOf(app_id)
+    .filter((machine) => machine.deployment_id === id && !machine.removing && machine.state === "running");
   return { running: running.length, ready: running.filter(isUp).length };
 }
 
-export interface MachineView extends Pick<Machine, "id" | "app_id" | "deployment_id" | "host_id" | "image" | "state" | "ready" | "desired_state" | "removing" | "cpus" | "memory_mb" | "region" | "restart"> {
+export interface MachineView extends Pick<
+  Machine,
+  | "id"
+  | "app_id"
+  | "deployment_id"
+  | "host_id"
+  | "image"
+  | "state"
+  | "ready"
+  | "desired_state"
+  | "removing"
+  | "cpus"
+  | "memory_mb"
+  | "region"
+  | "restart"
+> {
   readonly reason: string | null;
   readonly exit_code: number | null;
   readonly replaces: string | null;
@@ -76,10 +100,51 @@ export function machineView(scene: PlanScene, machine: Machine): MachineView {
 }
 
 function viewOf(machine: Machine, whyNot: (need: Need) => string): MachineView {
-  const { id, app_id, deployment_id, host_id, image, state, ready, desired_state, removing, cpus, memory_mb, region, restart, exit_code, replaces, replaced_by, created_at, started_at, ended_at } = machine;
+  const {
+    id,
+    app_id,
+    deployment_id,
+    host_id,
+    image,
+    state,
+    ready,
+    desired_state,
+    removing,
+    cpus,
+    memory_mb,
+    region,
+    restart,
+    exit_code,
+    replaces,
+    replaced_by,
+    created_at,
+    started_at,
+    ended_at,
+  } = machine;
   // What waits for room says what room, as the hosts are now.
   const reason = isUnplaced(machine) ? whyNot(needOf({ id: app_id }, machine)) : machine.reason;
-  return { id, app_id, deployment_id, host_id, image, state, ready, desired_state, removing, cpus, memory_mb, region, restart, reason, exit_code, replaces, replaced_by, created_at, started_at, ended_at };
+  return {
+    id,
+    app_id,
+    deployment_id,
+    host_id,
+    image,
+    state,
+    ready,
+    desired_state,
+    removing,
+    cpus,
+    memory_mb,
+    region,
+    restart,
+    reason,
+    exit_code,
+    replaces,
+    replaced_by,
+    created_at,
+    started_at,
+    ended_at,
+  };
 }
 
 function isUnplaced(machine: Machine): boolean {

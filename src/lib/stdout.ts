@@ -1,4 +1,7 @@
-/** Standard output of a program whose result it is: what cannot be written ends the program, and never with success. A daemon's log is log-sink.ts. */
+/**
+ * Standard output of a program whose result it is: what cannot be written ends the program, and never with success. A
+ * daemon's log is log-sink.ts.
+ */
 import { fstatSync, writeSync } from "node:fs";
 import { isatty } from "node:tty";
 import { messageOf, systemCode } from "./errors.ts";
@@ -19,8 +22,9 @@ type Env = Readonly<Record<string, string | undefined>>;
 type Writer = ResultOutput["write"];
 
 /**
- * Where a reader has left, as `head` does, the program ends quietly with READER_LEFT; any other failure is a sentence on stderr and exit code 1.
- * Both at once: a command that follows something would else go on for nobody. `program` begins that sentence.
+ * Where a reader has left, as `head` does, the program ends quietly with READER_LEFT; any other failure is a sentence
+ * on stderr and exit code 1. Both at once: a command that follows something would else go on for nobody. `program`
+ * begins that sentence.
  */
 export function openStdout(program: string, env: Env): ResultOutput {
   let output: Writer | null = null;
@@ -54,7 +58,9 @@ function open(program: string): Writer {
   };
 }
 
-/** Pipes, sockets and terminals, which may make a writer wait: by Node's stream, so that signals are heard meanwhile. */
+/**
+ * Pipes, sockets and terminals, which may make a writer wait: by Node's stream, so that signals are heard meanwhile.
+ */
 function streamed(program: string): Writer {
   process.stdout.on("error", (error) => endBy(error, program));
   return (data) => new Promise((resolve) => void process.stdout.write(data, () => resolve()));
@@ -62,7 +68,7 @@ function streamed(program: string): Writer {
 
 function writeWhole(bytes: Uint8Array, program: string): void {
   try {
-    for (let done = 0; done < bytes.length; ) done += writeSync(STDOUT, bytes, done);
+    for (let done = 0; done < bytes.length;) done += writeSync(STDOUT, bytes, done);
   } catch (error) {
     endBy(error, program);
   }
@@ -72,7 +78,10 @@ function endBy(error: unknown, program: string): never {
   const code = systemCode(error);
   if (code === "EPIPE" || code === "ECONNRESET") process.exit(READER_LEFT);
   try {
-    writeSync(STDERR, `${program}: standard output cannot be written: ${messageOf(error)}. What it was to hold is lost.\n`);
+    writeSync(
+      STDERR,
+      `${program}: standard output cannot be written: ${messageOf(error)}. What it was to hold is lost.\n`,
+    );
   } catch {
     // The exit code tells.
   }

@@ -239,7 +239,10 @@ test("these tests' own look at a machine's processes sees its first one alone, a
   const agent = new TestAgent("http://127.0.0.1:1", context);
   // A subshell that never comes to its exec has the words of its parent, as every child has for a moment.
   const words = ["zwrm-machine", join(agent.folder, "state/machines/m-1"), "launch"];
-  const first = spawn("/bin/sh", ["-c", "(while :; do sleep 1; done) & echo up; wait", ...words], { detached: true, stdio: ["ignore", "pipe", "ignore"] });
+  const first = spawn("/bin/sh", ["-c", "(while :; do sleep 1; done) & echo up; wait", ...words], {
+    detached: true,
+    stdio: ["ignore", "pipe", "ignore"],
+  });
   await once(first.stdout, "data");
   assert.deepEqual(agent.processes(), [{ pid: first.pid, id: "m-1" }]);
 });

@@ -172,15 +172,18 @@ export class TestAgent {
   }
 
   /**
-   * What runs as this agent's machines: the pids of their first processes by machine. Those lead a session of their own. What a first process starts bears
-   * the same words between its fork and its exec: a look at that moment sees it, and a later one does not.
+   * What runs as this agent's machines: the pids of their first processes by machine. Those lead a session of their
+   * own. What a first process starts bears the same words between its fork and its exec: a look at that moment sees it,
+   * and a later one does not.
    */
   processes(): { readonly pid: number; readonly id: string }[] {
     const prefix = `zwrm-machine\0${this.folder}/state/machines/`;
     return readdirSync("/proc").flatMap((pid) => {
       const text = readProcess(pid);
       const at = text.indexOf(prefix);
-      return at === -1 || readStat(Number(pid))?.session !== Number(pid) ? [] : [{ pid: Number(pid), id: text.slice(at + prefix.length).split("\0")[0] ?? "" }];
+      return at === -1 || readStat(Number(pid))?.session !== Number(pid)
+        ? []
+        : [{ pid: Number(pid), id: text.slice(at + prefix.length).split("\0")[0] ?? "" }];
     });
   }
 

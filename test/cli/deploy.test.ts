@@ -248,7 +248,12 @@ test("scales, and follows until as many are ready and the daemon says that it is
     { deployment: current(2, 2), machines: [up("m-1", "running"), up("m-2", "running")] },
     { deployment: { ...current(2, 2), state: "completed" }, machines: [up("m-1", "running"), up("m-2", "running")] },
   );
-  const progress = ["rolling, 1 of 2 running, 1 ready", "m-2 starting on h-2", "m-2 running on h-2, ready", "rolling, 2 of 2 running, 2 ready"];
+  const progress = [
+    "rolling, 1 of 2 running, 1 ready",
+    "m-2 starting on h-2",
+    "m-2 running on h-2, ready",
+    "rolling, 2 of 2 running, 2 ready",
+  ];
   const lines = [`${ID} is to have 2 replicas`, ...progress, "scaled after 3.0s, 2 of 2 ready"];
   assert.deepEqual([code, out], [0, lines.map((line) => `web: ${line}\n`).join("")]);
   const sent = posts(seen, "/v1/apps/app-000000000001/scale")[0];
@@ -258,7 +263,8 @@ test("scales, and follows until as many are ready and the daemon says that it is
 
 test("says scaled only when what was too much has stopped, and what still stops meanwhile", async (t) => {
   const keeps = machine("m-1", "running", { ready: true });
-  const goes = (state: string): Row => machine("m-2", state, { desired_state: "stopped", removing: true, reason: "scaled to 1" });
+  const goes = (state: string): Row =>
+    machine("m-2", state, { desired_state: "stopped", removing: true, reason: "scaled to 1" });
   const current = (state: string): Row => deployment(state, { replicas: 1, running: 1, ready: 1 });
   const { code, out } = await follow(
     t,
@@ -283,8 +289,17 @@ test("says scaled only when what was too much has stopped, and what still stops 
 
 test("does not say scaled of a deployment that had completed before, while a replica of it is lost", async (t) => {
   const here = machine("m-1", "running", { ready: true });
-  const step = (...machines: Row[]): Step => ({ deployment: deployment("completed", { running: machines.length - 1, ready: 1 }), machines: [...machines] });
-  const { code, out } = await follow(t, "scale web 2", [], step(here, machine("m-2", "unknown")), step(here, machine("m-3", "running", { ready: true })));
+  const step = (...machines: Row[]): Step => ({
+    deployment: deployment("completed", { running: machines.length - 1, ready: 1 }),
+    machines: [...machines],
+  });
+  const { code, out } = await follow(
+    t,
+    "scale web 2",
+    [],
+    step(here, machine("m-2", "unknown")),
+    step(here, machine("m-3", "running", { ready: true })),
+  );
   assert.deepEqual([code, out.split("\n").at(-2)], [0, "web: scaled after 1.0s, 1 of 2 ready"]);
 });
 
@@ -299,8 +314,15 @@ test("scales down to none, at once where there is nothing to do, and leaves with
 });
 
 test("a scaling is done when the daemon says so, also where one was stopped or has done its work, and will never be ready", async (t) => {
-  const machines = [machine("m-1", "running", { ready: true }), machine("m-2", "stopped", { exit_code: 0 }), machine("m-3", "stopped", { desired_state: "stopped" })];
-  const step = (state: string): Step => ({ deployment: deployment(state, { replicas: 3, running: 1, ready: 1 }), machines });
+  const machines = [
+    machine("m-1", "running", { ready: true }),
+    machine("m-2", "stopped", { exit_code: 0 }),
+    machine("m-3", "stopped", { desired_state: "stopped" }),
+  ];
+  const step = (state: string): Step => ({
+    deployment: deployment(state, { replicas: 3, running: 1, ready: 1 }),
+    machines,
+  });
   const { code, out } = await follow(t, "scale web 3", [], step("rolling"), step("completed"));
   assert.deepEqual([code, out.split("\n").at(-2)], [0, "web: scaled after 1.0s, 1 of 3 ready"]);
 });

@@ -37,7 +37,10 @@ const paged: Answering = ({ url }) => {
 test("prints time, seq, actor, type and a summary, page after page", async (t) => {
   const server = await fakeApi(t, paged);
   assert.deepEqual(await server.run("events"), { code: 0, out: LINES.join(""), err: "" });
-  assert.deepEqual(server.seen.map(({ url }) => url), ["/v1/users", "/v1/events?after=0&limit=1000", "/v1/events?after=2&limit=1000"]);
+  assert.deepEqual(
+    server.seen.map(({ url }) => url),
+    ["/v1/users", "/v1/events?after=0&limit=1000", "/v1/events?after=2&limit=1000"],
+  );
   assert.equal((await server.run("events --after 2")).out, LINES.slice(2).join(""));
   assert.equal((await server.run("events --after -1")).code, 2);
 });
@@ -95,7 +98,9 @@ test("follows a stream through the daemon's restarts, each time behind the last 
   const { run, server, lastIds } = await follow(t, "events --follow", LOG.slice(0, 2), refusal(503, "shutting_down"), refusal(503, "shutting_down"), LOG.slice(2, 3), "", LOG.slice(3));
   assert.equal(run.out, LINES.join(""));
   assert.deepEqual(lastIds, ["0", "2", "2", "2", "3", "3", "4"]);
-  assert.ok(server.seen.slice(1).every(({ url, headers }) => url === "/v1/events" && headers.accept === "text/event-stream"));
+  assert.ok(
+    server.seen.slice(1).every(({ url, headers }) => url === "/v1/events" && headers.accept === "text/event-stream"),
+  );
   assert.equal(run.code, 1);
   const waits = "The daemon has ended the stream. Waiting to go on.\n";
   assert.equal(run.err.slice(0, run.err.indexOf("zwrm:")), `${waits}The daemon answers again.\n${waits}The daemon answers again.\n${waits}The daemon answers again.\n${waits}`);
@@ -122,7 +127,13 @@ test("sums an event's data up: last names, no nulls, no redactions, lists named 
   const user = { user: { id: "usr_1", name: "Ann B", host_admin: true, password: "[redacted]" }, org_id: null };
   assert.equal(summaryOf(user, BRIEF), 'id=usr_1 name="Ann B" host_admin=true');
   assert.equal(summaryOf({ org: { id: "o" }, user: { id: "u" }, n: 0 }, BRIEF), "org.id=o user.id=u n=0");
-  const lists = { scopes: ["a", "b"], ids: ["1", "2", "3", "4", "5"], machines: [{}, {}], expired: ["[redacted]"], none: [] };
+  const lists = {
+    scopes: ["a", "b"],
+    ids: ["1", "2", "3", "4", "5"],
+    machines: [{}, {}],
+    expired: ["[redacted]"],
+    none: [],
+  };
   assert.equal(summaryOf(lists, BRIEF), "scopes=a,b ids=1,2,3,+2 machines=2");
   assert.equal(summaryOf(lists, WHOLE), "scopes=a,b ids=1,2,3,4,5 machines=2");
   assert.equal(summaryOf(null, BRIEF), "");
@@ -139,8 +150,15 @@ test("shows emails and names in place of ids, where the daemon or an event befor
     row(4, "app.deleted", { kind: "user", id: "usr_gone", ip: null }, { app_id: "app_1" }),
     row(5, "session.created", bob, { session: { id: "ses_1", user_id: "usr_2" } }),
   ];
-  const server = await fakeApi(t, ({ url }) => [200, url === "/v1/users" ? { users: [{ id: "usr_1", email: "ann@example.com" }] } : { events: log, next_after: null }]);
-  const lines = (out: string): readonly string[] => out.trimEnd().split("\n").map((line) => line.replace("2026-03-01T12:00:00.000Z  ", ""));
+  const server = await fakeApi(t, ({ url }) => [
+    200,
+    url === "/v1/users" ? { users: [{ id: "usr_1", email: "ann@example.com" }] } : { events: log, next_after: null },
+  ]);
+  const lines = (out: string): readonly string[] =>
+    out
+      .trimEnd()
+      .split("\n")
+      .map((line) => line.replace("2026-03-01T12:00:00.000Z  ", ""));
   assert.deepEqual(lines((await server.run("events")).out), [
     "1  user:ann@example.com@192.0.2.7  user.created  id=usr_2 email=bob@example.com name=Bob",
     "2  user:bob@example.com  app.created  app_id=app_1 org_id=org_9 name=web",
@@ -148,6 +166,12 @@ test("shows emails and names in place of ids, where the daemon or an event befor
     "4  user:usr_gone  app.deleted  app_id=web",
     "5  user:bob@example.com  session.created  id=ses_1 user_id=bob@example.com",
   ]);
-  assert.deepEqual(lines((await server.run("events --actor bob@example.com")).out).map((line) => line[0]), ["2", "5"]);
-  assert.deepEqual(lines((await server.run("events --actor user:ann@example.com --type user")).out).map((line) => line[0]), ["1"]);
+  assert.deepEqual(
+    lines((await server.run("events --actor bob@example.com")).out).map((line) => line[0]),
+    ["2", "5"],
+  );
+  assert.deepEqual(
+    lines((await server.run("events --actor user:ann@example.com --type user")).out).map((line) => line[0]),
+    ["1"],
+  );
 });

@@ -1,4 +1,7 @@
-/** One good line for every command of zwrm, and an API that answers all of them with values as long as real ones. Held complete by every-command.test.ts. */
+/**
+ * One good line for every command of zwrm, and an API that answers all of them with values as long as real ones. Held
+ * complete by width.test.ts.
+ */
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Answering, FakeServer, Seen } from "../client/support.ts";
@@ -8,10 +11,27 @@ import { deployment, DIGEST, machine, WEB } from "./workloads.ts";
 
 export const KEY = `zwrm_key_${"k".repeat(43)}`;
 const FOUND = { id: "m_16bee2e186b722258f2a", other: "m_1ef1ffd89a9b04a036a9" };
-const TROUBLE = "needs 4 cpus and 8192 MiB; the largest free host h-7 has 2 cpus and 1024 MiB: 3 hosts are full, 1 is draining, 1 is offline";
-const USER = { id: "usr_5db24aefd462655900d8", email: "ann.of.the.platform.team@example.com", name: "Ann of the platform team", host_admin: true };
-const TOKEN = { id: "key_7183701b3e5c23ca4928", name: "ci", scopes: ["images:read", "images:write", "apps:read"], expires_at: "2027-02-22T00:28:15.387Z", created_at: "2026-02-22T00:28:15.387Z" };
-const ORG = { id: "org_2f6e6d6b9a6a4b0c9d1e", slug: "default", name: "The org that everybody is in at first", role: "owner" };
+const TROUBLE =
+  "needs 4 cpus and 8192 MiB; the largest free host h-7 has 2 cpus and 1024 MiB: 3 hosts are full, 1 is draining, 1 is offline";
+const USER = {
+  id: "usr_5db24aefd462655900d8",
+  email: "ann.of.the.platform.team@example.com",
+  name: "Ann of the platform team",
+  host_admin: true,
+};
+const TOKEN = {
+  id: "key_7183701b3e5c23ca4928",
+  name: "ci",
+  scopes: ["images:read", "images:write", "apps:read"],
+  expires_at: "2027-02-22T00:28:15.387Z",
+  created_at: "2026-02-22T00:28:15.387Z",
+};
+const ORG = {
+  id: "org_2f6e6d6b9a6a4b0c9d1e",
+  slug: "default",
+  name: "The org that everybody is in at first",
+  role: "owner",
+};
 
 /** What is typed behind `zwrm` for each command; FILE and DIGEST stand for an image. `stdin` is what is piped in. */
 export const LINES: Readonly<Record<string, { readonly line: string; readonly stdin?: string }>> = {
@@ -61,7 +81,12 @@ export const LINES: Readonly<Record<string, { readonly line: string; readonly st
 const MACHINES = [
   machine(FOUND.id, "running", { ready: true, host_id: "rack1-07.fra.example" }),
   machine(FOUND.other, "pending", { reason: TROUBLE }),
-  machine("m_ccaa1b24ce946136850f", "stopped", { desired_state: "stopped", removing: true, reason: "replaced by m_16bee2e186b722258f2a", ended_at: "2026-03-01T11:59:00.000Z" }),
+  machine("m_ccaa1b24ce946136850f", "stopped", {
+    desired_state: "stopped",
+    removing: true,
+    reason: "replaced by m_16bee2e186b722258f2a",
+    ended_at: "2026-03-01T11:59:00.000Z",
+  }),
 ];
 const DONE = deployment("completed", { running: 2, ready: 2, finished_at: "2026-03-01T11:59:30.000Z" });
 const DRAIN = {
@@ -76,8 +101,24 @@ const DRAIN = {
   remaining: 0,
   failed: 1,
   machines: [
-    { id: FOUND.id, app_id: WEB.id, app_name: "web", state: "migrated", replacement_id: FOUND.other, target_host_id: "rack1-09", reason: null },
-    { id: FOUND.other, app_id: WEB.id, app_name: "web", state: "failed", replacement_id: null, target_host_id: null, reason: TROUBLE },
+    {
+      id: FOUND.id,
+      app_id: WEB.id,
+      app_name: "web",
+      state: "migrated",
+      replacement_id: FOUND.other,
+      target_host_id: "rack1-09",
+      reason: null,
+    },
+    {
+      id: FOUND.other,
+      app_id: WEB.id,
+      app_name: "web",
+      state: "failed",
+      replacement_id: null,
+      target_host_id: null,
+      reason: TROUBLE,
+    },
   ],
 };
 const PLACEMENT = {
@@ -87,22 +128,83 @@ const PLACEMENT = {
   decision: `on h-1 since 2026-03-01T11:00:00.000Z: spread: chosen of 4 that fit among 4 hosts; 0 of the app's machines here`,
   as_of: "2026-03-01T12:00:00.000Z",
   hosts: [
-    { host_id: "h-1", fits: true, chosen: true, reason: "1 of the app's machines here, 5 in datacenter default; 50 % full with it" },
+    {
+      host_id: "h-1",
+      fits: true,
+      chosen: true,
+      reason: "1 of the app's machines here, 5 in datacenter default; 50 % full with it",
+    },
     { host_id: "rack1-07.fra.example", fits: false, chosen: false, reason: TROUBLE },
   ],
 };
 const EVENTS = [
-  { seq: 1, at: "2026-03-01T11:00:00.000Z", type: "user.created", actor: { kind: "localhost", ip: "127.0.0.1" }, data: { user_id: USER.id, email: USER.email, name: USER.name, host_admin: true } },
-  { seq: 2, at: "2026-03-01T11:00:01.000Z", type: "host.drained", actor: { kind: "user", id: USER.id, ip: "192.0.2.7" }, data: { host_id: "h-1", reason: TROUBLE } },
+  {
+    seq: 1,
+    at: "2026-03-01T11:00:00.000Z",
+    type: "user.created",
+    actor: { kind: "localhost", ip: "127.0.0.1" },
+    data: { user_id: USER.id, email: USER.email, name: USER.name, host_admin: true },
+  },
+  {
+    seq: 2,
+    at: "2026-03-01T11:00:01.000Z",
+    type: "host.drained",
+    actor: { kind: "user", id: USER.id, ip: "192.0.2.7" },
+    data: { host_id: "h-1", reason: TROUBLE },
+  },
 ];
 
 /** By method and path; the first that fits answers. */
 const ANSWERS: readonly (readonly [pattern: RegExp, status: number, body: unknown])[] = [
-  [/^GET \/v1\/status/, 200, { version: "0.1.0", cluster_id: "c-1", uptime_seconds: 90_000, org: ORG, hosts: { total: 2, online: 2 }, apps: { total: 1 }, machines: { total: 3, running: 1, pending: 1, stopped: 1 }, images: { total: 1, bytes: 20_000_000 } }],
-  [/^GET \/v1\/apps\/[^/]+\/deployments$/, 200, { deployments: [DONE, deployment("rolled_back", { id: "d-000000000001", reason: TROUBLE })] }],
+  [
+    /^GET \/v1\/status/,
+    200,
+    {
+      version: "0.1.0",
+      cluster_id: "c-1",
+      uptime_seconds: 90_000,
+      org: ORG,
+      hosts: { total: 2, online: 2 },
+      apps: { total: 1 },
+      machines: { total: 3, running: 1, pending: 1, stopped: 1 },
+      images: { total: 1, bytes: 20_000_000 },
+    },
+  ],
+  [
+    /^GET \/v1\/apps\/[^/]+\/deployments$/,
+    200,
+    { deployments: [DONE, deployment("rolled_back", { id: "d-000000000001", reason: TROUBLE })] },
+  ],
   [/^(?:GET|POST) \/v1\/apps\/[^/]+\/(?:deployments|scale)/, 202, DONE],
   [/^GET \/v1\/apps\/./, 200, WEB],
-  [/^GET \/v1\/apps/, 200, { apps: [{ ...WEB, deployment_id: "d-000000000002", state: "completed", replicas: 2, ready: 2, image: DIGEST, deployed_at: "2026-03-01T11:59:00.000Z" }, { ...WEB, id: "app-2", name: "an-app-with-a-name-as-long-as-people-like", deployment_id: null, state: null, replicas: 0, ready: 0, image: null, deployed_at: null }] }],
+  [
+    /^GET \/v1\/apps/,
+    200,
+    {
+      apps: [
+        {
+          ...WEB,
+          deployment_id: "d-000000000002",
+          state: "completed",
+          replicas: 2,
+          ready: 2,
+          image: DIGEST,
+          deployed_at: "2026-03-01T11:59:00.000Z",
+        },
+        {
+          ...WEB,
+          id: "app-2",
+          name: "an-app-with-a-name-as-long-as-people-like",
+          deployment_id: null,
+          state: null,
+          replicas: 0,
+          ready: 0,
+          image: null,
+          deployed_at: null,
+        },
+      ],
+    },
+  ],
   [/^POST \/v1\/apps/, 201, WEB],
   [/^GET \/v1\/machines\/[^/]+\/placement/, 200, PLACEMENT],
   [/^POST \/v1\/machines\/[^/]+\/stop/, 202, machine(FOUND.id, "stopped", { desired_state: "stopped" })],
@@ -111,13 +213,53 @@ const ANSWERS: readonly (readonly [pattern: RegExp, status: number, body: unknow
   [/^(?:GET|POST) \/v1\/hosts\/[^/]+\/drain/, 200, DRAIN],
   [/^POST \/v1\/hosts\/replace-lost/, 200, { host_ids: ["h-1"] }],
   [/^(?:GET|POST) \/v1\/hosts\/./, 200, host("h-1", { mode_reason: TROUBLE })],
-  [/^GET \/v1\/hosts/, 200, { hosts: [host("h-1"), host("rack1-07.fra.example.com", { status: "maintenance", region: "eu-central-frankfurt", ip_address: "2001:db8:1234:5678:9abc:def0:1234:5678" })] }],
-  [/^GET \/v1\/images/, 200, { images: [{ digest: DIGEST, size_bytes: 20_000_000, app_ids: ["web", "api", "worker"], created_at: "2026-03-01T11:00:00.000Z" }] }],
+  [
+    /^GET \/v1\/hosts/,
+    200,
+    {
+      hosts: [
+        host("h-1"),
+        host("rack1-07.fra.example.com", {
+          status: "maintenance",
+          region: "eu-central-frankfurt",
+          ip_address: "2001:db8:1234:5678:9abc:def0:1234:5678",
+        }),
+      ],
+    },
+  ],
+  [
+    /^GET \/v1\/images/,
+    200,
+    {
+      images: [
+        {
+          digest: DIGEST,
+          size_bytes: 20_000_000,
+          app_ids: ["web", "api", "worker"],
+          created_at: "2026-03-01T11:00:00.000Z",
+        },
+      ],
+    },
+  ],
   [/^PUT \/v1\/images/, 201, { digest: DIGEST }],
-  [/^POST \/v1\/auth\/login/, 200, { token: `zwrm_ses_${"s".repeat(43)}`, expires_at: "2027-01-01T00:00:00.000Z", user: USER, org: ORG }],
-  [/^GET \/v1\/auth\/whoami/, 200, { user: USER, org: ORG, access: "host-admin", auth_method: "session", scopes: null, expires_at: null }],
+  [
+    /^POST \/v1\/auth\/login/,
+    200,
+    { token: `zwrm_ses_${"s".repeat(43)}`, expires_at: "2027-01-01T00:00:00.000Z", user: USER, org: ORG },
+  ],
+  [
+    /^GET \/v1\/auth\/whoami/,
+    200,
+    { user: USER, org: ORG, access: "host-admin", auth_method: "session", scopes: null, expires_at: null },
+  ],
   [/^POST \/v1\/auth\/tokens/, 201, { ...TOKEN, token: KEY }],
-  [/^GET \/v1\/auth\/tokens/, 200, { tokens: [TOKEN, { ...TOKEN, id: "key_0000000000000000000f", name: "the deployment robot of the platform team" }] }],
+  [
+    /^GET \/v1\/auth\/tokens/,
+    200,
+    {
+      tokens: [TOKEN, { ...TOKEN, id: "key_0000000000000000000f", name: "the deployment robot of the platform team" }],
+    },
+  ],
   [/^GET \/v1\/orgs\/[^/]+\/members/, 200, { members: [{ ...USER, role: "owner" }] }],
   [/^GET \/v1\/orgs/, 200, { orgs: [ORG] }],
   [/^POST \/v1\/orgs/, 201, ORG],
@@ -129,7 +271,9 @@ const ANSWERS: readonly (readonly [pattern: RegExp, status: number, body: unknow
 
 function answer({ method, url }: Seen): ReturnType<Answering> {
   const found = ANSWERS.find(([pattern]) => pattern.test(`${method} ${url}`));
-  return found === undefined ? [404, { error: "There is no such path.", code: "route_not_found", request_id: "r" }] : [found[1], found[2]];
+  return found === undefined
+    ? [404, { error: "There is no such path.", code: "route_not_found", request_id: "r" }]
+    : [found[1], found[2]];
 }
 
 export interface Bench extends FakeServer {
@@ -142,12 +286,17 @@ export async function bench(folder: string): Promise<Bench> {
   const server = await serve(answer);
   const config = join(folder, "config.toml");
   const file = join(folder, "root.img");
-  const keep = (): void => writeFileSync(config, `api_url = "${server.url}"\ntoken = "zwrm_ses_${"s".repeat(43)}"\n`, { mode: 0o600 });
+  const keep = (): void =>
+    writeFileSync(config, `api_url = "${server.url}"\ntoken = "zwrm_ses_${"s".repeat(43)}"\n`, { mode: 0o600 });
   writeFileSync(file, "an image");
   const wordsOf = (command: string): readonly string[] => {
     keep();
     const { line } = LINES[command] ?? { line: command };
-    return [...line.split(" ").map((word) => (word === "FILE" ? file : word === "DIGEST" ? DIGEST : word)), "--config", config];
+    return [
+      ...line.split(" ").map((word) => (word === "FILE" ? file : word === "DIGEST" ? DIGEST : word)),
+      "--config",
+      config,
+    ];
   };
   return { ...server, wordsOf };
 }

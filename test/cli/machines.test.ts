@@ -73,23 +73,54 @@ test("shows of what has ended only what is a replica still, in words of its own,
     machine("m-1", "running", { ready: true, ...at(2) }),
     machine("m-2", "stopped", { desired_state: "stopped", ...at(3) }),
     machine("m-3", "stopped", { exit_code: 0, restart: "never", ...at(4) }),
-    machine("m-4", "stopped", { desired_state: "stopped", removing: true, replaced_by: "m-1", reason: "replaced by m-1", ...at(5) }),
+    machine("m-4", "stopped", {
+      desired_state: "stopped",
+      removing: true,
+      replaced_by: "m-1",
+      reason: "replaced by m-1",
+      ...at(5),
+    }),
     machine("m-5", "stopped", { desired_state: "stopped", removing: true, reason: "scaled to 2", ...at(6) }),
     machine("m-6", "failed", { desired_state: "stopped", removing: true, exit_code: 1, ...at(7) }),
-    machine("m-0", "unknown", { desired_state: "stopped", removing: true, replaced_by: "m-1", app_id: "app-a", ...at(8) }),
+    machine("m-0", "unknown", {
+      desired_state: "stopped",
+      removing: true,
+      replaced_by: "m-1",
+      app_id: "app-a",
+      ...at(8),
+    }),
   ];
   const api = await fakeApi(t, ({ url }) => [200, url === "/v1/apps" ? { apps: [WEB] } : { machines: list }]);
-  const column = (out: string, ...at: number[]): readonly string[][] => out.trimEnd().split("\n").slice(1).map((line) => at.map((index) => line.split(/ {2,}/)[index] ?? ""));
+  const column = (out: string, ...at: number[]): readonly string[][] =>
+    out
+      .trimEnd()
+      .split("\n")
+      .slice(1)
+      .map((line) => at.map((index) => line.split(/ {2,}/)[index] ?? ""));
   const some = await api.run("machines");
-  assert.deepEqual(column(some.out, 0, 3), [["m-0", "unknown"], ["m-9", "running"], ["m-1", "running"], ["m-2", "stopped"], ["m-3", "exited 0"]]);
+  assert.deepEqual(column(some.out, 0, 3), [
+    ["m-0", "unknown"],
+    ["m-9", "running"],
+    ["m-1", "running"],
+    ["m-2", "stopped"],
+    ["m-3", "exited 0"],
+  ]);
   assert.equal(some.err, "3 machines that have ended are not shown: --all shows them.\n");
   const all = await api.run("machines --all");
-  assert.deepEqual(column(all.out, 0, 3).slice(5), [["m-4", "replaced"], ["m-5", "ended"], ["m-6", "failed"]]);
+  assert.deepEqual(column(all.out, 0, 3).slice(5), [
+    ["m-4", "replaced"],
+    ["m-5", "ended"],
+    ["m-6", "failed"],
+  ]);
   assert.equal(all.err, "");
   // Who asks for a state wants all that are in it.
   assert.equal((await api.run("machines --state stopped")).err, "");
   list.splice(0, list.length, machine("m-5", "stopped", { desired_state: "stopped", removing: true }));
-  assert.deepEqual(await api.run("machines"), { code: 0, out: "", err: "1 machine that has ended is not shown: --all shows it.\n" });
+  assert.deepEqual(await api.run("machines"), {
+    code: 0,
+    out: "",
+    err: "1 machine that has ended is not shown: --all shows it.\n",
+  });
 });
 
 test("says stopped, started and deleted only when it has come about, by the documented routes", async (t) => {
@@ -97,22 +128,59 @@ test("says stopped, started and deleted only when it has come about, by the docu
     [
       "stop",
       "POST /v1/machines/m-1/stop",
-      [machine("m-1", "stopping", { desired_state: "stopped" }), machine("m-1", "stopped", { desired_state: "stopped", exit_code: 0 })],
+      [
+        machine("m-1", "stopping", { desired_state: "stopped" }),
+        machine("m-1", "stopped", { desired_state: "stopped", exit_code: 0 }),
+      ],
       0,
       ["stopping on h-2", 'stopped after 1.0s. "zwrm machines start m-1" brings it back'],
     ],
-    ["stop", "POST /v1/machines/m-1/stop", [machine("m-1", "running")], 1, ["started again by somebody else after 0.0s"]],
-    ["stop", "POST /v1/machines/m-1/stop", [machine("m-1", "unknown", { desired_state: "stopped" })], 1, ["it is to stop; h-2 is not heard, and stops it when it is"]],
+    [
+      "stop",
+      "POST /v1/machines/m-1/stop",
+      [machine("m-1", "running")],
+      1,
+      ["started again by somebody else after 0.0s"],
+    ],
+    [
+      "stop",
+      "POST /v1/machines/m-1/stop",
+      [machine("m-1", "unknown", { desired_state: "stopped" })],
+      1,
+      ["it is to stop; h-2 is not heard, and stops it when it is"],
+    ],
     [
       "start",
       "POST /v1/machines/m-1/start",
-      [machine("m-1", "pending", { reason: "needs 4 cpus" }), machine("m-1", "running"), machine("m-1", "running", { ready: true })],
+      [
+        machine("m-1", "pending", { reason: "needs 4 cpus" }),
+        machine("m-1", "running"),
+        machine("m-1", "running", { ready: true }),
+      ],
       0,
       ["pending: needs 4 cpus", "running on h-2, not ready", "running on h-2, ready after 2.0s"],
     ],
-    ["start", "POST /v1/machines/m-1/start", [machine("m-1", "failed", { exit_code: 3 })], 1, ["failed on h-2: exit code 3 after 0.0s"]],
-    ["rm", "DELETE /v1/machines/m-1", [machine("m-1", "stopping", { removing: true, desired_state: "stopped", reason: "deleted" }), null], 0, ["stopping on h-2: deleted", "deleted after 1.0s"]],
-    ["rm", "DELETE /v1/machines/m-1", [machine("m-1", "unknown", { removing: true })], 0, ["deleted; h-2 is not heard, and stops what runs of it when it is"]],
+    [
+      "start",
+      "POST /v1/machines/m-1/start",
+      [machine("m-1", "failed", { exit_code: 3 })],
+      1,
+      ["failed on h-2: exit code 3 after 0.0s"],
+    ],
+    [
+      "rm",
+      "DELETE /v1/machines/m-1",
+      [machine("m-1", "stopping", { removing: true, desired_state: "stopped", reason: "deleted" }), null],
+      0,
+      ["stopping on h-2: deleted", "deleted after 1.0s"],
+    ],
+    [
+      "rm",
+      "DELETE /v1/machines/m-1",
+      [machine("m-1", "unknown", { removing: true })],
+      0,
+      ["deleted; h-2 is not heard, and stops what runs of it when it is"],
+    ],
   ];
   for (const [verb, route, looks, code, lines] of scenes) {
     const left = [...looks];
@@ -129,8 +197,13 @@ test("says stopped, started and deleted only when it has come about, by the docu
 });
 
 test("with --detach says what is to happen, and waits for nothing", async (t) => {
-  const api = await fakeApi(t, ({ method }) => (method === "DELETE" ? [204, null] : [202, machine("m-1", "running", { desired_state: "stopped" })]));
-  assert.equal((await api.run("machines stop m-1 --detach")).out, 'm-1 running on h-2, not ready; it is to stop. "zwrm machines start m-1" brings it back.\n');
+  const api = await fakeApi(t, ({ method }) =>
+    method === "DELETE" ? [204, null] : [202, machine("m-1", "running", { desired_state: "stopped" })],
+  );
+  assert.equal(
+    (await api.run("machines stop m-1 --detach")).out,
+    'm-1 running on h-2, not ready; it is to stop. "zwrm machines start m-1" brings it back.\n',
+  );
   assert.equal((await api.run("machines start m-1 --detach")).out, "m-1 running on h-2, not ready; it is to run.\n");
   assert.equal((await api.run("machines rm m-1 --detach")).out, "m-1 is to stop and to go.\n");
   assert.equal(api.seen.length, 3);
@@ -165,10 +238,19 @@ test("explains a placement: the decision, then each host with its reason, the ch
 test("prints the API's answer whole with --json, in one call", async (t) => {
   const answer = { machines: [{ id: "m-1", of_a_newer_daemon: true }] };
   const api = await fakeApi(t, ({ method }) => (method === "DELETE" ? [204, null] : [200, answer]));
-  for (const line of ["machines", "machines show m-1", "machines stop m-1 --detach", "machines start m-1 --detach", "machines explain m-1", "apps", "apps create web"]) {
+  for (const line of [
+    "machines",
+    "machines show m-1",
+    "machines stop m-1 --detach",
+    "machines start m-1 --detach",
+    "machines explain m-1",
+    "apps",
+    "apps create web",
+  ]) {
     const before = api.seen.length;
     const run = await api.run(`${line} --json`);
     assert.deepEqual([run.code, JSON.parse(run.out), run.err, api.seen.length], [0, answer, "", before + 1], line);
   }
-  for (const line of ["machines rm m-1 --detach", "apps rm web"]) assert.deepEqual(await api.run(`${line} --json`), { code: 0, out: "", err: "" });
+  for (const line of ["machines rm m-1 --detach", "apps rm web"])
+    assert.deepEqual(await api.run(`${line} --json`), { code: 0, out: "", err: "" });
 });

@@ -160,20 +160,39 @@ test("exits 2 with the reason and where to look, and does not call the API, wher
     ["auth", 'zwrm: zwrm auth needs a command.\nRun "zwrm auth --help" for what there is.\n'],
     ["apps list x", 'zwrm: "x" is one word too many.\nRun "zwrm apps --help" for what there is.\n'],
     ["apps list create", 'zwrm: "create" is one word too many.\nRun "zwrm apps --help" for what there is.\n'],
-    ["hosts x", 'zwrm: There is no command "zwrm host x". "zwrm host list" alone does: list the hosts with their status and what is allocated on them.\nRun "zwrm host --help" for what there is.\n'],
-    ["host lst", 'zwrm: There is no command "zwrm host lst". Did you mean "list"?\nRun "zwrm host --help" for what there is.\n'],
-    ["hots --help", 'zwrm: There is no command "zwrm hots". Did you mean "host"?\nRun "zwrm --help" for what there is.\n'],
+    [
+      "hosts x",
+      'zwrm: There is no command "zwrm host x". "zwrm host list" alone does: list the hosts with their status and what is allocated on them.\nRun "zwrm host --help" for what there is.\n',
+    ],
+    [
+      "host lst",
+      'zwrm: There is no command "zwrm host lst". Did you mean "list"?\nRun "zwrm host --help" for what there is.\n',
+    ],
+    [
+      "hots --help",
+      'zwrm: There is no command "zwrm hots". Did you mean "host"?\nRun "zwrm --help" for what there is.\n',
+    ],
     ["host status", 'zwrm: ID is missing.\nRun "zwrm host status --help" for what there is.\n'],
-    ["host list --status gone", 'zwrm: --status must be one of active, draining, maintenance, offline, not "gone".\nRun "zwrm host list --help" for what there is.\n'],
-    ["image rm sha256:12", 'zwrm: DIGEST must be sha256: and 64 of 0-9 and a-f, or the first twelve or more of them, not "sha256:12".\nRun "zwrm image rm --help" for what there is.\n'],
-    ["image push x --app a/b", 'zwrm: --app must be 1 to 64 of A-Z a-z 0-9 . _ -, not "a/b".\nRun "zwrm image push --help" for what there is.\n'],
+    [
+      "host list --status gone",
+      'zwrm: --status must be one of active, draining, maintenance, offline, not "gone".\nRun "zwrm host list --help" for what there is.\n',
+    ],
+    [
+      "image rm sha256:12",
+      'zwrm: DIGEST must be sha256: and 64 of 0-9 and a-f, or the first twelve or more of them, not "sha256:12".\nRun "zwrm image rm --help" for what there is.\n',
+    ],
+    [
+      "image push x --app a/b",
+      'zwrm: --app must be 1 to 64 of A-Z a-z 0-9 . _ -, not "a/b".\nRun "zwrm image push --help" for what there is.\n',
+    ],
     ["status --org=", 'zwrm: --org must not be empty, not "".\nRun "zwrm status --help" for what there is.\n'],
   ];
   for (const [line, err] of refused) assert.deepEqual(await zwrm(line.split(" ").filter(Boolean), world), { code: 2, out: "", err }, line);
 });
 
 test("shows its version", async () => {
-  for (const word of ["--version", "version"]) assert.deepEqual(await zwrm([word]), { code: 0, out: `zwrm ${VERSION}\n`, err: "" });
+  for (const word of ["--version", "version"])
+    assert.deepEqual(await zwrm([word]), { code: 0, out: `zwrm ${VERSION}\n`, err: "" });
 });
 
 test("takes the obvious form of a command for the command", () => {

@@ -59,13 +59,26 @@ test("lists keys without the keys, and revokes one by name or id; of a name that
   const before = server.seen.length;
   const many = await server.run("auth tokens revoke ci");
   assert.deepEqual([many.code, many.out, server.seen.length], [1, "", before + 1]);
-  assert.match(many.err, /^zwrm: 2 of your keys are called ci: key_1 \(1h old, ends 2026-05-30T12:00:00\.000Z\), key_2 .* Say which by its id; nothing was revoked\.\n$/);
-  assert.match((await server.run("auth tokens revoke nope")).err, /^zwrm: You have no API key nope here; zwrm auth tokens list shows/);
+  assert.match(
+    many.err,
+    /^zwrm: 2 of your keys are called ci: key_1 \(1h old, ends 2026-05-30T12:00:00\.000Z\), key_2 .* Say which by its id; nothing was revoked\.\n$/,
+  );
+  assert.match(
+    (await server.run("auth tokens revoke nope")).err,
+    /^zwrm: You have no API key nope here; zwrm auth tokens list shows/,
+  );
   // What looks like an id is taken for one, without the list, which shows one org's keys only.
   assert.equal((await server.run("auth tokens revoke key_7183701b3e5c23ca4928")).code, 0);
-  assert.deepEqual(calls(server.seen).slice(-2), ["GET /v1/auth/tokens", "DELETE /v1/auth/tokens/key_7183701b3e5c23ca4928"]);
+  assert.deepEqual(calls(server.seen).slice(-2), [
+    "GET /v1/auth/tokens",
+    "DELETE /v1/auth/tokens/key_7183701b3e5c23ca4928",
+  ]);
   const none = await fakeApi(t, () => [200, { tokens: [] }]);
-  assert.deepEqual(await none.run("auth tokens list"), { code: 0, out: "", err: "You have no API key here: zwrm auth tokens create NAME\n" });
+  assert.deepEqual(await none.run("auth tokens list"), {
+    code: 0,
+    out: "",
+    err: "You have no API key here: zwrm auth tokens create NAME\n",
+  });
 });
 
 test("makes and lists orgs, and shows who is in one", async (t) => {

@@ -59,9 +59,18 @@ print(json.dumps({"code": code if code >= 0 else None, "screen": screen.decode()
 export const HAS_TERMINAL = spawnSync("python3", ["-c", "import fcntl, termios, select"]).status === 0;
 
 /** One run of zwrm on a terminal of its own, so many columns wide. */
-export async function onTerminal(args: readonly string[], env: Readonly<Record<string, string>>, steps: readonly Step[], columns = 80): Promise<Shown> {
+export async function onTerminal(
+  args: readonly string[],
+  env: Readonly<Record<string, string>>,
+  steps: readonly Step[],
+  columns = 80,
+): Promise<Shown> {
   const argv = [process.execPath, "--import", "tsx", PROGRAM, ...args];
-  const child = spawn("python3", ["-c", DRIVER, JSON.stringify([argv, steps, columns])], { env: { PATH: process.env["PATH"] ?? "", HOME: "/nonexistent", ...env }, stdio: ["ignore", "pipe", "pipe"], timeout: 30_000 });
+  const child = spawn("python3", ["-c", DRIVER, JSON.stringify([argv, steps, columns])], {
+    env: { PATH: process.env["PATH"] ?? "", HOME: "/nonexistent", ...env },
+    stdio: ["ignore", "pipe", "pipe"],
+    timeout: 30_000,
+  });
   let [out, err] = ["", ""];
   child.stdout.setEncoding("utf8").on("data", (text: string) => (out += text));
   child.stderr.setEncoding("utf8").on("data", (text: string) => (err += text));

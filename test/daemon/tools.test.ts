@@ -27,7 +27,10 @@ for (const [what, filter, expected] of [
 }
 
 test("the running daemon is asked at its socket, also where the config names that from the folder of its start", () => {
-  const at = (socket: string): string => apiUrlOf(loadConfig({ path: "/nonexistent", required: false, env: {}, overrides: { "server.socket": socket } }).config);
+  const at = (socket: string): string =>
+    apiUrlOf(
+      loadConfig({ path: "/nonexistent", required: false, env: {}, overrides: { "server.socket": socket } }).config,
+    );
   assert.equal(at("zwrm-data/zwrmd.sock"), `unix:${resolve("zwrm-data/zwrmd.sock")}`);
   assert.equal(at("/run/zwrm/zwrmd.sock"), "unix:/run/zwrm/zwrmd.sock");
   assert.equal(at(""), "http://127.0.0.1:8080");

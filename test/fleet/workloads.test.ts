@@ -41,9 +41,17 @@ test("a name is taken once an org, and the refusal names the app that has it", (
 });
 
 test("an app is shown with its current deployment: state, replicas, those of them that are ready, image and when", () => {
-  const stage = new Stage().hosts("h-1", "h-2").do({ type: "app.created", data: { app_id: "app_1", org_id: "o_1", name: "shop", idempotency: null } });
+  const stage = new Stage()
+    .hosts("h-1", "h-2")
+    .do({ type: "app.created", data: { app_id: "app_1", org_id: "o_1", name: "shop", idempotency: null } });
   const shown = (): unknown => {
-    const { state, replicas, ready, image, deployed_at: at } = appView(stage.state, findApp(stage.state, "o_1", "app_1"));
+    const {
+      state,
+      replicas,
+      ready,
+      image,
+      deployed_at: at,
+    } = appView(stage.state, findApp(stage.state, "o_1", "app_1"));
     return [state, replicas, ready, image, at];
   };
   assert.deepEqual(shown(), [null, 0, 0, null, null]);
@@ -54,7 +62,9 @@ test("an app is shown with its current deployment: state, replicas, those of the
 });
 
 test("a machine that goes for good says so, one that an operator stopped does not", () => {
-  const stage = running(2).do({ type: "machine.stop_requested", data: { machine_id: "m-001", idempotency: null } }).ticks(3);
+  const stage = running(2)
+    .do({ type: "machine.stop_requested", data: { machine_id: "m-001", idempotency: null } })
+    .ticks(3);
   stage.do({ type: "machine.removed", data: { machine_ids: ["m-002"], reason: "deleted" } });
   const removing = (id: string): unknown => pickOf(machineView(stage.scene, machineOf(stage.state, id)));
   assert.deepEqual([removing("m-001"), removing("m-002")], [["stopped", false], ["stopped", true]]);

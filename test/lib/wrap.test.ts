@@ -13,18 +13,26 @@ test("breaks between words, and leaves a word that is too long whole", () => {
 });
 
 test("wraps the right side below itself, and below the left one where there is no room", () => {
-  const rows = [["-a FILE", "the first of all the words that there are"], ["-b", ""]] as const;
+  const rows = [
+    ["-a FILE", "the first of all the words that there are"],
+    ["-b", ""],
+  ] as const;
   assert.equal(wrapRows(rows, 38), "  -a FILE   the first of all the words\n            that there are\n  -b");
   assert.equal(wrapRows(rows, 30), "  -a FILE\n      the first of all the\n      words that there are\n  -b");
 });
 
 for (const [name, usage] of Object.entries({ zwrmd: DAEMON_USAGE, "zwrm-agent": AGENT_USAGE })) {
   test(`the help of ${name} fits 80 and 40 columns with all of its words, and stands as it is where there is room`, () => {
-    const words = (text: string): string[] => text.split(/\s+/).filter((word) => word !== "").sort();
+    const words = (text: string): string[] =>
+      text
+        .split(/\s+/)
+        .filter((word) => word !== "")
+        .sort();
     for (const width of [80, 40]) {
       const wrapped = wrapUsage(usage, width);
       assert.deepEqual(words(wrapped), words(usage));
-      for (const line of wrapped.split("\n")) assert.ok(line.length <= width || !line.trim().includes(" "), `${width}: ${line}`);
+      for (const line of wrapped.split("\n"))
+        assert.ok(line.length <= width || !line.trim().includes(" "), `${width}: ${line}`);
     }
     assert.equal(wrapUsage(usage, 200), usage);
   });

@@ -1,4 +1,7 @@
-/** The commands of README.md as a reader types them: of console blocks the lines behind `$ `, of sh blocks the whole block. */
+/**
+ * The commands of README.md as a reader types them: of console blocks the lines behind `$ `, of sh blocks the whole
+ * block.
+ */
 import { readFileSync } from "node:fs";
 
 export const README = readFileSync(new URL("../../README.md", import.meta.url), "utf8");
@@ -14,7 +17,9 @@ export function sectionOf(heading: string): string {
 }
 
 export function commandsOf(text: string): readonly string[] {
-  return [...text.matchAll(/^```(console|sh)\n(.*?)^```$/gms)].flatMap(([, kind, block = ""]) => (kind === "sh" ? [block] : typedIn(block)));
+  return [...text.matchAll(/^```(console|sh)\n(.*?)^```$/gms)].flatMap(([, kind, block = ""]) =>
+    kind === "sh" ? [block] : typedIn(block),
+  );
 }
 
 function typedIn(block: string): readonly string[] {

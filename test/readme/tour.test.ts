@@ -1,4 +1,7 @@
-/** Every command of our programs in README.md is one that they know, and none that it names touches what is not the reader's. */
+/**
+ * Every command of our programs in README.md is one that they know, and none that it names touches what is not the
+ * reader's.
+ */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { parseArguments as parseAgent } from "../../src/agent/arguments.ts";
@@ -11,14 +14,20 @@ const TYPED = commandsOf(README);
 
 /** Each call of a program in the commands, in the words that a shell makes of it. */
 function callsOf(program: string): readonly (readonly string[])[] {
-  const lines = TYPED.flatMap((command) => command.replaceAll("\\\n", " ").split("\n")).map((line) => line.replace(/\s#.*$/, ""));
-  const parts = lines.flatMap((line) => line.split(/\||&&|;|\$\(|\)/)).map((part) => part.trim().replace(/^(?:runuser -u \S+ -- )/, ""));
+  const lines = TYPED.flatMap((command) => command.replaceAll("\\\n", " ").split("\n")).map((line) =>
+    line.replace(/\s#.*$/, ""),
+  );
+  const parts = lines
+    .flatMap((line) => line.split(/\||&&|;|\$\(|\)/))
+    .map((part) => part.trim().replace(/^(?:runuser -u \S+ -- )/, ""));
   return parts.filter((part) => part.startsWith(`${program} `)).map((part) => wordsOf(part).slice(1));
 }
 
 function wordsOf(part: string): readonly string[] {
   const withoutRedirects = part.replace(/\s[<>]{1,2}\S+/g, "");
-  return [...withoutRedirects.matchAll(/"([^"]*)"|'([^']*)'|(\S+)/g)].map(([, double, single, plain]) => double ?? single ?? plain ?? "");
+  return [...withoutRedirects.matchAll(/"([^"]*)"|'([^']*)'|(\S+)/g)].map(
+    ([, double, single, plain]) => double ?? single ?? plain ?? "",
+  );
 }
 
 test("every zwrm command is known, with its flags and values", () => {

@@ -1,4 +1,7 @@
-/** The test runner itself, as `npm test` starts it: a test file that hangs, in whatever way, fails within its time and holds up nothing. */
+/**
+ * The test runner itself, as `npm test` starts it: a test file that hangs, in whatever way, fails within its time and
+ * holds up nothing.
+ */
 import assert from "node:assert/strict";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -8,13 +11,24 @@ import { fileURLToPath } from "node:url";
 import { run } from "../support/process.ts";
 
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
-const MANIFEST: { readonly scripts: Readonly<Record<string, string>> } = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8"));
+const MANIFEST: { readonly scripts: Readonly<Record<string, string>> } = JSON.parse(
+  readFileSync(join(ROOT, "package.json"), "utf8"),
+);
 
 /** Each hangs in its own way; what the runner is to say of it. */
 const HANGING: Readonly<Record<string, readonly [source: string, said: RegExp]>> = {
-  "a wait that never ends": ['test("waits in vain", () => new Promise(() => setInterval(() => undefined, 1_000)));', /watchdog: "waits in vain" has run for 1 s, so this file ends here; open: .*Timeout/],
-  "a file that stays open after its tests": ['test("is done", () => undefined); setInterval(() => undefined, 1_000);', /timed out after 4000ms/],
-  "a file that waits before its tests": ["setInterval(() => undefined, 1_000); await new Promise(() => undefined);", /timed out after 4000ms/],
+  "a wait that never ends": [
+    'test("waits in vain", () => new Promise(() => setInterval(() => undefined, 1_000)));',
+    /watchdog: "waits in vain" has run for 1 s, so this file ends here; open: .*Timeout/,
+  ],
+  "a file that stays open after its tests": [
+    'test("is done", () => undefined); setInterval(() => undefined, 1_000);',
+    /timed out after 4000ms/,
+  ],
+  "a file that waits before its tests": [
+    "setInterval(() => undefined, 1_000); await new Promise(() => undefined);",
+    /timed out after 4000ms/,
+  ],
   "a loop without an end": ['test("loops", () => { for (;;); });', /timed out after 4000ms/],
 };
 
@@ -25,7 +39,11 @@ function runTests(files: readonly string[]): ReturnType<typeof run> {
   assert.match(options, /--test-timeout=\d+$/);
   const words = options.replace(/--test-timeout=\d+/, "--test-timeout=4000").split(" ");
   // Without what tells this file that it is a test itself.
-  return run("sh", ["-c", 'cd "$0" && unset NODE_TEST_CONTEXT && exec "$@"', ROOT, process.execPath, ...words, ...files], { ZWRM_TEST_SECONDS: "1" });
+  return run(
+    "sh",
+    ["-c", 'cd "$0" && unset NODE_TEST_CONTEXT && exec "$@"', ROOT, process.execPath, ...words, ...files],
+    { ZWRM_TEST_SECONDS: "1" },
+  );
 }
 
 for (const [what, [source, said]] of Object.entries(HANGING)) {
@@ -43,5 +61,10 @@ for (const [what, [source, said]] of Object.entries(HANGING)) {
 }
 
 test("every test script has both guards", () => {
-  for (const name of ["test", "test:quick"]) assert.match(MANIFEST.scripts[name] ?? "", /--import \.\/test\/support\/watchdog\.ts --test --test-timeout=\d+/, name);
+  for (const name of ["test", "test:quick"])
+    assert.match(
+      MANIFEST.scripts[name] ?? "",
+      /--import \.\/test\/support\/watchdog\.ts --test --test-timeout=\d+/,
+      name,
+    );
 });

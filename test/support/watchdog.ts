@@ -1,6 +1,7 @@
 /**
- * Loaded before every test file by `npm test`: a test that does not end is named, and ends its file. It cannot see a file that is busy for ever or
- * stays open after its tests; for those there is the runner's own --test-timeout, which ends a file without knowing what it waited for.
+ * Loaded before every test file by `npm test`: a test that does not end is named, and ends its file. It cannot see a
+ * file that is busy for ever or stays open after its tests; for those there is the runner's own --test-timeout, which
+ * ends a file without knowing what it waited for.
  */
 import { afterEach, beforeEach } from "node:test";
 

@@ -116,7 +116,13 @@ async function runMachines(place: Place, context: TestContext, script: string, c
   assert.equal(started.code, 0, started.stderr);
   await plane.reported("its machines", (machines) => machines.length === count && machines.every(({ state }) => state === "running"));
   // Only first processes, which lead a session: what one starts bears the same words until its exec.
-  return place.processes().filter((pid) => readStat(pid)?.session === pid && read(() => readFileSync(`/proc/${pid}/cmdline`, "utf8")).includes("\0zwrm-machine\0"));
+  return place
+    .processes()
+    .filter(
+      (pid) =>
+        readStat(pid)?.session === pid &&
+        read(() => readFileSync(`/proc/${pid}/cmdline`, "utf8")).includes("\0zwrm-machine\0"),
+    );
 }
 
 test("three hosts come online, the command's exit code comes through, and nothing is left", async (context) => {

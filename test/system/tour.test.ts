@@ -1,4 +1,7 @@
-/** README's tours as a reader takes them: every command as it stands, in order, in a fresh folder, but for the ports, which others may have. */
+/**
+ * README's tours as a reader takes them: every command as it stands, in order, in a fresh folder, but for the ports,
+ * which others may have.
+ */
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
@@ -25,7 +28,8 @@ start`;
 function checkout(t: TestContext): string {
   const folder = mkdtempSync(join(tmpdir(), "zwrm-tour-"));
   t.after(() => rmSync(folder, { recursive: true, force: true }));
-  for (const name of ["dist", "scripts", "package.json"]) cpSync(join(ROOT, name), join(folder, name), { recursive: true });
+  for (const name of ["dist", "scripts", "package.json"])
+    cpSync(join(ROOT, name), join(folder, name), { recursive: true });
   mkdirSync(join(folder, "tmp"));
   return folder;
 }
@@ -44,12 +48,27 @@ interface Toured {
   readonly said: string;
 }
 
-/** Types the lines into one shell, which reads each when the one before has ended; after each command it says its exit code. */
-async function tour(folder: string, before: string, commands: readonly string[], env: Readonly<Record<string, string>>): Promise<Toured> {
+/**
+ * Types the lines into one shell, which reads each when the one before has ended; after each command it says its exit
+ * code.
+ */
+async function tour(
+  folder: string,
+  before: string,
+  commands: readonly string[],
+  env: Readonly<Record<string, string>>,
+): Promise<Toured> {
   const typed = commands.map((command) => `${command.trimEnd()}\necho "@@ $?"`).join("\n");
-  const shell = spawn("bash", ["-s"], { cwd: folder, env: { ...cleanEnv({ HOME: folder, TMPDIR: join(folder, "tmp"), ...env }) }, detached: true, timeout: LIMIT_MS, killSignal: "SIGKILL" });
+  const shell = spawn("bash", ["-s"], {
+    cwd: folder,
+    env: { ...cleanEnv({ HOME: folder, TMPDIR: join(folder, "tmp"), ...env }) },
+    detached: true,
+    timeout: LIMIT_MS,
+    killSignal: "SIGKILL",
+  });
   let said = "";
-  for (const stream of [shell.stdout, shell.stderr]) stream.setEncoding("utf8").on("data", (text: string) => (said += text));
+  for (const stream of [shell.stdout, shell.stderr])
+    stream.setEncoding("utf8").on("data", (text: string) => (said += text));
   shell.stdin.end(`shopt -s expand_aliases\n${before}\n${typed}\n`);
   await new Promise((resolve) => shell.once("exit", resolve));
   // Where the shell itself was ended, what it began is still there, in its process group.
@@ -62,18 +81,29 @@ async function tour(folder: string, before: string, commands: readonly string[],
 }
 
 /** The commands that are to be refused, by what they hold. */
-function assertCodes({ codes, said }: Toured, commands: readonly string[], refused: (command: string, index: number) => boolean): void {
-  commands.forEach((command, index) => assert.equal(codes[index], refused(command, index) ? 1 : 0, `${command}\n\n${said}`));
+function assertCodes(
+  { codes, said }: Toured,
+  commands: readonly string[],
+  refused: (command: string, index: number) => boolean,
+): void {
+  commands.forEach((command, index) =>
+    assert.equal(codes[index], refused(command, index) ? 1 : 0, `${command}\n\n${said}`),
+  );
 }
 
 test("five minutes: the control plane, a host by curl, an image, a crash, a backup and its restore", async (t) => {
   const port = await freePort();
   const folder = checkout(t);
   const restarted = "start";
-  const five = commandsOf(sectionOf("## Five minutes")).flatMap((command) => (command.startsWith("kill -KILL") ? [command, restarted] : [command]));
+  const five = commandsOf(sectionOf("## Five minutes")).flatMap((command) =>
+    command.startsWith("kill -KILL") ? [command, restarted] : [command],
+  );
   const backup = commandsOf(sectionOf("### Backup and restore")).filter((command) => !command.includes("systemctl"));
   const commands = [...five, ...backup].map((command) => command.replaceAll("127.0.0.1:8080", `127.0.0.1:${port}`));
-  const done = await tour(folder, START, commands, { ZWRM_SERVER_PORT: String(port), ZWRM_API_URL: `http://127.0.0.1:${port}` });
+  const done = await tour(folder, START, commands, {
+    ZWRM_SERVER_PORT: String(port),
+    ZWRM_API_URL: `http://127.0.0.1:${port}`,
+  });
   const first = commands.findIndex((command) => command.startsWith("zwrmd restore"));
   // README shows two more, which are refused: onto a journal that is there, and of an altered file.
   assertCodes(done, commands, (command, index) => command.startsWith("zwrmd restore") && index > first);

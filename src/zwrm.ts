@@ -7,16 +7,15 @@ import { main } from "./cli/main.ts";
 import { StandardInput } from "./cli/stdin.ts";
 import type { Clock } from "./lib/clock.ts";
 import { systemClock } from "./lib/clock.ts";
+import { columnsOf, forgiveStderr, openStdout } from "./lib/stdout.ts";
 
-function output(stream: WriteStream): Output {
-  // Whoever reads has gone, as `head` does: there is nobody left to tell.
-  stream.on("error", () => process.exit(1));
+function output(stream: WriteStream, write: (text: string) => void): Output {
   return {
-    write: (text) => void stream.write(text),
+    write,
     // tty's own types say that both are always there; a pipe has neither.
     isTerminal: Boolean(stream.isTTY) && process.env["TERM"] !== "dumb",
     get columns() {
-      return stream.columns || 80;
+      return stream.isTTY ? columnsOf(stream, process.env) : Infinity;
     },
   };
 }
@@ -30,5 +29,16 @@ const clock: Clock = {
   },
 };
 
+forgiveStderr();
+const result = openStdout("zwrm", process.env);
+const stdout = output(process.stdout, (text) => void result.write(text));
+const stderr = output(process.stderr, (text) => void process.stderr.write(text));
 const stdin = new StandardInput(() => process.stdin);
-process.exitCode = await main(process.argv.slice(2), { stdin, stdout: output(process.stdout), stderr: output(process.stderr), env: process.env, home: homedir(), clock });
+process.exitCode = await main(process.argv.slice(2), {
+  stdin,
+  stdout,
+  stderr,
+  env: process.env,
+  home: homedir(),
+  clock,
+});

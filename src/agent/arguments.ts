@@ -33,7 +33,7 @@ flags:
   --follow, -f           go on with what the machine writes, until Ctrl-C
 
 Every config key has an environment override, ZWRM_AGENT_<KEY> or ZWRM_AGENT_<SECTION>_<KEY>; see --generate-config.
-Exit codes: 0 done, 1 failed, 2 wrong usage.
+Exit codes: 0 done, 1 failed, 2 wrong usage, 141 whoever reads the output has left, as head does.
 `;
 
 const SWITCHES: Readonly<Record<string, string>> = {
@@ -70,6 +70,7 @@ function findCommand(plain: readonly string[], switches: Set<string>): Command {
   if (switches.has("--help")) return { name: "help" };
   if (switches.has("--version")) return { name: "version" };
   const [verb, ...rest] = plain;
+  if ((verb === "version" || verb === "help") && rest.length === 0 && switches.size === 0) return { name: verb };
   const command = verb === undefined ? runOrCheck(switches) : named(verb, rest, switches);
   const [left] = switches;
   if (left !== undefined) throw new UsageError(`${left} does not go with ${verb === undefined ? "this" : verb}`);

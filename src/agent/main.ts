@@ -12,7 +12,10 @@ import type { Log } from "../lib/log.ts";
 import { createLog } from "../lib/log.ts";
 import type { FlushableSink } from "../lib/log-sink.ts";
 import { createLineSink } from "../lib/log-sink.ts";
+import type { ResultOutput } from "../lib/stdout.ts";
+import { forgiveStderr, openStdout } from "../lib/stdout.ts";
 import { VERSION } from "../lib/version.ts";
+import { wrapUsage } from "../lib/wrap.ts";
 import { Agent } from "./agent.ts";
 import type { Arguments } from "./arguments.ts";
 import { DEFAULT_CONFIG_PATH, parseArguments, USAGE, UsageError } from "./arguments.ts";
@@ -33,8 +36,9 @@ type Env = Readonly<Record<string, string | undefined>>;
 
 /** Runs zwrm-agent with the words after its name. Resolves to the exit code: 0 done, 1 failed, 2 wrong usage. */
 export async function main(words: readonly string[], env: Env, clock: Clock): Promise<number> {
+  forgiveStderr();
   try {
-    return await run(parseArguments(words), env, clock);
+    return await run(parseArguments(words), env, clock, openStdout("zwrm-agent", env));
   } catch (error) {
     const isUsage = error instanceof UsageError;
     const isKnown = isUsage || error instanceof ConfigError || error instanceof ClientError;
@@ -44,11 +48,12 @@ export async function main(words: readonly string[], env: Env, clock: Clock): Pr
   }
 }
 
-async function run(given: Arguments, env: Env, clock: Clock): Promise<number> {
+async function run(given: Arguments, env: Env, clock: Clock, stdout: ResultOutput): Promise<number> {
   const { command } = given;
+  const print = (text: string): Promise<number> => stdout.write(text).then(() => 0);
   switch (command.name) {
     case "help":
-      return print(USAGE);
+      return print(wrapUsage(USAGE, stdout.columns));
     case "version":
       return print(`zwrm-agent ${VERSION}\n`);
     case "generate-config":
@@ -57,9 +62,9 @@ async function run(given: Arguments, env: Env, clock: Clock): Promise<number> {
       readConfig(given, env);
       return print(`${given.configPath ?? DEFAULT_CONFIG_PATH}: good\n`);
     case "accept-cluster":
-      return accept(readConfig(given, env).config, clock);
+      return accept(readConfig(given, env).config, clock, print);
     case "logs":
-      return printLogs(readConfig(given, env).config, command, clock);
+      return printLogs(readConfig(given, env).config, command, clock, stdout);
     case "run":
       return runAgent(given, env, clock, command.deregisterOnExit);
   }
@@ -105,35 +110,43 @@ async function hostIdOf({ config, file }: Loaded, path: string, log: Log): Promi
   return hostId;
 }
 
-async function accept({ state_dir: folder }: AgentConfig, clock: Clock): Promise<number> {
+async function accept(
+  { state_dir: folder }: AgentConfig,
+  clock: Clock,
+  print: (text: string) => Promise<number>,
+): Promise<number> {
   const log = createLog({ write: (line) => void process.stderr.write(`${line}\n`) }, clock, "text", "warn");
   const result = await acceptCluster(diskFiles, folder, log);
-  if (result.done) return print(`accepted: ${result.accepted}. At its next heartbeat this host obeys it in place of ${result.own}, and stops what it does not list.\n`);
-  process.stderr.write(`zwrm-agent: there is nothing to accept: ${result.own === null ? "this host has met no cluster yet" : `no other cluster than its own (${result.own}) has answered`}\n`);
+  if (result.done)
+    return print(
+      `accepted: ${result.accepted}. At its next heartbeat this host obeys it in place of ${result.own}, and stops what it does not list.\n`,
+    );
+  process.stderr.write(
+    `zwrm-agent: there is nothing to accept: ${result.own === null ? "this host has met no cluster yet" : `no other cluster than its own (${result.own}) has answered`}\n`,
+  );
   return 1;
 }
 
-async function printLogs({ state_dir: folder }: AgentConfig, { id, follow }: { readonly id: string; readonly follow: boolean }, clock: Clock): Promise<number> {
+async function printLogs(
+  { state_dir: folder }: AgentConfig,
+  { id, follow }: { readonly id: string; readonly follow: boolean },
+  clock: Clock,
+  stdout: ResultOutput,
+): Promise<number> {
   if (!MACHINE_ID_PATTERN.test(id)) throw new UsageError(`${JSON.stringify(id)} is no machine's id`);
-  let isOver = !follow;
-  // Whoever reads has gone, as `head` does: there is nobody left to tell.
-  process.stdout.on("error", () => (isOver = true));
-  const write = (bytes: Uint8Array): Promise<void> => new Promise((resolve) => void process.stdout.write(bytes, () => resolve()));
+  const write = (bytes: Uint8Array): Promise<void> => stdout.write(bytes);
   const release = stayAlive();
-  const found = await readConsole(join(folder, "machines", id), clock, write, () => isOver).finally(release);
+  const found = await readConsole(join(folder, "machines", id), clock, write, () => !follow).finally(release);
   if (found) return 0;
-  process.stderr.write(`zwrm-agent: machine ${id} has no console on this host: it never ran here, or ended more than a day ago\n`);
+  process.stderr.write(
+    `zwrm-agent: machine ${id} has no console on this host: it never ran here, or ended more than a day ago\n`,
+  );
   return 1;
 }
 
 function createSink(config: AgentConfig, env: Env, clock: Clock): FlushableSink {
   const mark = config.log.format === "text" && leadsToJournal(env, STDOUT) ? priorityMark : (): string => "";
   return createLineSink(STDOUT, { clock, mark });
-}
-
-function print(text: string): number {
-  process.stdout.write(text);
-  return 0;
 }
 
 /** To stderr, each line with its level where journald reads it. */

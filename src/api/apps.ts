@@ -71,13 +71,20 @@ function appOf(context: ApiContext, state: State): ReturnType<typeof findApp> {
 
 export function listApps(context: ApiContext, app: App): MaybePromise<Reply> {
   const { org } = personOf(context);
-  return app.store.read((state) => listReply(context, "apps", state.apps.group(org.id).map(appView), (row) => row.id));
+  return app.store.read((state) =>
+    listReply(
+      context,
+      "apps",
+      state.apps.group(org.id).map((row) => appView(state, row)),
+      (row) => row.id,
+    ),
+  );
 }
 
 export function createApp(context: ApiContext, app: App): MaybePromise<Reply> {
   const { org } = personOf(context);
   const { name } = readBody(APP_BODY, context.body);
-  const show = (state: State, id: string): Reply => json(201, appView(findApp(state, org.id, id)));
+  const show = (state: State, id: string): Reply => json(201, appView(state, findApp(state, org.id, id)));
   return app.door.once(context, (state, note) => {
     const event = decideApp(state, org.id, name, newId("app"), note);
     return { event, answer: (after) => show(after, event.data.app_id) };
@@ -85,7 +92,7 @@ export function createApp(context: ApiContext, app: App): MaybePromise<Reply> {
 }
 
 export function showApp(context: ApiContext, app: App): MaybePromise<Reply> {
-  return app.store.read((state) => json(200, appView(appOf(context, state))));
+  return app.store.read((state) => json(200, appView(state, appOf(context, state))));
 }
 
 export function deleteApp(context: ApiContext, app: App): MaybePromise<Reply> {

@@ -1,15 +1,18 @@
-/** What to do about an error of the API, where its own sentence does not say it; one line a code. */
+/**
+ * What to do about an error of the API, where its own sentence does not say it; one line a code. And that sentence in
+ * the words of a command line.
+ */
 import type { LocalCode } from "../client/errors.ts";
 import { ClientError } from "../client/errors.ts";
 import type { ErrorCode } from "../lib/errors.ts";
 import type { Settings } from "./settings-shape.ts";
 
 const ADVICE: Readonly<Partial<Record<ErrorCode | LocalCode, string>>> = {
-  host_admin_required: "Ask a host-admin, or run zwrm on the control plane's own host.",
-  user_not_found: `"zwrm user list" shows the ids to a host-admin.`,
+  host_admin_required: "On the control plane's own host, zwrm acts as one.",
   token_not_found: `"zwrm auth tokens list" shows the ids.`,
-  compacted: `Without --after, "zwrm events" begins with the oldest that is left.`,
   too_many_logins: "Try again in a moment.",
+  user_not_found: `"zwrm user list" shows the ids to a host-admin.`,
+  compacted: `Without --after, "zwrm events" begins with the oldest that is left.`,
   host_not_found: `"zwrm host list" shows the ids.`,
   no_drain: `"zwrm host drain ID" starts one.`,
   host_in_maintenance: `"zwrm host activate ID" brings it back first.`,
@@ -38,6 +41,20 @@ const ADVICE: Readonly<Partial<Record<ErrorCode | LocalCode, string>>> = {
   internal: "The daemon's log has the details under the request id.",
 };
 
+/** What calls upon a person to do something. What the API's own sentence calls for is not said a second time. */
+const CALLS: readonly RegExp[] = [
+  /\bask\b/i,
+  /\btry again\b/i,
+  /\bpush\b/i,
+  /\bdeploy\b/i,
+  /\bactivate\b/i,
+  /\bforce\b/,
+  /\bnew one\b|\bRun the command again\b/i,
+  /\bhas the details\b/,
+  /\broom\b|Changes are off/,
+  /\btokens list\b/,
+];
+
 /** A failure of a call for which the command itself knows what to do; the table's advice would be wrong. */
 export class AdvisedError extends ClientError {
   readonly advice: string | null;
@@ -47,6 +64,31 @@ export class AdvisedError extends ClientError {
     super(code, message, { ...details, ...(status === null ? {} : { status }), cause: error });
     this.advice = advice;
   }
+}
+
+/** The API's words for what a flag says. */
+const WORDS: readonly (readonly [words: RegExp, flag: string])[] = [
+  [/\?force=true/g, "--force"],
+  [/ \(Authorization: Bearer …\)/g, ""],
+];
+
+/** A field of a body, where it has not the name of its flag. */
+const FLAGS: Readonly<Record<string, string>> = {
+  expires_at: "--expires",
+  scopes: "--scope",
+  memory_mb: "--memory",
+  progress_deadline_seconds: "--progress-deadline",
+  on_host_loss: "--on-host-loss",
+  max_parallel: "--max-parallel",
+  deadline_seconds: "--deadline",
+  dry_run: "--dry-run",
+  host_admin: "--host-admin",
+};
+
+/** The API's sentence, in which nothing is called as only a program calls it. */
+export function inFlags(message: string): string {
+  const worded = WORDS.reduce((text, [words, flag]) => text.replace(words, flag), message);
+  return worded.replace(/^[a-z_]+(?= )/, (field) => FLAGS[field] ?? field);
 }
 
 /** A sentence, or null where there is nothing to add. */
@@ -70,8 +112,10 @@ export function adviceOn(error: ClientError, settings: Settings): string | null 
         : `The address is from ${settings.apiUrlFrom}.`;
     case "bad_header":
       return "Check the token and the org.";
-    default:
-      return Object.entries(ADVICE).find(([code]) => code === error.code)?.[1] ?? null;
+    default: {
+      const advice = Object.entries(ADVICE).find(([code]) => code === error.code)?.[1] ?? null;
+      return advice === null || CALLS.some((call) => call.test(advice) && call.test(error.message)) ? null : advice;
+    }
   }
 }
 

@@ -47,7 +47,18 @@ export const DRAIN = object({
 });
 export type Drain = TypeOf<typeof DRAIN>;
 
-export const APP = object({ id: text, name: text, org_id: optional(text), created_at: optional(text), deployment_id: optional(text) });
+export const APP = object({
+  id: text,
+  name: text,
+  org_id: optional(text),
+  created_at: optional(text),
+  deployment_id: optional(text),
+  state: optional(text),
+  replicas: optional(amount),
+  ready: optional(amount),
+  image: optional(text),
+  deployed_at: optional(text),
+});
 export type App = TypeOf<typeof APP>;
 export const APPS = object({ apps: list(APP, MANY) });
 
@@ -83,6 +94,7 @@ export const MACHINE = object({
   state: text,
   ready: boolean,
   desired_state: text,
+  removing: optional(boolean),
   cpus: amount,
   memory_mb: amount,
   region: optional(text),

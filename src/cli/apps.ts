@@ -2,12 +2,13 @@
 import { ClientError } from "../client/errors.ts";
 import { LABEL_PATTERN, newUuid } from "../lib/ids.ts";
 import type { App, Deployment } from "./answers.ts";
-import { ANYTHING, APP, APPS, DEPLOYMENTS } from "./answers.ts";
+import { APP, APPS, DEPLOYMENTS } from "./answers.ts";
 import type { Argument, ValueFlag } from "./command.ts";
-import { command, readText, switchFlag } from "./command.ts";
+import { command, readText } from "./command.ts";
 import { ageOf, formatMebibytes } from "./format.ts";
 import type { Session } from "./session.ts";
 import { understand } from "./session.ts";
+import type { Cell, Column } from "./table.ts";
 import { statusCell } from "./table.ts";
 
 /** Of a digest's 64 characters, so many tell one from another. */
@@ -58,17 +59,35 @@ export function idempotencyKey(): Readonly<Record<string, string>> {
   return { "Idempotency-Key": newUuid() };
 }
 
+const APP_COLUMNS: readonly Column[] = [
+  { title: "NAME" },
+  { title: "STATE" },
+  { title: "READY", right: true, yields: 2 },
+  { title: "IMAGE", yields: 4 },
+  { title: "DEPLOYED", yields: 3 },
+  { title: "ID", yields: 5 },
+];
+
+/** READY is of the replicas that the current deployment asks for. */
+function appRow(app: App, now: number): readonly (string | Cell)[] {
+  const { name, id, deployment_id: deployed, state, ready, replicas, image, deployed_at: at } = app;
+  const word = state ?? (deployed === undefined ? "empty" : "-");
+  const counts = replicas === undefined || deployed === undefined ? "-" : `${ready ?? 0}/${replicas}`;
+  return [name, statusCell(word), counts, image === undefined ? "-" : shortDigest(image), ago(at, now), id];
+}
+
 export const apps = command({
   name: "apps",
   summary: "list the org's apps",
+  details: "With the state of the current deployment, the ready ones of its replicas, its image and its age.",
   args: {},
   flags: {},
   run: (session) =>
     session.show("GET", "/v1/apps", {}, APPS, ({ apps: list }) => {
       if (list.length === 0) return session.note("There is no app yet: zwrm deploy APP --image DIGEST makes one, and zwrm apps create NAME an empty one.");
       const now = session.io.clock.wall();
-      const rows = list.map((app) => [app.name, app.id, app.deployment_id ?? "-", ago(app.created_at, now)]);
-      session.table(["NAME", "ID", "DEPLOYMENT", "CREATED"].map((title) => ({ title })), rows);
+      const inOrder = [...list].sort((a, b) => (a.name < b.name ? -1 : 1));
+      session.table(APP_COLUMNS, inOrder.map((app) => appRow(app, now)));
     }),
 });
 
@@ -79,15 +98,6 @@ export const appsCreate = command({
   flags: {},
   run: (session, { name }) =>
     session.show("POST", "/v1/apps", { body: { name }, headers: idempotencyKey() }, APP, (app) => session.line(`The app ${app.name} (${app.id}) is made.`)),
-});
-
-export const appsRemove = command({
-  name: "apps rm",
-  summary: "delete an app with its deployments",
-  args: { app: APP_ARGUMENT },
-  flags: { force: switchFlag("also where it has machines, which are stopped and deleted") },
-  run: (session, { app }, { force }) =>
-    session.show("DELETE", appPath(app), { query: { force: force ? true : undefined } }, ANYTHING, () => session.line(`${app} is deleted.`)),
 });
 
 export const appsShow = command({
@@ -121,7 +131,14 @@ function showApp(session: Session, app: App, deployments: readonly Deployment[])
   session.line("");
   // By id they stand in no order that means anything; what is newest is looked for first.
   const history = [...deployments].sort((a, b) => (b.created_at ?? "").localeCompare(a.created_at ?? ""));
-  const columns = [{ title: "DEPLOYMENT" }, { title: "STATE" }, { title: "IMAGE" }, { title: "REPLICAS", right: true }, { title: "AGE", right: true }, { title: "REASON" }];
+  const columns: readonly Column[] = [
+    { title: "DEPLOYMENT" },
+    { title: "STATE" },
+    { title: "IMAGE", yields: 3 },
+    { title: "REPLICAS", right: true, yields: 1 },
+    { title: "AGE", right: true, yields: 2 },
+    { title: "REASON", yields: 4, least: 16 },
+  ];
   const row = (one: Deployment) => [one.id, statusCell(one.state), shortDigest(one.image), String(one.replicas), ageOf(one.created_at, now), one.reason ?? ""];
   session.table(columns, history.map(row));
 }

@@ -106,7 +106,7 @@ function warnOfVariable(session: Session): void {
 export const logout = command({
   name: "auth logout",
   summary: "end the session at the daemon, and forget its token",
-  details: "A kept API key is forgotten, but stays valid: zwrm auth tokens revoke ID ends it.",
+  details: "A kept API key is forgotten, but stays valid: zwrm auth tokens revoke NAME ends it.",
   args: {},
   flags: {},
   run: async (session) => {
@@ -143,7 +143,7 @@ function isKey(token: string): boolean {
 /** Null where it is over, else why it may not be. */
 async function endSession(session: Session, token: string): Promise<string | null> {
   if (isKey(token)) {
-    session.note(`The API key itself stays valid: "zwrm auth tokens revoke ID" ends one.`);
+    session.note(`The API key itself stays valid: "zwrm auth tokens revoke NAME" ends one.`);
     return null;
   }
   try {

@@ -1,5 +1,6 @@
 /** Every command of zwrm, in the order of its help. A new one is written in its group's file and named here; nothing else knows it. */
-import { apps, appsCreate, appsRemove, appsShow } from "./apps.ts";
+import { apps, appsCreate, appsShow } from "./apps.ts";
+import { appsRemove } from "./apps-remove.ts";
 import { login, logout, whoami } from "./auth.ts";
 import type { Command } from "./command.ts";
 import { deploy } from "./deploy.ts";

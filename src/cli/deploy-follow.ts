@@ -19,13 +19,16 @@ export interface Rollout {
   readonly first: Deployment;
   readonly firstBody: unknown;
   /** Null while it goes on. */
-  readonly judge: (deployment: Deployment, times: Times) => Ending | null;
+  readonly judge: (deployment: Deployment, look: Look) => Ending | null;
 }
 
-export interface Times {
+/** What there is to judge by beside the deployment itself. */
+export interface Look {
+  /** All of the app's. */
+  readonly machines: readonly Machine[];
   /** Since the following began. */
   readonly ms: number;
-  /** How long neither more nor fewer machines have been running or ready. */
+  /** How long neither more nor fewer machines have been running or ready, or on their way out. */
   readonly stillMs: number;
 }
 
@@ -57,10 +60,12 @@ async function watch(following: Following, { app, before, first, firstBody, judg
     const changed = machines.filter((machine) => news(machine) !== (said.get(machine.id) ?? "pending"));
     following.sayChanges(changed.map((machine) => ({ id: `${isOld.has(machine.id) ? "old " : ""}${machine.id}`, text: machineText(machine) })));
     for (const machine of changed) said.set(machine.id, news(machine));
-    if (`${deployment.running} ${deployment.ready}` !== counts) [counts, movedAt] = [`${deployment.running} ${deployment.ready}`, following.now];
-    const ending = judge(deployment, { ms: following.now - started, stillMs: following.now - movedAt });
+    const goes = machines.filter(isGoing).length;
+    const now = `${deployment.running} ${deployment.ready} ${goes}`;
+    if (now !== counts) [counts, movedAt] = [now, following.now];
+    const ending = judge(deployment, { machines, ms: following.now - started, stillMs: following.now - movedAt });
     if (ending !== null) return { ending, body };
-    if (progressOf(deployment) !== progress) following.say((progress = progressOf(deployment)));
+    if (progressOf(deployment, goes) !== progress) following.say((progress = progressOf(deployment, goes)));
     await following.rest();
     ({ body } = await following.ask("GET", appPath(app.id, "deployments", first.id)));
     deployment = understand(DEPLOYMENT, body);
@@ -77,7 +82,16 @@ export function machineText({ state, ready, host_id: host, reason, exit_code: ex
   return `${state}${on}${readiness}${place}${why === "" ? "" : `: ${why}`}`;
 }
 
+/** It was told to go for good, and its agent has not said yet that it has. */
+export function isGoing({ removing, state }: Machine): boolean {
+  return (
+    removing === true && (state === "pending" || state === "starting" || state === "running" || state === "stopping")
+  );
+}
+
 /** With what keeps it from being completed, where the daemon says so. */
-function progressOf({ state, running, replicas, ready, reason }: Deployment): string {
-  return `${state}, ${running} of ${replicas} running, ${ready} ready${reason === undefined ? "" : `: ${reason}`}`;
+function progressOf({ state, running, replicas, ready, reason }: Deployment, going: number): string {
+  const why = reason === undefined ? "" : `: ${reason}`;
+  const stopping = going === 0 ? "" : `, ${going} still to stop`;
+  return `${state}, ${running} of ${replicas} running, ${ready} ready${stopping}${why}`;
 }

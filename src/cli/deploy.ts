@@ -112,7 +112,7 @@ async function makeApp(following: Following, name: string): Promise<App> {
     // Somebody else made it in between.
     const id = error instanceof ClientError && error.code === "app_exists" ? error.extra["id"] : null;
     if (typeof id !== "string") throw error;
-    return { id, name, org_id: undefined, created_at: undefined, deployment_id: undefined };
+    return understand(APP, { id, name });
   }
 }
 

@@ -5,6 +5,7 @@ import { EVENT, EVENTS } from "./answers.ts";
 import { command, switchFlag, textFlag, wholeFlag } from "./command.ts";
 import { isPassing } from "./follow.ts";
 import { pause } from "./io.ts";
+import { Names } from "./names.ts";
 import type { Session } from "./session.ts";
 import { understand } from "./session.ts";
 import { summaryOf } from "./summary.ts";
@@ -22,7 +23,9 @@ export const events = command({
   name: "events",
   summary: "show who did what, when and from where; for host-admins",
   details: [
-    "A line is TIME SEQ ACTOR TYPE and the rest of the event, in short; --json prints each event whole, one JSON object a line.",
+    "A line is TIME SEQ ACTOR TYPE and the rest of the event, in short on a terminal; users are shown by their",
+    "emails where they are known.",
+    "--json prints each event whole, one JSON object a line.",
     "It begins with the oldest event that is kept, or after --after. --follow goes on with what happens, until Ctrl-C; while the daemon",
     "restarts it waits, and leaves nothing out.",
   ].join("\n"),
@@ -31,10 +34,12 @@ export const events = command({
     follow: { ...switchFlag("go on with new events as they happen"), short: "f" },
     after: wholeFlag("SEQ", "begin after this sequence number", { min: 0, max: 999_999_999_999_999 }),
     type: textFlag("TYPE", "only this type (api_key.created), or all of its kind (api_key)"),
-    actor: textFlag("WHO", "only what these did: user, host, localhost, socket, system, or one of them by id"),
+    actor: textFlag("WHO", "only what these did: user, host, localhost, socket, system, or one of them by id or email"),
   },
   run: async (session, _args, { follow, after, type, actor }) => {
-    const print = printer(session, { type, actor });
+    const names = new Names();
+    if (!session.json || actor !== null) await names.load(session);
+    const print = printer(session, { type, actor }, names);
     const read = follow ? followAll : listAll;
     try {
       await read(session, after ?? 0, print);
@@ -57,25 +62,32 @@ function oldestOf(error: unknown): number | null {
 /** Prints an event, if it is wanted, and gives its seq. */
 type Print = (event: unknown) => number;
 
-function printer(session: Session, filter: Filter): Print {
+function printer(session: Session, filter: Filter, names: Names): Print {
+  const terms = { brief: session.io.stdout.isTerminal, nameOf: (id: string) => names.of(id) };
   return (body) => {
     const event = understand(EVENT, body);
-    if (!isWanted(event, filter)) return event.seq;
-    if (session.json) session.printJsonLine(body);
-    else session.line([event.at, event.seq, actorOf(event), event.type, summaryOf(event.data)].join("  ").trimEnd());
+    if (isWanted(event, filter, names)) {
+      if (session.json) session.printJsonLine(body);
+      else
+        session.line(
+          [event.at, event.seq, actorOf(event, names), event.type, summaryOf(event.data, terms)].join("  ").trimEnd(),
+        );
+    }
+    names.learn(event.data);
     return event.seq;
   };
 }
 
-function isWanted({ type, actor }: Event, wanted: Filter): boolean {
-  const names = [actor?.kind, actor?.id, `${actor?.kind ?? ""}:${actor?.id ?? ""}`];
+function isWanted({ type, actor }: Event, wanted: Filter, known: Names): boolean {
+  const [kind = "", id = ""] = [actor?.kind, actor?.id];
+  const names = [kind, id, `${kind}:${id}`, known.of(id), `${kind}:${known.of(id)}`];
   return (wanted.type === null || type === wanted.type || type.startsWith(`${wanted.type}.`)) && (wanted.actor === null || names.includes(wanted.actor));
 }
 
-/** `user:usr_1@192.0.2.7`, `system`. */
-function actorOf({ actor }: Event): string {
+/** `user:ann@example.com@192.0.2.7`, `user:usr_1@192.0.2.7` where nobody knows the user any more, `system`. */
+function actorOf({ actor }: Event, names: Names): string {
   if (actor === undefined) return "-";
-  return `${actor.kind}${actor.id === undefined ? "" : `:${actor.id}`}${actor.ip === undefined ? "" : `@${actor.ip}`}`;
+  return `${actor.kind}${actor.id === undefined ? "" : `:${names.of(actor.id)}`}${actor.ip === undefined ? "" : `@${actor.ip}`}`;
 }
 
 async function listAll(session: Session, from: number, print: Print): Promise<void> {

@@ -7,6 +7,7 @@ import { ageOf } from "./format.ts";
 import { HOST_ID, hostPath } from "./host.ts";
 import type { Session } from "./session.ts";
 import { understand } from "./session.ts";
+import type { Column } from "./table.ts";
 import { statusCell } from "./table.ts";
 
 export const hostDrain = command({
@@ -54,13 +55,30 @@ function showStarted(session: Session, drain: Drain): void {
   session.line(`${drain.host_id} is draining: ${countOf(drain)}. See "zwrm host drain-status ${drain.host_id}".`);
 }
 
+const ROW_COLUMNS: readonly Column[] = [
+  { title: "MACHINE" },
+  { title: "APP", yields: 1, least: 6 },
+  { title: "STATE" },
+  { title: "TO HOST", yields: 2, least: 7 },
+  { title: "REPLACEMENT", yields: 4 },
+  { title: "REASON", yields: 3, least: 16 },
+];
+
 function showPlan(session: Session, plan: Drain): void {
   const stuck = plan.machines.filter(({ state }) => state === "blocked").length;
   const left = stuck === 0 ? "" : `, of which ${stuck} ${stuck === 1 ? "has" : "have"} nowhere to go now`;
   session.line(`A drain of ${plan.host_id} would move ${countOf(plan)}${left}. Nothing was changed.`);
   if (plan.machines.length === 0) return;
-  const columns = ["MACHINE", "APP", "STATE", "TO HOST", "REASON"].map((title) => ({ title }));
-  session.table(columns, plan.machines.map((row) => [row.id, row.app_name ?? row.app_id ?? "-", statusCell(row.state), row.target_host_id ?? "-", row.reason ?? ""]));
+  session.table(
+    ROW_COLUMNS.filter(({ title }) => title !== "REPLACEMENT"),
+    plan.machines.map((row) => [
+      row.id,
+      row.app_name ?? row.app_id ?? "-",
+      statusCell(row.state),
+      row.target_host_id ?? "-",
+      row.reason ?? "",
+    ]),
+  );
 }
 
 function showDrain(session: Session, drain: Drain): void {
@@ -80,9 +98,8 @@ function showDrain(session: Session, drain: Drain): void {
 }
 
 function showRows(session: Session, rows: readonly DrainRow[]): void {
-  const columns = ["MACHINE", "APP", "STATE", "TO HOST", "REPLACEMENT", "REASON"].map((title) => ({ title }));
   const cells = rows.map((row) => [row.id, row.app_name ?? row.app_id ?? "-", statusCell(row.state), row.target_host_id ?? "-", row.replacement_id ?? "-", row.reason ?? ""]);
-  session.table(columns, cells);
+  session.table(ROW_COLUMNS, cells);
 }
 
 function countOf({ total }: Drain): string {

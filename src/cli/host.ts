@@ -5,6 +5,7 @@ import { ANYTHING, HOST, HOSTS, REPLACED } from "./answers.ts";
 import type { Argument } from "./command.ts";
 import { choiceFlag, command, readText, textFlag } from "./command.ts";
 import type { Session } from "./session.ts";
+import type { Column } from "./table.ts";
 import { statusCell } from "./table.ts";
 
 export const HOST_ID: Argument<string> = { placeholder: "ID", help: `the host's id, as "zwrm host list" shows it`, read: readText };
@@ -32,10 +33,20 @@ export const hostList = command({
   },
 });
 
+const HOST_COLUMNS: readonly Column[] = [
+  { title: "ID" },
+  { title: "STATUS" },
+  { title: "REGION", yields: 6, least: 8 },
+  { title: "DATACENTER", yields: 8 },
+  { title: "ADDRESS", yields: 7 },
+  { title: "CPUS", right: true, yields: 3 },
+  { title: "MEMORY", right: true, yields: 4 },
+  { title: "MACHINES", right: true, yields: 2 },
+  { title: "HEARD", right: true, yields: 1 },
+];
+
 function showHosts(session: Session, hosts: readonly Host[]): void {
   const now = session.io.clock.wall();
-  const words = ["ID", "STATUS", "REGION", "DATACENTER", "ADDRESS"].map((title) => ({ title }));
-  const numbers = ["CPUS", "MEMORY", "MACHINES", "HEARD"].map((title) => ({ title, right: true }));
   const rows = hosts.map((host) => [
     host.id,
     statusCell(host.status),
@@ -47,7 +58,7 @@ function showHosts(session: Session, hosts: readonly Host[]): void {
     String(host.machine_count),
     ageOf(host.last_heartbeat_at, now),
   ]);
-  session.table([...words, ...numbers], rows);
+  session.table(HOST_COLUMNS, rows);
 }
 
 export const hostStatus = command({
@@ -83,7 +94,13 @@ function showHost(session: Session, host: Host): void {
   const row = (title: string, key: keyof typeof none, print: (value: number) => string): string[] => {
     return [title, ...sets.map(({ [key]: value }) => (value === undefined ? "-" : print(value)))];
   };
-  const columns = [{ title: "RESOURCE" }, ...["CAPACITY", "ALLOCATED", "AVAILABLE", "USED"].map((title) => ({ title, right: true }))];
+  const columns: readonly Column[] = [
+    { title: "RESOURCE" },
+    { title: "CAPACITY", right: true },
+    { title: "ALLOCATED", right: true, yields: 1 },
+    { title: "AVAILABLE", right: true },
+    { title: "USED", right: true, yields: 2 },
+  ];
   session.table(columns, [row("cpus", "cpus", String), row("memory", "memory_mb", formatMebibytes), row("disk", "disk_mb", formatMebibytes)]);
 }
 

@@ -5,7 +5,7 @@ export interface Output {
   write(text: string): void;
   /** True where a person looks at it, and the terminal can move its cursor. */
   readonly isTerminal: boolean;
-  /** Width in characters; what is no terminal has none, and gives 80. */
+  /** Width in characters; Infinity for what is no terminal: there nothing is cut. */
   readonly columns: number;
 }
 

@@ -3,7 +3,7 @@ import { ClientError } from "../client/errors.ts";
 import { Client } from "../client/http.ts";
 import { messageOf } from "../lib/errors.ts";
 import { VERSION } from "../lib/version.ts";
-import { adviceOn } from "./advice.ts";
+import { adviceOn, inFlags } from "./advice.ts";
 import { readFlags } from "./command.ts";
 import { COMMANDS } from "./commands.ts";
 import { helpFor } from "./help.ts";
@@ -16,11 +16,14 @@ import { Session } from "./session.ts";
 import type { Settings } from "./settings-shape.ts";
 import { readSettings } from "./settings.ts";
 
+/** Longer lines of prose are hard to read; a terminal may be wider, a pipe has no width. */
+const HELP_WIDTH = 100;
+
 export async function main(argv: readonly string[], io: Io): Promise<number> {
   const parsed = parse(argv, COMMANDS);
   try {
     if (parsed.globals.has("help") && !parsed.unknownCommand) {
-      io.stdout.write(helpFor(parsed.topic, COMMANDS));
+      io.stdout.write(helpFor(parsed.topic, COMMANDS, Math.min(io.stdout.columns, HELP_WIDTH)));
       return 0;
     }
     if (parsed.globals.has("version")) {
@@ -84,7 +87,8 @@ function complainOfApi(error: ClientError, settings: Settings, { io, json, verbo
   // Of a failure inside the daemon nothing else is of use.
   const id = error.requestId !== null && (verbose || (error.status ?? 0) >= 500) ? ` (request id ${error.requestId})` : "";
   const advice = adviceOn(error, settings);
-  const sentence = advice === null || /[.!?]$/.test(error.message) ? error.message : `${error.message}.`;
+  const message = inFlags(error.message);
+  const sentence = advice === null || /[.!?]$/.test(message) ? message : `${message}.`;
   io.stderr.write(`${printable([`zwrm: ${sentence}${id}`, advice].filter((part) => part !== null).join(" "))}\n`);
   return 1;
 }

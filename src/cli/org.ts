@@ -31,7 +31,10 @@ export const orgList = command({
   flags: {},
   run: (session) =>
     session.show("GET", "/v1/orgs", {}, ORGS, ({ orgs }) => {
-      session.table(["ID", "SLUG", "NAME"].map((title) => ({ title })), orgs.map(({ id, slug, name }) => [id, slug, name ?? "-"]));
+      session.table(
+        [{ title: "ID", yields: 2 }, { title: "SLUG" }, { title: "NAME", yields: 1, least: 12 }],
+        orgs.map(({ id, slug, name }) => [id, slug, name ?? "-"]),
+      );
     }),
 });
 
@@ -43,7 +46,13 @@ export const orgMembers = command({
   run: (session, { org }) =>
     session.show("GET", membersPath(org), {}, MEMBERS, ({ members }) => {
       if (members.length === 0) return session.note(`Nobody is in ${org} yet: zwrm org members set ${org} USER --role owner`);
-      session.table(["ID", "EMAIL", "NAME", "ROLE"].map((title) => ({ title })), members.map(({ id, email, name, role }) => [id, email, name ?? "-", role]));
+      const columns = [
+        { title: "ID", yields: 3 },
+        { title: "EMAIL" },
+        { title: "NAME", yields: 2, least: 10 },
+        { title: "ROLE" },
+      ];
+      session.table(columns, members.map(({ id, email, name, role }) => [id, email, name ?? "-", role]));
     }),
 });
 

@@ -2,6 +2,7 @@
 import { nearestName } from "../config/nearest.ts";
 import type { Command, Flags, Given } from "./command.ts";
 import { switchFlag, textFlag, VALUE_SEPARATOR } from "./command.ts";
+import { asksToList, commandOf, leadsTo, tableWord } from "./forms.ts";
 import { UsageError } from "./io.ts";
 
 /** Taken anywhere on the line. */
@@ -16,7 +17,7 @@ export const GLOBAL_FLAGS = {
 } as const satisfies Flags;
 
 export interface Parsed {
-  /** The command that was named, if it was named whole. */
+  /** The command that was named, if it was named whole; a group that lists is named whole. */
   readonly command: Command | null;
   /** The words that begin some command: whose help is meant. */
   readonly topic: readonly string[];
@@ -50,6 +51,8 @@ class Line {
   #command: Command | null = null;
   #problem: UsageError | null = null;
   #unknownCommand = false;
+  /** `zwrm apps list`: the group's bare name does that, and no word turns it into another command any more. */
+  #toldToList = false;
 
   constructor(commands: readonly Command[]) {
     this.#commands = commands;
@@ -57,22 +60,39 @@ class Line {
 
   word(word: string): void {
     if (this.#unknownCommand) return;
-    if (this.#topic.length === 0 && word === "help" && !this.#globals.has("help")) return void this.#globals.set("help", true);
-    const longer = [...this.#topic, word];
-    const name = longer.join(" ");
-    const extends_ = this.#commands.some((one) => one.name === name || one.name.startsWith(`${name} `));
+    if (this.#topic.length === 0 && (word === "help" || word === "version") && !this.#globals.has("help"))
+      return void this.#globals.set(word, true);
+    const longer = [...this.#topic, tableWord(word, this.#topic, this.#commands)];
+    const extends_ = !this.#toldToList && leadsTo(longer, this.#commands);
     // After `--` no word names a command any more, so that an org may be called "set".
     if (extends_ && this.#words.length === 0 && !(this.flagsEnded && this.#command !== null)) {
       this.#topic = longer;
-      this.#command = this.#commands.find((one) => one.name === name) ?? null;
+      this.#command = commandOf(longer, this.#commands);
+    } else if (
+      this.#words.length === 0 &&
+      this.#command !== null &&
+      this.#leadsOn(this.#command) &&
+      asksToList(word, this.#command)
+    ) {
+      this.#toldToList = true;
     } else if (this.#command !== null && !this.#leadsOn(this.#command)) {
       this.#words.push(word);
     } else {
       this.#unknownCommand = true;
-      const known = this.#commands.flatMap((one) => (startsWith(one.name.split(" "), this.#topic) ? [one.name.split(" ")[this.#topic.length] ?? ""] : []));
+      const known = this.#commands.flatMap((one) =>
+        startsWith(one.name.split(" "), this.#topic) ? [one.name.split(" ")[this.#topic.length] ?? ""] : [],
+      );
       const alone = this.#command === null ? "" : ` "zwrm ${this.#command.name}" alone does: ${this.#command.summary}.`;
-      const hint = suggest(word, [...known, "help"].filter((one) => one !== ""), "") || alone;
-      this.#problem ??= new UsageError(`There is no command ${JSON.stringify(["zwrm", ...longer].join(" "))}.${hint}`, this.#topic);
+      const hint =
+        suggest(
+          word,
+          [...known, "help"].filter((one) => one !== ""),
+          "",
+        ) || alone;
+      this.#problem ??= new UsageError(
+        `There is no command ${JSON.stringify(["zwrm", ...this.#topic, word].join(" "))}.${hint}`,
+        this.#topic,
+      );
     }
   }
 
@@ -114,8 +134,9 @@ class Line {
   }
 
   /** True for a command that is a group's bare name (`zwrm apps`): it takes no words, so one behind it was to be a command of the group. */
-  #leadsOn({ name, args }: Command): boolean {
-    return !this.flagsEnded && Object.keys(args).length === 0 && this.#commands.some((one) => one.name.startsWith(`${name} `));
+  #leadsOn({ args }: Command): boolean {
+    const isGroup = this.#commands.some((one) => one.name.startsWith(`${this.#topic.join(" ")} `));
+    return !this.flagsEnded && !this.#toldToList && Object.keys(args).length === 0 && isGroup;
   }
 
   #complain(message: string): void {

@@ -90,11 +90,11 @@ export class Session {
   }
 
   table(columns: readonly Column[], rows: readonly (readonly (string | Cell)[])[]): void {
-    this.io.stdout.write(renderTable(columns, rows, this.#colours));
+    this.io.stdout.write(renderTable(columns, rows, this.#colours, this.io.stdout.columns));
   }
 
   facts(facts: readonly (readonly [name: string, value: string | Cell])[]): void {
-    this.io.stdout.write(renderFacts(facts, this.#colours));
+    this.io.stdout.write(renderFacts(facts, this.#colours, this.io.stdout.columns));
   }
 
   /** An answer without a body prints nothing. */

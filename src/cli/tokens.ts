@@ -2,12 +2,17 @@
 import { parseDuration } from "../lib/duration.ts";
 import { toRfc3339 } from "../lib/clock.ts";
 import { readField, timestamp } from "../lib/schema.ts";
-import { ANYTHING, NEW_TOKEN, TOKENS } from "./answers.ts";
+import { ClientError } from "../client/errors.ts";
+import { NEW_TOKEN, TOKENS } from "./answers.ts";
 import type { ValueFlag } from "./command.ts";
 import { command, listFlag, readText } from "./command.ts";
 import { ageOf } from "./format.ts";
+import { CliError } from "./io.ts";
+import type { Session } from "./session.ts";
 import { understand } from "./session.ts";
+import type { Column } from "./table.ts";
 
+const ID = /^key_[0-9a-f]{8,}$/;
 /** A hundred years: whoever means for ever leaves the flag out. */
 const LONGEST_MS = 36_525 * 86_400_000;
 
@@ -66,7 +71,13 @@ export const tokensList = command({
     session.show("GET", "/v1/auth/tokens", {}, TOKENS, ({ tokens }) => {
       if (tokens.length === 0) return session.note("You have no API key here: zwrm auth tokens create NAME");
       const now = session.io.clock.wall();
-      const columns = [{ title: "ID" }, { title: "NAME" }, { title: "SCOPES" }, { title: "AGE", right: true }, { title: "EXPIRES" }];
+      const columns: readonly Column[] = [
+        { title: "ID", yields: 2 },
+        { title: "NAME" },
+        { title: "SCOPES", yields: 4, least: 12 },
+        { title: "AGE", right: true, yields: 5 },
+        { title: "EXPIRES", yields: 3 },
+      ];
       const endOf = (at: string | undefined): string => (at === undefined ? "never" : Date.parse(at) <= now ? `${at} (over)` : at);
       session.table(columns, tokens.map((key) => [key.id, key.name, key.scopes?.join(" ") ?? "all", ageOf(key.created_at, now), endOf(key.expires_at)]));
     }),
@@ -75,7 +86,54 @@ export const tokensList = command({
 export const tokensRevoke = command({
   name: "auth tokens revoke",
   summary: "end an API key, from the next request on",
-  args: { id: { placeholder: "ID", help: `the key's id, as "zwrm auth tokens list" shows it`, read: readText } },
+  args: {
+    key: {
+      placeholder: "NAME|ID",
+      help: `the key's name or id, as "zwrm auth tokens list" shows them`,
+      read: readText,
+    },
+  },
   flags: {},
-  run: (session, { id }) => session.show("DELETE", `/v1/auth/tokens/${encodeURIComponent(id)}`, {}, ANYTHING, () => session.line(`${id} is revoked.`)),
+  run: async (session, { key }) => {
+    // A key may be called what looks like an id, and an id may be of another org's list.
+    const isGone = ID.test(key) && (await revoke(session, key));
+    const found = isGone ? null : await findKey(session, key);
+    if (found !== null && !(await revoke(session, found.id))) throw notThere(key);
+    if (!session.json)
+      session.line(
+        found === null || found.id === key ? `${key} is revoked.` : `${found.name} (${found.id}) is revoked.`,
+      );
+    return 0;
+  },
 });
+
+/** False where there is no key with this id. */
+async function revoke(session: Session, id: string): Promise<boolean> {
+  try {
+    await session.call("DELETE", `/v1/auth/tokens/${encodeURIComponent(id)}`);
+    return true;
+  } catch (error) {
+    if (error instanceof ClientError && error.code === "token_not_found") return false;
+    throw error;
+  }
+}
+
+/** The one key with this id or name. Throws CliError where there is none, or more than one of the name. */
+async function findKey(session: Session, key: string): Promise<{ readonly id: string; readonly name: string }> {
+  const { tokens } = understand(TOKENS, (await session.call("GET", "/v1/auth/tokens")).body);
+  const named = tokens.filter(({ id, name }) => id === key || name === key);
+  const [found, other] = named;
+  if (found === undefined) throw notThere(key);
+  if (other === undefined) return found;
+  const now = session.io.clock.wall();
+  const each = named.map(
+    ({ id, created_at: at, expires_at: end }) => `${id} (${ageOf(at, now)} old, ends ${end ?? "never"})`,
+  );
+  throw new CliError(
+    `${named.length} of your keys are called ${key}: ${each.join(", ")}. Say which by its id; nothing was revoked.`,
+  );
+}
+
+function notThere(key: string): CliError {
+  return new CliError(`You have no API key ${key} here; zwrm auth tokens list shows those that you have.`);
+}

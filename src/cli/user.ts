@@ -58,7 +58,12 @@ export const userList = command({
   run: (session) =>
     session.show("GET", "/v1/users", {}, USERS, ({ users }) => {
       if (users.length === 0) return session.note("There is no user yet: zwrm user create EMAIL --name NAME --host-admin");
-      const columns = ["ID", "EMAIL", "NAME", "HOST-ADMIN"].map((title) => ({ title }));
+      const columns = [
+        { title: "ID", yields: 3 },
+        { title: "EMAIL" },
+        { title: "NAME", yields: 2, least: 10 },
+        { title: "HOST-ADMIN" },
+      ];
       session.table(columns, users.map((user) => [user.id, user.email, user.name ?? "-", user.host_admin === true ? "yes" : "no"]));
     }),
 });

@@ -57,7 +57,7 @@ flags:
   --data-dir DIR   overrides state.data_dir
 
 Every config key has an environment override, ZWRM_<SECTION>_<KEY>; see --generate-config.
-Exit codes: 0 done, 1 failed, 2 wrong usage.
+Exit codes: 0 done, 1 failed, 2 wrong usage, 141 whoever reads the output has left, as head does.
 `;
 
 /** Reads the words after the program's name. Throws UsageError. */
@@ -94,8 +94,8 @@ const OWN_FLAGS: Readonly<Record<string, string>> = {
 };
 
 function findCommand(plain: readonly string[], flags: ReadonlyMap<string, string>): Command {
-  if (flags.has("--help") || flags.has("-h")) return { name: "help" };
   const words = plain.join(" ");
+  if (flags.has("--help") || flags.has("-h") || words === "help") return { name: "help" };
   for (const [flag, owner] of Object.entries(OWN_FLAGS)) {
     if (flags.has(flag) && words !== owner) throw new UsageError(`${flag} does not go with ${words === "" ? "zwrmd" : words}`);
   }
@@ -109,6 +109,8 @@ function findCommand(plain: readonly string[], flags: ReadonlyMap<string, string
       if (flags.has("--version")) return { name: "version" };
       if (flags.has("--generate-config")) return { name: "generate-config" };
       return { name: flags.has("--check-config") ? "check-config" : "run" };
+    case "version":
+      return { name: "version" };
     case "journal verify":
       return { name: "journal-verify", head: parseHead(flags.get("--head")) };
     case "journal dump":

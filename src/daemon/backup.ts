@@ -12,6 +12,7 @@ import { systemClock, toRfc3339 } from "../lib/clock.ts";
 import { messageOf } from "../lib/errors.ts";
 import { diskFiles, writeAll } from "../lib/files.ts";
 import { newId } from "../lib/ids.ts";
+import type { ResultOutput } from "../lib/stdout.ts";
 import { VERSION } from "../lib/version.ts";
 import { apiUrlOf, journalFolder } from "./tools.ts";
 
@@ -20,15 +21,19 @@ const ASK_TIMEOUT_MS = 30_000;
 const LAST_SEQ = /^zwrmd_journal_last_seq (\d{1,15})$/m;
 
 /** Writes the backup to `file`, whole or not at all; `-` is stdout. What is said goes where the backup does not. */
-export async function backUp(config: Config, file: string): Promise<number> {
+export async function backUp(config: Config, file: string, stdout: ResultOutput): Promise<number> {
   const folder = journalFolder(config);
   const about = { until: await findDurable(config, folder), at: toRfc3339(systemClock.wall()), program: `zwrmd ${VERSION}` };
   const toStdout = file === "-";
-  const { oldestSeq, head, bytes, passedOver } = toStdout ? await writeToStdout(folder, about) : await writeToFile(folder, about, resolve(file));
-  const out = toStdout ? process.stderr : process.stdout;
+  const { oldestSeq, head, bytes, passedOver } = toStdout
+    ? await writeBackup(diskFiles, folder, { ...about, write: (bytes) => stdout.write(bytes) })
+    : await writeToFile(folder, about, resolve(file));
+  const say = (text: string): Promise<void> | boolean => (toStdout ? process.stderr.write(text) : stdout.write(text));
   for (const reason of passedOver) process.stderr.write(`zwrmd: warning: a snapshot is damaged and not in the backup; the lines that it stands for are: ${reason}\n`);
-  out.write(`${toStdout ? "backup" : file}: seq ${oldestSeq} to ${head.seq}, ${bytes} bytes\nhead ${head.seq}:${head.sum}\n`);
-  out.write("images are not in it: back up build.images_dir beside it, or push them again\n");
+  await say(
+    `${toStdout ? "backup" : file}: seq ${oldestSeq} to ${head.seq}, ${bytes} bytes\nhead ${head.seq}:${head.sum}\n`,
+  );
+  await say("images are not in it: back up build.images_dir beside it, or push them again\n");
   return 0;
 }
 
@@ -76,13 +81,6 @@ function fetchMetrics(apiUrl: string): Promise<string> {
     request.on("timeout", () => request.destroy(new Error(`no answer within ${ASK_TIMEOUT_MS / 1000} s`)));
     request.on("error", fail);
   });
-}
-
-async function writeToStdout(folder: string, about: About): Promise<BackedUp> {
-  // The write's own callback tells; without a listener a reader that left would be a crash.
-  process.stdout.on("error", () => undefined);
-  const write = (bytes: Uint8Array): Promise<void> => new Promise((done, fail) => void process.stdout.write(bytes, (error) => (error ? fail(error) : done())));
-  return writeBackup(diskFiles, folder, { ...about, write });
 }
 
 /** Beside, synced, renamed, the folder synced: a backup that is there is whole, and one that was there stays until then. */

@@ -8,7 +8,10 @@ import { systemClock } from "../lib/clock.ts";
 import { messageOf, systemCode } from "../lib/errors.ts";
 import { leadsToJournal, priorityMark } from "../lib/journald.ts";
 import type { LogLevel } from "../lib/log.ts";
+import type { ResultOutput } from "../lib/stdout.ts";
+import { forgiveStderr, openStdout } from "../lib/stdout.ts";
 import { VERSION } from "../lib/version.ts";
+import { wrapUsage } from "../lib/wrap.ts";
 import type { Arguments } from "./arguments.ts";
 import { DEFAULT_CONFIG_PATH, parseArguments, USAGE, UsageError } from "./arguments.ts";
 import { backUp } from "./backup.ts";
@@ -25,10 +28,11 @@ type Env = Readonly<Record<string, string | undefined>>;
 
 /** Runs zwrmd with the words after its name. Resolves to the exit code: 0 done, 1 failed, 2 wrong usage. */
 export async function main(words: readonly string[], env: Env): Promise<number> {
+  forgiveStderr();
   const onLost = (reason: string): void => complain("warn", `systemd does not hear the daemon any more: ${reason}`, env);
   const notifier = createNotifier({ env, pid: process.pid, clock: systemClock, onLost });
   try {
-    return await run(parseArguments(words), env, notifier);
+    return await run(parseArguments(words), env, notifier, openStdout("zwrmd", env));
   } catch (error) {
     const reason = explain(error);
     notifier.failed(reason);
@@ -38,11 +42,13 @@ export async function main(words: readonly string[], env: Env): Promise<number> 
   }
 }
 
-async function run(given: Arguments, env: Env, notifier: Notifier): Promise<number> {
+async function run(given: Arguments, env: Env, notifier: Notifier, stdout: ResultOutput): Promise<number> {
   const { command } = given;
+  const print = (text: string): Promise<number> => stdout.write(text).then(() => 0);
+  const say = (line: string): Promise<void> => stdout.write(`${line}\n`);
   switch (command.name) {
     case "help":
-      return print(USAGE);
+      return print(wrapUsage(USAGE, stdout.columns));
     case "version":
       return print(`zwrmd ${VERSION}\n`);
     case "generate-config":
@@ -54,17 +60,17 @@ async function run(given: Arguments, env: Env, notifier: Notifier): Promise<numb
       abortOnCrash(env);
       return runDaemon(() => readServed(given, env), env, notifier);
     case "journal-verify":
-      return verifyChain(readConfig(given, env), command.head);
+      return verifyChain(readConfig(given, env), command.head, say);
     case "journal-dump":
-      return dumpChain(readConfig(given, env), command.filter, command.secrets);
+      return dumpChain(readConfig(given, env), command.filter, command.secrets, say);
     case "journal-compact":
-      return compactChain(readConfig(given, env));
+      return compactChain(readConfig(given, env), say);
     case "images-verify":
-      return verifyStore(readConfig(given, env));
+      return verifyStore(readConfig(given, env), say);
     case "backup":
-      return backUp(readConfig(given, env), command.file);
+      return backUp(readConfig(given, env), command.file, stdout);
     case "restore":
-      return restore(readConfig(given, env), command.file);
+      return restore(readConfig(given, env), command.file, say);
   }
 }
 
@@ -85,11 +91,6 @@ function readServed(given: Arguments, env: Env): Config {
   const config = readConfig(given, env);
   readTls(config.server);
   return config;
-}
-
-function print(text: string): number {
-  process.stdout.write(text);
-  return 0;
 }
 
 /** A crash ends by SIGABRT, so that systemd tells it from a start that failed and starts the daemon again. What was acknowledged is on disk. */

@@ -13,14 +13,15 @@ import { newUuid } from "../lib/ids.ts";
 import { SYSTEM } from "../state/events.ts";
 import { CLUSTER_KEY, State } from "../state/state.ts";
 import { Replay, Store } from "../state/store.ts";
-import { journalFolder, say, stderrLog } from "./tools.ts";
+import type { Say } from "./tools.ts";
+import { journalFolder, stderrLog } from "./tools.ts";
 
 /** Where the journal is made; a start never looks there. */
 const STAGE = ".journal.new";
 const READ_BYTES = 1024 * 1024;
 
 /** Reads the backup in `file`; `-` is stdin. Throws JournalDamaged with the backup's line and byte where it is cut or altered. */
-export async function restore(config: Config, file: string): Promise<number> {
+export async function restore(config: Config, file: string, say: Say): Promise<number> {
   const { dataDir } = config.state;
   if (file !== "-" && (await diskFiles.stat(file)) === null) throw new Error(`${file}: there is no such file`);
   await refuseOthersFolder(dataDir);
@@ -37,9 +38,11 @@ export async function restore(config: Config, file: string): Promise<number> {
     const { before, after } = await beginCluster(config, stage);
     await diskFiles.rename(stage, journalFolder(config));
     await diskFiles.syncFolder(dataDir);
-    say(`restored up to seq ${head.seq}, as it was at ${at}`);
-    say(`cluster_id ${after} (it was ${before}): agents stop nothing on its word until "zwrm-agent accept-cluster" on each host`);
-    say('images are not in a backup: "zwrmd images verify" names those that are missing');
+    await say(`restored up to seq ${head.seq}, as it was at ${at}`);
+    await say(
+      `cluster_id ${after} (it was ${before}): agents stop nothing on its word until "zwrm-agent accept-cluster" on each host`,
+    );
+    await say('images are not in a backup: "zwrmd images verify" names those that are missing');
     return 0;
   } finally {
     await rm(stage, { recursive: true, force: true });

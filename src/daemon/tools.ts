@@ -1,5 +1,5 @@
 /** The commands that look at a data folder from outside: journal verify, dump, compact and images verify. What would fight a running daemon asks it instead. */
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { Client } from "../client/http.ts";
 import type { Config } from "../config/schema.ts";
 import { ImageStore } from "../images/store.ts";
@@ -27,35 +27,37 @@ import type { DumpFilter } from "./arguments.ts";
 /** An image of 100 GB is hashed in minutes, and nothing is said meanwhile. */
 const VERIFY_TIMEOUT_MS = 3_600_000;
 
-export function say(line: string): void {
-  process.stdout.write(`${line}\n`);
-}
+/** A line of the command's result. Resolves when it is handed over. */
+export type Say = (line: string) => Promise<void>;
 
 export function journalFolder(config: Config): string {
   return join(config.state.dataDir, "journal");
 }
 
 /** Walks the whole chain and prints its head. Throws JournalDamaged, which names file, line and offset. May run beside the daemon. */
-export async function verifyChain(config: Config, head: Head | null): Promise<number> {
+export async function verifyChain(config: Config, head: Head | null, say: Say): Promise<number> {
   const walk = verifyJournal(diskFiles, journalFolder(config), head);
   for (;;) {
     const step = await walk.next();
     if (step.done !== true) {
-      say(`${step.value.file}: ${step.value.records} lines, good`);
+      await say(`${step.value.file}: ${step.value.records} lines, good`);
       continue;
     }
     const { records, snapshots, segments, tail } = step.value;
-    if (tail !== null) say(`${tail.file}: line ${tail.line}, byte ${tail.offset}: ${tail.reason}; being written, or torn: the next start cuts it off`);
-    say(`good: ${records} lines in ${segments} segments, ${snapshots} snapshots`);
-    if (step.value.head !== null) say(`head ${step.value.head.seq}:${step.value.head.sum}`);
+    if (tail !== null)
+      await say(
+        `${tail.file}: line ${tail.line}, byte ${tail.offset}: ${tail.reason}; being written, or torn: the next start cuts it off`,
+      );
+    await say(`good: ${records} lines in ${segments} segments, ${snapshots} snapshots`);
+    if (step.value.head !== null) await say(`head ${step.value.head.seq}:${step.value.head.sum}`);
     return 0;
   }
 }
 
 /** Prints the lines that the filter wants, as JSON, without secrets unless asked. */
-export async function dumpChain(config: Config, filter: DumpFilter, secrets: boolean): Promise<number> {
+export async function dumpChain(config: Config, filter: DumpFilter, secrets: boolean, say: Say): Promise<number> {
   for await (const record of dumpJournal(diskFiles, journalFolder(config), { from: filter.after + 1, until: null })) {
-    if (isWanted(record, filter)) say(JSON.stringify(secrets ? record : redactRecord(record)));
+    if (isWanted(record, filter)) await say(JSON.stringify(secrets ? record : redactRecord(record)));
   }
   return 0;
 }
@@ -70,22 +72,22 @@ export function isWanted(record: JournalRecord, { actor, since, type }: DumpFilt
 }
 
 /** Removes what journal.retain lets go. May run beside the daemon: it touches only what no start needs. */
-export async function compactChain(config: Config): Promise<number> {
+export async function compactChain(config: Config, say: Say): Promise<number> {
   const { retainMs } = config.journal;
   const keepSince = retainMs === null ? -Infinity : systemClock.wall() - retainMs;
   const { removed, oldestSeq, because } = await compactJournal(diskFiles, journalFolder(config), { keepSince });
-  for (const name of removed) say(`removed ${name}`);
-  if (retainMs === null) say("journal.retain is forever, so no segment was removed");
-  say(`oldest line kept: seq ${oldestSeq} (${because})`);
+  for (const name of removed) await say(`removed ${name}`);
+  if (retainMs === null) await say("journal.retain is forever, so no segment was removed");
+  await say(`oldest line kept: seq ${oldestSeq} (${because})`);
   return 0;
 }
 
 /** Hashes every image, here or in the running daemon. Exit code 1 where an image cannot be served. */
-export async function verifyStore(config: Config): Promise<number> {
+export async function verifyStore(config: Config, say: Say): Promise<number> {
   const findings = await findWrongs(config);
-  for (const finding of findings) say(describe(finding));
+  for (const finding of findings) await say(describe(finding));
   const losses = findings.filter(isLoss).length;
-  say(`${findings.filter((finding) => finding.kind === "good").length} images good, ${losses} lost`);
+  await say(`${findings.filter((finding) => finding.kind === "good").length} images good, ${losses} lost`);
   return losses === 0 ? 0 : 1;
 }
 
@@ -113,7 +115,8 @@ async function findWrongs(config: Config): Promise<Finding[]> {
 export function apiUrlOf(config: Config): string {
   const { socket, host, port, tlsCert } = config.server;
   const address = host === "::" || host === "0.0.0.0" ? "127.0.0.1" : host.includes(":") ? `[${host}]` : host;
-  return socket !== "" ? `unix:${socket}` : `${tlsCert === "" ? "http" : "https"}://${address}:${port}`;
+  // As the daemon takes it: from the folder that it was started in.
+  return socket !== "" ? `unix:${resolve(socket)}` : `${tlsCert === "" ? "http" : "https"}://${address}:${port}`;
 }
 
 /** The daemon that holds the lock does the work. */

@@ -1,7 +1,7 @@
 /** Apps, deployments and machines as people see them on the wire. Env values never leave; their names do. */
 import { toRfc3339 } from "../lib/clock.ts";
 import type { State } from "../state/state.ts";
-import type { App, Deployment, Machine } from "../state/types.ts";
+import type { App, Deployment, DeploymentState, Machine } from "../state/types.ts";
 import { holdsCapacity } from "../state/workload-reducers.ts";
 import type { Need, PlacementRow } from "./placement.ts";
 import { explain, whyNowhere } from "./placement.ts";
@@ -17,10 +17,27 @@ export interface AppView {
   readonly org_id: string;
   readonly created_at: string;
   readonly deployment_id: string | null;
+  /** Of the deployment that its machines shall be of; of an app that was never deployed null and 0. */
+  readonly state: DeploymentState | null;
+  readonly replicas: number;
+  readonly ready: number;
+  readonly image: string | null;
+  readonly deployed_at: string | null;
 }
 
-export function appView({ id, name, org_id, created_at, deployment_id }: App): AppView {
-  return { id, name, org_id, created_at, deployment_id };
+export function appView(state: State, { id, name, org_id, created_at, deployment_id }: App): AppView {
+  const app = { id, name, org_id, created_at, deployment_id };
+  const current = state.deployments.get(deployment_id ?? "");
+  if (current === undefined) return { ...app, state: null, replicas: 0, ready: 0, image: null, deployed_at: null };
+  const { ready } = countsOf(state, current);
+  return {
+    ...app,
+    state: current.state,
+    replicas: current.replicas,
+    ready,
+    image: current.image,
+    deployed_at: current.created_at,
+  };
 }
 
 export interface DeploymentView extends Omit<Deployment, "env" | "asked_at" | "org_id" | "last_failure"> {
@@ -35,12 +52,33 @@ export function deploymentView(scene: PlanScene, deployment: Deployment): Deploy
   const { state } = scene;
   const { env, asked_at: _asked, org_id: _org, last_failure: _last, ...shown } = deployment;
   const reason = deployment.reason ?? whyNotYet(scene, deployment);
-  const own = state.presentOf(deployment.app_id).filter((machine) => machine.deployment_id === deployment.id && !machine.removing);
-  const running = own.filter((machine) => machine.state === "running").length;
-  return { ...shown, reason, running, ready: own.filter(serves).length, env_names: Object.keys(env).sort() };
+  return { ...shown, reason, ...countsOf(state, deployment), env_names: Object.keys(env).sort() };
 }
 
-export interface MachineView extends Pick<Machine, "id" | "app_id" | "deployment_id" | "host_id" | "image" | "state" | "ready" | "desired_state" | "cpus" | "memory_mb" | "region" | "restart"> {
+/** Its machines that run, and those of them that are ready. */
+function countsOf(state: State, { id, app_id }: Deployment): { readonly running: number; readonly ready: number } {
+  const running = state
+    .presentOf(app_id)
+    .filter((machine) => machine.deployment_id === id && !machine.removing && machine.state === "running");
+  return { running: running.length, ready: running.filter(serves).length };
+}
+
+export interface MachineView extends Pick<
+  Machine,
+  | "id"
+  | "app_id"
+  | "deployment_id"
+  | "host_id"
+  | "image"
+  | "state"
+  | "ready"
+  | "desired_state"
+  | "removing"
+  | "cpus"
+  | "memory_mb"
+  | "region"
+  | "restart"
+> {
   readonly reason: string | null;
   readonly exit_code: number | null;
   readonly replaces: string | null;
@@ -67,11 +105,56 @@ export function machineView(scene: PlanScene, machine: Machine): MachineView {
   return viewOf(scene, machine, (need) => whyNowhere(scene, need));
 }
 
-function viewOf({ state: fleet }: PlanScene, machine: Machine, whyNot: (need: Need) => string | null): MachineView {
-  const { id, app_id, deployment_id, host_id, image, state, ready, desired_state, cpus, memory_mb, region, restart, exit_code, replaces, replaced_by, created_at, started_at, ended_at } = machine;
+function viewOf(
+  { state: fleet }: PlanScene,
+  machine: Machine,
+  whyNot: (need: Need) => string | null,
+): MachineView {
+  const {
+    id,
+    app_id,
+    deployment_id,
+    host_id,
+    image,
+    state,
+    ready,
+    desired_state,
+    removing,
+    cpus,
+    memory_mb,
+    region,
+    restart,
+    exit_code,
+    replaces,
+    replaced_by,
+    created_at,
+    started_at,
+    ended_at,
+  } = machine;
   // What waits for room says what room, as the hosts are now.
   const reason = isUnplaced(machine) ? whyNot(needOf({ id: app_id }, machine)) : reasonOf(fleet, machine, whyNot);
-  return { id, app_id, deployment_id, host_id, image, state, ready, desired_state, cpus, memory_mb, region, restart, reason, exit_code, replaces, replaced_by, created_at, started_at, ended_at };
+  return {
+    id,
+    app_id,
+    deployment_id,
+    host_id,
+    image,
+    state,
+    ready,
+    desired_state,
+    removing,
+    cpus,
+    memory_mb,
+    region,
+    restart,
+    reason,
+    exit_code,
+    replaces,
+    replaced_by,
+    created_at,
+    started_at,
+    ended_at,
+  };
 }
 
 /** What is said of it, and why nothing else runs in its stead where it is down and there is no room. */

@@ -4,7 +4,6 @@ import { existsSync, mkdirSync, readFileSync, rmSync, truncateSync, writeFileSyn
 import { join } from "node:path";
 import test from "node:test";
 import type { TestContext } from "node:test";
-import { readStat } from "../../src/agent/proc.ts";
 import { desired } from "./fakes.ts";
 import { FakeControlPlane, TestAgent } from "./test-agent.ts";
 
@@ -43,9 +42,9 @@ class World {
     await this.control.reported("beats of the next agent", () => this.control.beats.length > heard + 1);
   }
 
-  /** The first processes of its starts. Between a fork and its exec what a start begins has the same words, but no session of its own. */
+  /** The first processes of its starts. */
   pids(id: string): number[] {
-    return this.agent.processes().filter((each) => each.id === id && readStat(each.pid)?.session === each.pid).map(({ pid }) => pid);
+    return this.agent.processes().filter((each) => each.id === id).map(({ pid }) => pid);
   }
 
   /** How often a machine's lost record is told of. */

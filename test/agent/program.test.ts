@@ -1,5 +1,7 @@
 /** The real agent and real machines against a control plane that the test drives. */
 import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { chmodSync, existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import test from "node:test";
@@ -231,4 +233,16 @@ test("the other commands do what they say, with their exit codes", async (contex
   assert.equal(wrong.code, 1);
   assert.match(wrong.stderr, /agent\.toml:1: region: /);
   assert.ok(systemClock.wall() > 0);
+});
+
+test("these tests' own look at a machine's processes sees its first one alone, also while that one forks", async (context) => {
+  const agent = new TestAgent("http://127.0.0.1:1", context);
+  // A subshell that never comes to its exec has the words of its parent, as every child has for a moment.
+  const words = ["zwrm-machine", join(agent.folder, "state/machines/m-1"), "launch"];
+  const first = spawn("/bin/sh", ["-c", "(while :; do sleep 1; done) & echo up; wait", ...words], {
+    detached: true,
+    stdio: ["ignore", "pipe", "ignore"],
+  });
+  await once(first.stdout, "data");
+  assert.deepEqual(agent.processes(), [{ pid: first.pid, id: "m-1" }]);
 });

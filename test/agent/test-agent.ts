@@ -9,6 +9,7 @@ import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { readStat } from "../../src/agent/proc.ts";
 import type { DesiredMachine, HeartbeatRequest, MachineReport, RegisterRequest } from "../../src/agent/wire.ts";
 import { eventually, run } from "../support/daemon.ts";
 import type { Owner, RunResult } from "../support/daemon.ts";
@@ -170,13 +171,19 @@ export class TestAgent {
     return run(process.execPath, [PROGRAM, ...args, "--config", this.configFile]);
   }
 
-  /** What runs as this agent's machines: the pids of their first processes by machine. */
+  /**
+   * What runs as this agent's machines: the pids of their first processes by machine. Those lead a session of their
+   * own. What a first process starts bears the same words between its fork and its exec: a look at that moment sees it,
+   * and a later one does not.
+   */
   processes(): { readonly pid: number; readonly id: string }[] {
     const prefix = `zwrm-machine\0${this.folder}/state/machines/`;
     return readdirSync("/proc").flatMap((pid) => {
       const text = readProcess(pid);
       const at = text.indexOf(prefix);
-      return at === -1 ? [] : [{ pid: Number(pid), id: text.slice(at + prefix.length).split("\0")[0] ?? "" }];
+      return at === -1 || readStat(Number(pid))?.session !== Number(pid)
+        ? []
+        : [{ pid: Number(pid), id: text.slice(at + prefix.length).split("\0")[0] ?? "" }];
     });
   }
 

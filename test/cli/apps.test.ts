@@ -1,17 +1,34 @@
 /** Tests of `zwrm apps`: what is asked, what is shown, and what an error says to do. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { fakeApi } from "./support.ts";
-import { deployment, DIGEST, refusal, WEB } from "./workloads.ts";
+import { ManualClock } from "../client/support.ts";
+import { fakeApi, finish } from "./support.ts";
+import { deployment, DIGEST, machine, refusal, WEB } from "./workloads.ts";
 
-test("lists apps by name, and says on stderr when there is none", async (t) => {
-  const api = await fakeApi(t, () => [200, { apps: [WEB, { ...WEB, id: "app-000000000002", name: "a\u001bb", deployment_id: null }] }]);
+test("lists apps by name with their state, ready replicas, image and age of the last deployment, and says on stderr when there is none", async (t) => {
+  const deployed = {
+    state: "completed",
+    replicas: 3,
+    ready: 2,
+    image: DIGEST,
+    deployed_at: "2026-03-01T10:00:00.000Z",
+  };
+  const empty = { state: null, replicas: 0, ready: 0, image: null, deployed_at: null, deployment_id: null };
+  const api = await fakeApi(t, () => [
+    200,
+    {
+      apps: [
+        { ...WEB, ...deployed },
+        { ...WEB, ...empty, id: "app-000000000002", name: "a\u001bb" },
+      ],
+    },
+  ]);
   assert.deepEqual(await api.run("apps"), {
     code: 0,
     out: [
-      "NAME    ID                DEPLOYMENT      CREATED",
-      "web     app-000000000001  d-000000000001  3h ago",
-      "a\\x1bb  app-000000000002  -               3h ago",
+      "NAME    STATE      READY  IMAGE         DEPLOYED  ID",
+      "a\\x1bb  empty          -  -             -         app-000000000002",
+      "web     completed    2/3  0123456789ab  2h ago    app-000000000001",
       "",
     ].join("\n"),
     err: "",
@@ -34,11 +51,49 @@ test("makes an app under a key of its own", async (t) => {
   assert.deepEqual([(await api.run("apps create a/b")).code, api.seen.length], [2, 2]);
 });
 
-test("deletes an app by name or id, with its machines only by force", async (t) => {
-  const api = await fakeApi(t, ({ url }) => (url.endsWith("force=true") ? [204, null] : refusal(409, "app_has_machines", "web has 2 machines.")));
-  assert.deepEqual(await api.run("apps rm web"), { code: 1, out: "", err: 'zwrm: web has 2 machines. "zwrm apps rm NAME --force" deletes them too.\n' });
-  assert.deepEqual(await api.run("apps rm a/b --force"), { code: 0, out: "a/b is deleted.\n", err: "" });
-  assert.deepEqual(api.seen.map(({ method, url }) => `${method} ${url}`), ["DELETE /v1/apps/web", "DELETE /v1/apps/a%2Fb?force=true"]);
+test("deletes an app by name or id, with its machines only by force, and says so when they have stopped", async (t) => {
+  const empty = await fakeApi(t, () => [204, null]);
+  assert.deepEqual(await empty.run("apps rm a/b"), { code: 0, out: "a/b is deleted.\n", err: "" });
+  assert.deepEqual(await empty.run("apps rm a/b --force --detach"), {
+    code: 0,
+    out: "a/b is deleted; its machines are told to stop.\n",
+    err: "",
+  });
+  const states = ["running", "stopping", "stopped"];
+  const api = await fakeApi(t, ({ method, url }) => {
+    if (method === "DELETE")
+      return url.endsWith("force=true")
+        ? [204, null]
+        : refusal(
+            409,
+            "app_has_machines",
+            "App web has 2 machines. Scale it to 0 first, or delete it with ?force=true, which stops them.",
+          );
+    return url.startsWith("/v1/machines")
+      ? [
+          200,
+          {
+            machines: [
+              machine("m-1", states.shift() ?? "stopped", { removing: true }),
+              machine("m-2", "unknown", { removing: true }),
+            ],
+          },
+        ]
+      : [200, WEB];
+  });
+  const refused = await api.run("apps rm web");
+  assert.deepEqual(refused, {
+    code: 1,
+    out: "",
+    err: "zwrm: App web has 2 machines. Scale it to 0 first, or delete it with --force, which stops them.\n",
+  });
+  const clock = new ManualClock();
+  const run = await finish(api.run("apps rm web --force", { clock }), clock);
+  assert.deepEqual(run, { code: 0, out: "web: 1 machine is still to stop\nweb: deleted after 2.0s\n", err: "" });
+  assert.deepEqual(
+    api.seen.slice(1, 4).map(({ method, url }) => `${method} ${url}`),
+    ["GET /v1/apps/web", `DELETE /v1/apps/${WEB.id}?force=true`, `GET /v1/machines?app_id=${WEB.id}`],
+  );
 });
 
 test("shows an app with what it runs, and its deployments, the newest first", async (t) => {

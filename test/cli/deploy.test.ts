@@ -236,7 +236,7 @@ test("says in one line what many machines have come to, and again only when ther
   assert.deepEqual(out.split("\n").slice(1, -2), lines.map((line) => `web: ${line}`));
 });
 
-test("scales, and follows until as many are ready", async (t) => {
+test("scales, and follows until as many are ready and the daemon says that it is done", async (t) => {
   const up = (id: string, state: string): Row => machine(id, state, { ready: state === "running" });
   const current = (running: number, ready: number): Row => deployment("rolling", { replicas: 2, running, ready });
   const { code, out, seen } = await follow(
@@ -246,12 +246,61 @@ test("scales, and follows until as many are ready", async (t) => {
     { deployment: current(1, 1), machines: [up("m-1", "running"), up("m-2", "pending")] },
     { deployment: current(1, 1), machines: [up("m-1", "running"), up("m-2", "starting")] },
     { deployment: current(2, 2), machines: [up("m-1", "running"), up("m-2", "running")] },
+    { deployment: { ...current(2, 2), state: "completed" }, machines: [up("m-1", "running"), up("m-2", "running")] },
   );
-  const lines = [`${ID} is to have 2 replicas`, "rolling, 1 of 2 running, 1 ready", "m-2 starting on h-2", "m-2 running on h-2, ready", "scaled after 2.0s, 2 of 2 ready"];
+  const progress = [
+    "rolling, 1 of 2 running, 1 ready",
+    "m-2 starting on h-2",
+    "m-2 running on h-2, ready",
+    "rolling, 2 of 2 running, 2 ready",
+  ];
+  const lines = [`${ID} is to have 2 replicas`, ...progress, "scaled after 3.0s, 2 of 2 ready"];
   assert.deepEqual([code, out], [0, lines.map((line) => `web: ${line}\n`).join("")]);
   const sent = posts(seen, "/v1/apps/app-000000000001/scale")[0];
   assert.equal(String(sent?.body), '{"replicas":2}');
   assert.match(String(sent?.headers["idempotency-key"]), /^[0-9a-f-]{36}$/);
+});
+
+test("says scaled only when what was too much has stopped, and what still stops meanwhile", async (t) => {
+  const keeps = machine("m-1", "running", { ready: true });
+  const goes = (state: string): Row =>
+    machine("m-2", state, { desired_state: "stopped", removing: true, reason: "scaled to 1" });
+  const current = (state: string): Row => deployment(state, { replicas: 1, running: 1, ready: 1 });
+  const { code, out } = await follow(
+    t,
+    "scale web 1",
+    [keeps, machine("m-2", "running", { ready: true })],
+    { deployment: current("rolling"), machines: [keeps, goes("running")] },
+    { deployment: current("rolling"), machines: [keeps, goes("stopping")] },
+    // A daemon that says so too early is not believed while a machine is seen to stop.
+    { deployment: current("completed"), machines: [keeps, goes("stopping")] },
+    { deployment: current("completed"), machines: [keeps, goes("stopped")] },
+  );
+  assert.equal(code, 0);
+  assert.deepEqual(out.split("\n").slice(1, -1), [
+    "web: m-2 running on h-2, not ready: scaled to 1",
+    "web: rolling, 1 of 1 running, 1 ready, 1 still to stop",
+    "web: m-2 stopping on h-2: scaled to 1",
+    "web: completed, 1 of 1 running, 1 ready, 1 still to stop",
+    "web: m-2 stopped on h-2: scaled to 1",
+    "web: scaled after 3.0s, 1 of 1 ready",
+  ]);
+});
+
+test("does not say scaled of a deployment that had completed before, while a replica of it is lost", async (t) => {
+  const here = machine("m-1", "running", { ready: true });
+  const step = (...machines: Row[]): Step => ({
+    deployment: deployment("completed", { running: machines.length - 1, ready: 1 }),
+    machines: [...machines],
+  });
+  const { code, out } = await follow(
+    t,
+    "scale web 2",
+    [],
+    step(here, machine("m-2", "unknown")),
+    step(here, machine("m-3", "running", { ready: true })),
+  );
+  assert.deepEqual([code, out.split("\n").at(-2)], [0, "web: scaled after 1.0s, 1 of 2 ready"]);
 });
 
 test("scales down to none, at once where there is nothing to do, and leaves with --detach", async (t) => {
@@ -265,9 +314,17 @@ test("scales down to none, at once where there is nothing to do, and leaves with
 });
 
 test("a scaling is done when the daemon says so, also where one was stopped or has done its work, and will never be ready", async (t) => {
-  const step = (state: string): Step => ({ deployment: deployment(state, { replicas: 3, running: 2, ready: 2 }) });
+  const machines = [
+    machine("m-1", "running", { ready: true }),
+    machine("m-2", "stopped", { exit_code: 0 }),
+    machine("m-3", "stopped", { desired_state: "stopped" }),
+  ];
+  const step = (state: string): Step => ({
+    deployment: deployment(state, { replicas: 3, running: 1, ready: 1 }),
+    machines,
+  });
   const { code, out } = await follow(t, "scale web 3", [], step("rolling"), step("completed"));
-  assert.deepEqual([code, out.split("\n").at(-2)], [0, "web: scaled after 1.0s, 2 of 3 ready"]);
+  assert.deepEqual([code, out.split("\n").at(-2)], [0, "web: scaled after 1.0s, 1 of 3 ready"]);
 });
 
 test("ends a scaling with 1 where another came between, where it went wrong, and where nothing moves for the progress deadline", async (t) => {

@@ -26,8 +26,9 @@ const LINES = [
   "2026-03-01T12:00:00.000Z  4  user:usr_1@192.0.2.7  api_key.revoked  n=4\n",
 ];
 
-/** Pages of two. */
+/** Pages of two; nobody may read the users. */
 const paged: Answering = ({ url }) => {
+  if (url === "/v1/users") return refusal(403, "forbidden");
   const after = Number(new URL(url, "http://x").searchParams.get("after"));
   const events = LOG.filter(({ seq }) => seq > after).slice(0, 2);
   return [200, { events, next_after: after + 2 < LOG.length ? after + 2 : null }];
@@ -36,7 +37,10 @@ const paged: Answering = ({ url }) => {
 test("prints time, seq, actor, type and a summary, page after page", async (t) => {
   const server = await fakeApi(t, paged);
   assert.deepEqual(await server.run("events"), { code: 0, out: LINES.join(""), err: "" });
-  assert.deepEqual(server.seen.map(({ url }) => url), ["/v1/events?after=0&limit=1000", "/v1/events?after=2&limit=1000"]);
+  assert.deepEqual(
+    server.seen.map(({ url }) => url),
+    ["/v1/users", "/v1/events?after=0&limit=1000", "/v1/events?after=2&limit=1000"],
+  );
   assert.equal((await server.run("events --after 2")).out, LINES.slice(2).join(""));
   assert.equal((await server.run("events --after -1")).code, 2);
 });
@@ -74,7 +78,8 @@ test("begins with the oldest that is left where none was asked for, and refuses 
 /** Answers stream after stream; a list of rows is one that ends after them, a text one as it stands. */
 function streams(...steps: (readonly Row[] | string | readonly [number, unknown])[]): Answering {
   const left = [...steps];
-  return () => {
+  return ({ url }) => {
+    if (url === "/v1/users") return refusal(403, "forbidden");
     const step = left.shift() ?? refusal(401, "unauthorized");
     if (typeof step !== "string" && typeof step[0] === "number") return [step[0], step[1]];
     const text = typeof step === "string" ? step : step.map((each) => (typeof each === "object" && each !== null && "seq" in each ? `id: ${String(each.seq)}\nevent: x\ndata: ${JSON.stringify(each)}\n\n` : "")).join("");
@@ -86,14 +91,16 @@ async function follow(t: Parameters<typeof fakeApi>[0], line: string, ...steps: 
   const clock = new ManualClock();
   const server = await fakeApi(t, streams(...steps));
   const run = await finish(server.run(line, { clock }), clock);
-  return { run, server, lastIds: server.seen.map(({ headers }) => headers["last-event-id"]) };
+  return { run, server, lastIds: server.seen.slice(1).map(({ headers }) => headers["last-event-id"]) };
 }
 
 test("follows a stream through the daemon's restarts, each time behind the last event it saw, until the token is refused", async (t) => {
   const { run, server, lastIds } = await follow(t, "events --follow", LOG.slice(0, 2), refusal(503, "shutting_down"), refusal(503, "shutting_down"), LOG.slice(2, 3), "", LOG.slice(3));
   assert.equal(run.out, LINES.join(""));
   assert.deepEqual(lastIds, ["0", "2", "2", "2", "3", "3", "4"]);
-  assert.ok(server.seen.every(({ url, headers }) => url === "/v1/events" && headers.accept === "text/event-stream"));
+  assert.ok(
+    server.seen.slice(1).every(({ url, headers }) => url === "/v1/events" && headers.accept === "text/event-stream"),
+  );
   assert.equal(run.code, 1);
   const waits = "The daemon has ended the stream. Waiting to go on.\n";
   assert.equal(run.err.slice(0, run.err.indexOf("zwrm:")), `${waits}The daemon answers again.\n${waits}The daemon answers again.\n${waits}The daemon answers again.\n${waits}`);
@@ -106,18 +113,65 @@ test("takes up a filtered stream behind what it did not show", async (t) => {
 
 test("fails at once where the first stream does not come about, and at what is no event", async (t) => {
   const first = await follow(t, "events --follow", refusal(503, "shutting_down"), LOG);
-  assert.deepEqual([first.run.code, first.run.out, first.server.seen.length], [1, "", 1]);
+  assert.deepEqual([first.run.code, first.run.out, first.server.seen.length], [1, "", 2]);
   const odd = await follow(t, "events --follow", "data: {nonsense\n\n");
   assert.match(odd.run.err, /^zwrm: The stream holds an event that is not JSON\./);
   const oldest = await follow(t, "events --follow", refusal(410, "compacted", { oldest_seq: 4 }), LOG.slice(3));
   assert.deepEqual([oldest.run.out, oldest.lastIds], [LINES[3], ["0", "3", "4"]]);
 });
 
-test("sums an event's data up: last names, no nulls, no redactions, lists named or counted, and an end", () => {
+const BRIEF = { brief: true, nameOf: (id: string) => id };
+const WHOLE = { ...BRIEF, brief: false };
+
+test("sums an event's data up: last names, no nulls, no redactions, lists named or counted, and an end on a terminal", () => {
   const user = { user: { id: "usr_1", name: "Ann B", host_admin: true, password: "[redacted]" }, org_id: null };
-  assert.equal(summaryOf(user), 'id=usr_1 name="Ann B" host_admin=true');
-  assert.equal(summaryOf({ org: { id: "o" }, user: { id: "u" }, n: 0 }), "org.id=o user.id=u n=0");
-  assert.equal(summaryOf({ scopes: ["a", "b"], ids: ["1", "2", "3", "4", "5"], machines: [{}, {}], expired: ["[redacted]"], none: [] }), "scopes=a,b ids=1,2,3,+2 machines=2");
-  assert.equal(summaryOf(null), "");
-  assert.equal([...summaryOf({ text: "é".repeat(500) })].length, 160);
+  assert.equal(summaryOf(user, BRIEF), 'id=usr_1 name="Ann B" host_admin=true');
+  assert.equal(summaryOf({ org: { id: "o" }, user: { id: "u" }, n: 0 }, BRIEF), "org.id=o user.id=u n=0");
+  const lists = {
+    scopes: ["a", "b"],
+    ids: ["1", "2", "3", "4", "5"],
+    machines: [{}, {}],
+    expired: ["[redacted]"],
+    none: [],
+  };
+  assert.equal(summaryOf(lists, BRIEF), "scopes=a,b ids=1,2,3,+2 machines=2");
+  assert.equal(summaryOf(lists, WHOLE), "scopes=a,b ids=1,2,3,4,5 machines=2");
+  assert.equal(summaryOf(null, BRIEF), "");
+  assert.equal([...summaryOf({ text: "é".repeat(500) }, BRIEF)].length, 160);
+  assert.equal([...summaryOf({ text: "é".repeat(500) }, WHOLE)].length, 505);
+});
+
+test("shows emails and names in place of ids, where the daemon or an event before has told them, and takes an email for an actor", async (t) => {
+  const bob = { kind: "user", id: "usr_2", ip: null };
+  const log = [
+    row(1, "user.created", ANN, { user: { id: "usr_2", email: "bob@example.com", name: "Bob" }, org_id: null }),
+    row(2, "app.created", bob, { app_id: "app_1", org_id: "org_9", name: "web" }),
+    row(3, "member.set", ANN, { org_id: "org_9", user_id: "usr_2", role: "owner" }),
+    row(4, "app.deleted", { kind: "user", id: "usr_gone", ip: null }, { app_id: "app_1" }),
+    row(5, "session.created", bob, { session: { id: "ses_1", user_id: "usr_2" } }),
+  ];
+  const server = await fakeApi(t, ({ url }) => [
+    200,
+    url === "/v1/users" ? { users: [{ id: "usr_1", email: "ann@example.com" }] } : { events: log, next_after: null },
+  ]);
+  const lines = (out: string): readonly string[] =>
+    out
+      .trimEnd()
+      .split("\n")
+      .map((line) => line.replace("2026-03-01T12:00:00.000Z  ", ""));
+  assert.deepEqual(lines((await server.run("events")).out), [
+    "1  user:ann@example.com@192.0.2.7  user.created  id=usr_2 email=bob@example.com name=Bob",
+    "2  user:bob@example.com  app.created  app_id=app_1 org_id=org_9 name=web",
+    "3  user:ann@example.com@192.0.2.7  member.set  org_id=org_9 user_id=bob@example.com role=owner",
+    "4  user:usr_gone  app.deleted  app_id=web",
+    "5  user:bob@example.com  session.created  id=ses_1 user_id=bob@example.com",
+  ]);
+  assert.deepEqual(
+    lines((await server.run("events --actor bob@example.com")).out).map((line) => line[0]),
+    ["2", "5"],
+  );
+  assert.deepEqual(
+    lines((await server.run("events --actor user:ann@example.com --type user")).out).map((line) => line[0]),
+    ["1"],
+  );
 });

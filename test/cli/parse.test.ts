@@ -43,7 +43,7 @@ test("lets the last of two flags win, and keeps an inline value as it is", () =>
 test("behind a group's bare name takes no word for a command of the group that there is not, and no flag that the command does not have", () => {
   const refused: readonly (readonly [string, string])[] = [
     ["apps craete web", 'There is no command "zwrm apps craete". Did you mean "create"?'],
-    ["apps list", 'There is no command "zwrm apps list". "zwrm apps" alone does: list apps.'],
+    ["apps lost", 'There is no command "zwrm apps lost". "zwrm apps" alone does: list apps.'],
     ["apps x create", 'There is no command "zwrm apps x". "zwrm apps" alone does: list apps.'],
   ];
   for (const [line, message] of refused) assert.equal(parsed(line).problem, message, line);
@@ -142,6 +142,8 @@ test("shows help at --help, -h and help, for all, a group or one command, and ex
   assert.deepEqual(await zwrm(["help"]), all);
   const group = await zwrm(["host", "-h"]);
   assert.match(group.out, /^zwrm host: 9 commands\n/);
+  assert.match(group.out, /^"zwrm host" alone is "zwrm host list"\.$/m);
+  assert.match(all.out, /ls is list/);
   assert.doesNotMatch(group.out, /image push/);
   const bare = await zwrm(["apps", "-h"]);
   assert.match(bare.out, /^zwrm apps: list the org's apps\n\nUsage: zwrm apps\n/);
@@ -155,18 +157,78 @@ test("exits 2 with the reason and where to look, and does not call the API, wher
   const world = { env: { ZWRM_API_URL: "http://127.0.0.1:1" } };
   const refused: readonly (readonly [string, string])[] = [
     ["", 'zwrm: zwrm needs a command.\nRun "zwrm --help" for what there is.\n'],
-    ["host", 'zwrm: zwrm host needs a command.\nRun "zwrm host --help" for what there is.\n'],
-    ["host lst", 'zwrm: There is no command "zwrm host lst". Did you mean "list"?\nRun "zwrm host --help" for what there is.\n'],
-    ["hots --help", 'zwrm: There is no command "zwrm hots". Did you mean "host"?\nRun "zwrm --help" for what there is.\n'],
+    ["auth", 'zwrm: zwrm auth needs a command.\nRun "zwrm auth --help" for what there is.\n'],
+    ["apps list x", 'zwrm: "x" is one word too many.\nRun "zwrm apps --help" for what there is.\n'],
+    ["apps list create", 'zwrm: "create" is one word too many.\nRun "zwrm apps --help" for what there is.\n'],
+    [
+      "hosts x",
+      'zwrm: There is no command "zwrm host x". "zwrm host list" alone does: list the hosts with their status and what is allocated on them.\nRun "zwrm host --help" for what there is.\n',
+    ],
+    [
+      "host lst",
+      'zwrm: There is no command "zwrm host lst". Did you mean "list"?\nRun "zwrm host --help" for what there is.\n',
+    ],
+    [
+      "hots --help",
+      'zwrm: There is no command "zwrm hots". Did you mean "host"?\nRun "zwrm --help" for what there is.\n',
+    ],
     ["host status", 'zwrm: ID is missing.\nRun "zwrm host status --help" for what there is.\n'],
-    ["host list --status gone", 'zwrm: --status must be one of active, draining, maintenance, offline, not "gone".\nRun "zwrm host list --help" for what there is.\n'],
-    ["image rm sha256:12", 'zwrm: DIGEST must be sha256: and 64 of 0-9 and a-f, not "sha256:12".\nRun "zwrm image rm --help" for what there is.\n'],
-    ["image push x --app a/b", 'zwrm: --app must be 1 to 64 of A-Z a-z 0-9 . _ -, not "a/b".\nRun "zwrm image push --help" for what there is.\n'],
+    [
+      "host list --status gone",
+      'zwrm: --status must be one of active, draining, maintenance, offline, not "gone".\nRun "zwrm host list --help" for what there is.\n',
+    ],
+    [
+      "image rm sha256:12",
+      'zwrm: DIGEST must be sha256: and 64 of 0-9 and a-f, or the first twelve or more of them, not "sha256:12".\nRun "zwrm image rm --help" for what there is.\n',
+    ],
+    [
+      "image push x --app a/b",
+      'zwrm: --app must be 1 to 64 of A-Z a-z 0-9 . _ -, not "a/b".\nRun "zwrm image push --help" for what there is.\n',
+    ],
     ["status --org=", 'zwrm: --org must not be empty, not "".\nRun "zwrm status --help" for what there is.\n'],
   ];
   for (const [line, err] of refused) assert.deepEqual(await zwrm(line.split(" ").filter(Boolean), world), { code: 2, out: "", err }, line);
 });
 
 test("shows its version", async () => {
-  assert.deepEqual(await zwrm(["--version"]), { code: 0, out: `zwrm ${VERSION}\n`, err: "" });
+  for (const word of ["--version", "version"])
+    assert.deepEqual(await zwrm([word]), { code: 0, out: `zwrm ${VERSION}\n`, err: "" });
+});
+
+test("takes the obvious form of a command for the command", () => {
+  const forms: Readonly<Record<string, string>> = {
+    host: "host list",
+    hosts: "host list",
+    image: "image list",
+    images: "image list",
+    org: "org list",
+    orgs: "org list",
+    user: "user list",
+    users: "user list",
+    app: "apps",
+    apps: "apps",
+    machine: "machines",
+    machines: "machines",
+    "auth tokens": "auth tokens list",
+    "host ls": "host list",
+    "hosts list": "host list",
+    "images ls": "image list",
+    "apps list": "apps",
+    "app ls": "apps",
+    "machines list": "machines",
+    "machine ls": "machines",
+    "hosts --status active": "host list",
+    "machines --all ls": "machines",
+    "host show h-1": "host status",
+    "machine delete m-1": "machines rm",
+    "app remove web": "apps rm",
+    "image delete x": "image rm",
+    "users rm ann": "user remove",
+    "org member rm acme ann": "org members remove",
+    "auth token ls": "auth tokens list",
+  };
+  for (const [line, name] of Object.entries(forms)) {
+    const { command: found, problem } = parse(line.split(" "), COMMANDS);
+    assert.deepEqual([found?.name, problem?.message], [name, undefined], line);
+  }
 });

@@ -42,7 +42,7 @@ test("shows a new key alone on stdout, once, and all about it on stderr", async 
   assert.match((await server.run("auth tokens create ci --scope images:read,")).err, /--scope must not be empty/);
 });
 
-test("lists keys without the keys, and revokes one by id", async (t) => {
+test("lists keys without the keys, and revokes one by name or id; of a name that several have it tells their ids", async (t) => {
   const server = await fakeApi(t, api);
   const lines = [
     "ID     NAME  SCOPES                    AGE  EXPIRES",
@@ -52,10 +52,33 @@ test("lists keys without the keys, and revokes one by id", async (t) => {
     "",
   ];
   assert.deepEqual(await server.run("auth tokens list"), { code: 0, out: lines.join("\n"), err: "" });
-  assert.deepEqual(await server.run("auth tokens revoke key/1"), { code: 0, out: "key/1 is revoked.\n", err: "" });
-  assert.equal(calls(server.seen).at(-1), "DELETE /v1/auth/tokens/key%2F1");
+  assert.deepEqual(await server.run("auth tokens revoke key_3"), { code: 0, out: "key_3 is revoked.\n", err: "" });
+  assert.equal(calls(server.seen).at(-1), "DELETE /v1/auth/tokens/key_3");
+  assert.deepEqual(await server.run("auth tokens revoke x"), { code: 0, out: "x (key_3) is revoked.\n", err: "" });
+  assert.equal(calls(server.seen).at(-1), "DELETE /v1/auth/tokens/key_3");
+  const before = server.seen.length;
+  const many = await server.run("auth tokens revoke ci");
+  assert.deepEqual([many.code, many.out, server.seen.length], [1, "", before + 1]);
+  assert.match(
+    many.err,
+    /^zwrm: 2 of your keys are called ci: key_1 \(1h old, ends 2026-05-30T12:00:00\.000Z\), key_2 .* Say which by its id; nothing was revoked\.\n$/,
+  );
+  assert.match(
+    (await server.run("auth tokens revoke nope")).err,
+    /^zwrm: You have no API key nope here; zwrm auth tokens list shows/,
+  );
+  // What looks like an id is taken for one, without the list, which shows one org's keys only.
+  assert.equal((await server.run("auth tokens revoke key_7183701b3e5c23ca4928")).code, 0);
+  assert.deepEqual(calls(server.seen).slice(-2), [
+    "GET /v1/auth/tokens",
+    "DELETE /v1/auth/tokens/key_7183701b3e5c23ca4928",
+  ]);
   const none = await fakeApi(t, () => [200, { tokens: [] }]);
-  assert.deepEqual(await none.run("auth tokens list"), { code: 0, out: "", err: "You have no API key here: zwrm auth tokens create NAME\n" });
+  assert.deepEqual(await none.run("auth tokens list"), {
+    code: 0,
+    out: "",
+    err: "You have no API key here: zwrm auth tokens create NAME\n",
+  });
 });
 
 test("makes and lists orgs, and shows who is in one", async (t) => {

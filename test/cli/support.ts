@@ -14,7 +14,10 @@ export class Screen implements Output {
   readonly isTerminal: boolean;
   readonly columns: number;
 
-  constructor({ isTerminal = false, columns = 80 } = {}) {
+  constructor({
+    isTerminal = false,
+    columns = isTerminal ? 80 : Infinity,
+  }: { readonly isTerminal?: boolean; readonly columns?: number } = {}) {
     this.isTerminal = isTerminal;
     this.columns = columns;
   }

@@ -23,9 +23,10 @@ export interface Shown {
 const PROGRAM = fileURLToPath(new URL("../../src/zwrm.ts", import.meta.url));
 
 const DRIVER = `
-import fcntl, json, os, select, signal, subprocess, sys, termios, time
-argv, steps = json.loads(sys.argv[1])
+import fcntl, json, os, select, signal, struct, subprocess, sys, termios, time
+argv, steps, columns = json.loads(sys.argv[1])
 master, slave = os.openpty()
+fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
 before = termios.tcgetattr(slave)
 def own():
     os.setsid()
@@ -57,10 +58,19 @@ print(json.dumps({"code": code if code >= 0 else None, "screen": screen.decode()
 /** False where there is no python3 to drive a terminal; then nothing here can be tested. */
 export const HAS_TERMINAL = spawnSync("python3", ["-c", "import fcntl, termios, select"]).status === 0;
 
-/** One run of zwrm on a terminal of its own. */
-export async function onTerminal(args: readonly string[], env: Readonly<Record<string, string>>, steps: readonly Step[]): Promise<Shown> {
+/** One run of zwrm on a terminal of its own, so many columns wide. */
+export async function onTerminal(
+  args: readonly string[],
+  env: Readonly<Record<string, string>>,
+  steps: readonly Step[],
+  columns = 80,
+): Promise<Shown> {
   const argv = [process.execPath, "--import", "tsx", PROGRAM, ...args];
-  const child = spawn("python3", ["-c", DRIVER, JSON.stringify([argv, steps])], { env: { PATH: process.env["PATH"] ?? "", HOME: "/nonexistent", ...env }, stdio: ["ignore", "pipe", "pipe"], timeout: 30_000 });
+  const child = spawn("python3", ["-c", DRIVER, JSON.stringify([argv, steps, columns])], {
+    env: { PATH: process.env["PATH"] ?? "", HOME: "/nonexistent", ...env },
+    stdio: ["ignore", "pipe", "pipe"],
+    timeout: 30_000,
+  });
   let [out, err] = ["", ""];
   child.stdout.setEncoding("utf8").on("data", (text: string) => (out += text));
   child.stderr.setEncoding("utf8").on("data", (text: string) => (err += text));

@@ -40,6 +40,7 @@ export function machine(id: string, state: string, more: Row = {}): Row {
     state,
     ready: false,
     desired_state: "running",
+    removing: false,
     cpus: 1,
     memory_mb: 256,
     region: null,

@@ -2,10 +2,10 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import { currentDeployment, decideApp, decideAppDeletion, decideDeployment, decideMachineDeletion, decideScale, decideStart, decideStop, findApp, findDeployment, findMachine } from "../../src/fleet/workloads.ts";
-import { deploymentView, machineView, machineViews, placementView } from "../../src/fleet/workload-view.ts";
+import { appView, deploymentView, machineView, machineViews, placementView } from "../../src/fleet/workload-view.ts";
 import type { App } from "../../src/state/types.ts";
 import { idempotencyKey } from "../../src/state/workload-reducers.ts";
-import { workloadOf } from "../support/rows.ts";
+import { machineOf, workloadOf } from "../support/rows.ts";
 import { APP, Stage } from "./stage.ts";
 
 const NOTE = { key: "k-1", body_sum: "s" };
@@ -39,6 +39,40 @@ test("a name is taken once an org, and the refusal names the app that has it", (
   assert.throws(() => decideApp(stage.state, "o_1", APP, "app_2", null), { code: "app_exists", status: 409, extra: { id: APP } });
   assert.deepEqual(decideApp(stage.state, "o_2", APP, "app_2", NOTE), { type: "app.created", data: { app_id: "app_2", org_id: "o_2", name: APP, idempotency: NOTE } });
 });
+
+test("an app is shown with its current deployment: state, replicas, those of them that are ready, image and when", () => {
+  const stage = new Stage()
+    .hosts("h-1", "h-2")
+    .do({ type: "app.created", data: { app_id: "app_1", org_id: "o_1", name: "shop", idempotency: null } });
+  const shown = (): unknown => {
+    const {
+      state,
+      replicas,
+      ready,
+      image,
+      deployed_at: at,
+    } = appView(stage.state, findApp(stage.state, "o_1", "app_1"));
+    return [state, replicas, ready, image, at];
+  };
+  assert.deepEqual(shown(), [null, 0, 0, null, null]);
+  const served = running(2);
+  const { image, created_at: at } = currentDeployment(served.state, appOf(served));
+  const { state, replicas, ready, image: shownImage, deployed_at: shownAt } = appView(served.state, appOf(served));
+  assert.deepEqual([state, replicas, ready, shownImage, shownAt], ["completed", 2, 2, image, at]);
+});
+
+test("a machine that goes for good says so, one that an operator stopped does not", () => {
+  const stage = running(2)
+    .do({ type: "machine.stop_requested", data: { machine_id: "m-001", idempotency: null } })
+    .ticks(3);
+  stage.do({ type: "machine.removed", data: { machine_ids: ["m-002"], reason: "deleted" } });
+  const removing = (id: string): unknown => pickOf(machineView(stage.scene, machineOf(stage.state, id)));
+  assert.deepEqual([removing("m-001"), removing("m-002")], [["stopped", false], ["stopped", true]]);
+});
+
+function pickOf({ desired_state: desired, removing }: ReturnType<typeof machineView>): unknown {
+  return [desired, removing];
+}
 
 test("an app with machines is deleted by force only; ended machines are none", () => {
   const stage = running(2);

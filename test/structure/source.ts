@@ -121,6 +121,7 @@ export const BANS: readonly Ban[] = [
       "agent/": "a program of its own",
       "journal/lock.ts": "the lock file says which process holds it",
       "metrics/process.ts": "it measures the process",
+      "lib/stdout.ts": "what standard output cannot take ends the program",
       "lib/worker-url.ts": "whether this Node runs .ts in a thread, only Node can say",
     },
   },

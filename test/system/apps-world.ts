@@ -8,7 +8,18 @@ import { imageOf } from "../support/images.ts";
 import { amount, count, flag, like, listAt, listOf, mapOf, nullOr, oneOf, pick, shape, text, textAt, time } from "../support/json.ts";
 import type { Check, Json } from "../support/json.ts";
 
-export const APP: Check = shape({ id: like(/^app_[0-9a-f]{20}$/), name: text, org_id: text, created_at: time, deployment_id: nullOr(like(/^dep_[0-9a-f]{20}$/)) });
+export const APP: Check = shape({
+  id: like(/^app_[0-9a-f]{20}$/),
+  name: text,
+  org_id: text,
+  created_at: time,
+  deployment_id: nullOr(like(/^dep_[0-9a-f]{20}$/)),
+  state: nullOr(oneOf("pending", "rolling", "completed", "failed", "rolled_back", "superseded")),
+  replicas: count,
+  ready: count,
+  image: nullOr(like(/^sha256:[0-9a-f]{64}$/)),
+  deployed_at: nullOr(time),
+});
 
 export const DEPLOYMENT: Check = shape({
   id: like(/^dep_[0-9a-f]{20}$/),
@@ -41,6 +52,7 @@ export const MACHINE: Check = shape({
   state: oneOf("pending", "starting", "running", "stopping", "stopped", "failed", "unknown"),
   ready: flag,
   desired_state: oneOf("running", "stopped"),
+  removing: flag,
   cpus: count,
   memory_mb: count,
   region: nullOr(text),

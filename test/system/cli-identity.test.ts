@@ -58,7 +58,7 @@ test("a key with a scope may do that and no more, until it is revoked; events --
 
   const token = (await good("auth tokens create ci --scope images:read --expires 1d")).trim();
   assert.match(token, /^zwrm_key_[A-Za-z0-9_-]{43}$/);
-  const line = await sees(/ user:usr_\w+@127\.0\.0\.1 {2}api_key\.created {2}.*\n/);
+  const line = await sees(/ user:ann@example\.com@127\.0\.0\.1 {2}api_key\.created {2}.*\n/);
   assert.match(line, / name=ci .*scopes=images:read /);
 
   const env = { ZWRM_TOKEN: token };
@@ -66,7 +66,8 @@ test("a key with a scope may do that and no more, until it is revoked; events --
   const forbidden = await zwrm("user list", { env });
   assert.deepEqual([forbidden.code, /lacks the scope admin/.test(forbidden.stderr)], [1, true], forbidden.stderr);
   const id = /key_\w{8,}/.exec(await good("auth tokens list"))?.[0] ?? "";
-  assert.equal(await good(`auth tokens revoke ${id}`), `${id} is revoked.\n`);
+  assert.match(id, /^key_/);
+  assert.equal(await good("auth tokens revoke ci"), `ci (${id}) is revoked.\n`);
   const revoked = await zwrm("image list", { env });
   assert.match(revoked.stderr, /^zwrm: The token is not valid.*That token is from ZWRM_TOKEN/);
   await sees(/ api_key\.revoked /);

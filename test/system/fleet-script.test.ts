@@ -9,6 +9,7 @@ import { join } from "node:path";
 import test from "node:test";
 import type { TestContext } from "node:test";
 import { fileURLToPath } from "node:url";
+import { readStat } from "../../src/agent/proc.ts";
 import { FakeControlPlane, LICENCE } from "../agent/test-agent.ts";
 import { eventually, run } from "../support/daemon.ts";
 import { cleanEnv } from "../support/process.ts";
@@ -114,7 +115,14 @@ async function runMachines(place: Place, context: TestContext, script: string, c
   const started = await place.run("start", "h-9", "--dir", place.dir);
   assert.equal(started.code, 0, started.stderr);
   await plane.reported("its machines", (machines) => machines.length === count && machines.every(({ state }) => state === "running"));
-  return place.processes().filter((pid) => read(() => readFileSync(`/proc/${pid}/cmdline`, "utf8")).includes("\0zwrm-machine\0"));
+  // Only first processes, which lead a session: what one starts bears the same words until its exec.
+  return place
+    .processes()
+    .filter(
+      (pid) =>
+        readStat(pid)?.session === pid &&
+        read(() => readFileSync(`/proc/${pid}/cmdline`, "utf8")).includes("\0zwrm-machine\0"),
+    );
 }
 
 test("three hosts come online, the command's exit code comes through, and nothing is left", async (context) => {

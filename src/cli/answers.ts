@@ -23,6 +23,7 @@ export const HOST = object({
   allocated: resources,
   available: resources,
   usage: optional(object({ cpus: optional(amount), memory_mb: optional(amount), disk_mb: optional(amount) })),
+  trouble: optional(text),
   machine_count: amount,
   registered_at: optional(text),
   last_heartbeat_at: optional(text),

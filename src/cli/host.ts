@@ -45,6 +45,9 @@ const HOST_COLUMNS: readonly Column[] = [
   { title: "HEARD", right: true, yields: 1 },
 ];
 
+/** What is wrong with a host, where one of the list has anything. */
+const TROUBLE_COLUMN: Column = { title: "TROUBLE", yields: 1, least: 12 };
+
 function showHosts(session: Session, hosts: readonly Host[]): void {
   const now = session.io.clock.wall();
   const rows = hosts.map((host) => [
@@ -58,7 +61,9 @@ function showHosts(session: Session, hosts: readonly Host[]): void {
     String(host.machine_count),
     ageOf(host.last_heartbeat_at, now),
   ]);
-  session.table(HOST_COLUMNS, rows);
+  if (hosts.every(({ trouble }) => trouble === undefined)) return session.table(HOST_COLUMNS, rows);
+  const told = rows.map((row, index) => [...row, hosts[index]?.trouble ?? ""]);
+  session.table([...HOST_COLUMNS, TROUBLE_COLUMN], told);
 }
 
 export const hostStatus = command({
@@ -79,6 +84,7 @@ function showHost(session: Session, host: Host): void {
     ["health", statusCell(host.health)],
     ["mode", statusCell(host.mode)],
     ...(host.mode_reason === undefined ? [] : [["reason", host.mode_reason] as const]),
+    ...(host.trouble === undefined ? [] : [["trouble", host.trouble] as const]),
     ["region", host.region],
     ["datacenter", host.datacenter],
     ["address", host.ip_address ?? "-"],

@@ -19,6 +19,17 @@ test("lists hosts in aligned columns, with what is allocated of what there is an
   assert.deepEqual([api.seen[0]?.method, api.seen[0]?.url], ["GET", "/v1/hosts"]);
 });
 
+test("a host with trouble says what it is, in the list and alone; a list without any has no such column", async (t) => {
+  const trouble = "m_1 could not be started here: ENOSPC";
+  const hosts = [host("h-1", { trouble: null }), host("h-2", { trouble })];
+  const api = await fakeApi(t, (request) => [200, (request.url ?? "").endsWith("/h-2") ? hosts[1] : { hosts }]);
+  const [head = "", first = "", second = ""] = (await api.run("host list")).out.split("\n");
+  assert.match(head, /TROUBLE$/);
+  assert.doesNotMatch(first, /started here/);
+  assert.ok(second.endsWith(trouble), second);
+  assert.match((await api.run("host status h-2")).out, /^trouble +m_1 could not be started here: ENOSPC$/m);
+});
+
 test("filters hosts, and says on stderr when there is none", async (t) => {
   const api = await fakeApi(t, () => [200, { hosts: [] }]);
   assert.deepEqual(await api.run("host list --status draining --region eu --datacenter fra1"), { code: 0, out: "", err: "No host is like that.\n" });

@@ -8,11 +8,12 @@ import { messageOf } from "../lib/errors.ts";
 import type { Log } from "../lib/log.ts";
 import { callDelay } from "./backoff.ts";
 import { EarlyBudget } from "./early-budget.ts";
+import { askedDelay, beatPatience, longestDelay, registerPatience } from "./patience.ts";
 import type { DesiredMachine, HeartbeatAnswer, HeartbeatRequest, MachineReport, RegisterAnswer, RegisterRequest, Usage } from "./wire.ts";
 
 /** The three calls. Each rejects with a ClientError. */
 export interface ControlPlane {
-  register(request: RegisterRequest): Promise<RegisterAnswer>;
+  register(request: RegisterRequest, timeoutMs: number): Promise<RegisterAnswer>;
   heartbeat(hostId: string, request: HeartbeatRequest): Promise<HeartbeatAnswer>;
   deregister(hostId: string, reason: string): Promise<void>;
 }
@@ -21,8 +22,12 @@ export interface ControlPlane {
 export interface Membership {
   /** Null until the first one was met. */
   readonly clusterId: string | null;
+  /** After how long its control plane calls a silent host offline, as far as is known. */
+  readonly offlineAfterMs: number;
   /** Durable when it resolves. */
   join(clusterId: string): Promise<void>;
+  /** Keeps its control plane's offline_after for the next start. */
+  learn(offlineAfterMs: number): Promise<void>;
   /** Notes that another cluster answers, for `accept-cluster`. */
   offer(clusterId: string): Promise<void>;
   /** What an operator has accepted since, or null. */
@@ -60,8 +65,13 @@ export class Loop {
   readonly #budget: EarlyBudget;
   #hostId: string;
   #intervalSeconds = 1;
+  #offlineAfterMs: number;
   #registered = false;
   #stopped = false;
+  /** Lists are not taken any more. */
+  #ending = false;
+  /** An answer that knows nothing of this host is the word that it has left. */
+  #leaving = false;
   /** The list that is acted on; null before the first one and while another cluster answers. */
   #observed: string | null = null;
   #foreign: string | null = null;
@@ -69,6 +79,9 @@ export class Loop {
   #sent = 0;
   #answered = 0;
   #sentAt = 0;
+  /** The newest beat that another is sent in place of, since it has got no answer for too long. */
+  #overdue = 0;
+  #cancelOverdue: Cancel = () => undefined;
   #failures = 0;
   #complained = "";
   #timer: { readonly at: number; readonly cancel: Cancel } | null = null;
@@ -79,6 +92,7 @@ export class Loop {
     this.#options = options;
     this.#budget = new EarlyBudget(options.clock);
     this.#hostId = options.facts().host_id;
+    this.#offlineAfterMs = options.membership.offlineAfterMs;
   }
 
   start(): void {
@@ -91,32 +105,44 @@ export class Loop {
     if (this.#registered && this.#failures === 0) this.#schedule(Math.max(clock.mono() + GATHER_MS, this.#budget.readyAt()));
   }
 
+  /** The agent begins to end: it is heard until `stop`, and what runs stays as it is. */
+  end(): void {
+    this.#ending = true;
+  }
+
   /** Calls nobody any more, and takes no answer. */
   stop(): void {
     this.#stopped = true;
     this.#timer?.cancel();
     this.#timer = null;
+    this.#cancelOverdue();
   }
 
-  /** Leaves the list of hosts, after `stop`. Rejects with a ClientError. */
+  /** Leaves the list of hosts. Until that has been answered the host goes on to be heard; then it calls nobody any more. Rejects with a ClientError. */
   async deregister(reason: string): Promise<void> {
+    this.#leaving = true;
     try {
       await this.#options.control.deregister(this.#hostId, reason);
     } catch (error) {
       // An earlier try was carried out, and its answer was lost.
       if (!(error instanceof ClientError) || error.code !== "host_not_registered") throw error;
     }
+    this.stop();
   }
 
   async #register(): Promise<void> {
     const { control, facts, log } = this.#options;
     this.#registered = false;
+    // It would come back to the list that it is about to leave.
+    if (this.#leaving) return;
     try {
       const request = facts();
-      const answer = await control.register(request);
+      const answer = await control.register(request, registerPatience(this.#offlineAfterMs));
       if (this.#stopped) return;
       this.#hostId = answer.host.id;
       this.#intervalSeconds = answer.heartbeat_interval_seconds;
+      await this.#learn(answer);
+      if (this.#stopped) return;
       // Only a beat proves that the host is in the list; until then this may be one of many vain tries.
       this.#registered = true;
       this.#observed = null;
@@ -125,6 +151,16 @@ export class Loop {
     } catch (error) {
       if (!this.#stopped) this.#retry(error, () => void this.#register());
     }
+  }
+
+  /** Another cluster's word is not kept: whether this host will ever be its own, an operator says. */
+  async #learn({ cluster_id, offline_after_seconds }: RegisterAnswer): Promise<void> {
+    const { membership, log } = this.#options;
+    this.#offlineAfterMs = offline_after_seconds * 1000;
+    if (membership.clusterId !== null && membership.clusterId !== cluster_id) return;
+    await membership.learn(this.#offlineAfterMs).catch((error: unknown) => {
+      log.warn("the control plane's offline_after could not be written down", { reason: messageOf(error) });
+    });
   }
 
   #beat(): void {
@@ -142,6 +178,9 @@ export class Loop {
       beat,
       wait_seconds: this.#observed === null || this.#failures > 0 ? 0 : Math.min(LONGEST_WAIT_SECONDS, this.#intervalSeconds),
     };
+    this.#cancelOverdue();
+    const patience = request.wait_seconds * 1000 + beatPatience(this.#offlineAfterMs);
+    this.#cancelOverdue = clock.after(patience, () => this.#late(beat));
     control.heartbeat(this.#hostId, request).then(
       (answer) => (this.#taking = this.#taking.then(() => this.#heard(beat, answer))),
       (error: unknown) => this.#failed(beat, error),
@@ -158,6 +197,7 @@ export class Loop {
     // An older answer than one already taken may hold an older list.
     if (this.#stopped || !this.#registered || beat <= this.#answered) return;
     this.#answered = beat;
+    if (beat === this.#sent) this.#cancelOverdue();
     const wasAway = this.#failures > 0;
     if (this.#complained !== "") log.info("the control plane answers again", { host: this.#hostId });
     this.#failures = 0;
@@ -176,7 +216,7 @@ export class Loop {
       this.#observed = null;
       return false;
     }
-    if (machines === undefined || this.#stopped) return false;
+    if (machines === undefined || this.#stopped || this.#ending) return false;
     this.#observed = revision;
     this.#options.workload.take(machines);
     return true;
@@ -206,14 +246,27 @@ export class Loop {
     // A newer beat is on its way, and will tell.
     if (this.#stopped || !this.#registered || beat !== this.#sent) return;
     const isUnknown = error instanceof ClientError && error.code === "host_not_registered";
+    // Another has been sent for already, or soon will be.
+    if (beat === this.#overdue && !isUnknown) return;
+    this.#cancelOverdue();
     this.#retry(error, () => (isUnknown ? void this.#register() : this.#beat()));
+  }
+
+  /** Its answer is taken if it comes after all, but the host must be heard before that. */
+  #late(beat: number): void {
+    if (this.#stopped || !this.#registered || beat !== this.#sent || beat <= this.#answered) return;
+    this.#overdue = beat;
+    this.#retry(new ClientError("timeout", "It has not answered a heartbeat in time."), () => this.#beat());
   }
 
   #retry(error: unknown, again: () => void): void {
     const { clock, log, chance } = this.#options;
     this.#failures += 1;
     const known = error instanceof ClientError ? error : null;
-    const delay = Math.max(callDelay(this.#failures, chance()), (known?.retryAfterSeconds ?? 0) * 1000);
+    const offlineAfterMs = this.#offlineAfterMs;
+    const drawn = chance();
+    const asked = askedDelay((known?.retryAfterSeconds ?? 0) * 1000, offlineAfterMs, drawn, this.#registered);
+    const delay = Math.max(callDelay(this.#failures, drawn, longestDelay(offlineAfterMs)), asked);
     const code = known?.code ?? messageOf(error);
     // Once for each new trouble: an hour without the control plane is one line, not four hundred.
     if (code !== this.#complained) log.warn("the control plane does not take this host's call; it is tried again, machines go on", { code, reason: messageOf(error) });

@@ -169,6 +169,12 @@ export class FakeMembership implements Membership {
   clusterId: string | null = null;
   offered: string | null = null;
   word: string | null = null;
+  offlineAfterMs = 30_000;
+
+  learn(offlineAfterMs: number): Promise<void> {
+    this.offlineAfterMs = offlineAfterMs;
+    return Promise.resolve();
+  }
 
   join(clusterId: string): Promise<void> {
     this.clusterId = clusterId;

@@ -114,9 +114,14 @@ export class FakeImages implements Images {
   readonly refusals: Error[] = [];
   gate: Promise<void> = Promise.resolve();
 
-  async ensure(digest: string): Promise<string> {
+  /** Of each call. */
+  readonly signals: AbortSignal[] = [];
+
+  async ensure(digest: string, signal: AbortSignal): Promise<string> {
     this.asked.push(digest);
-    await this.gate;
+    this.signals.push(signal);
+    await Promise.race([this.gate, new Promise((resolve) => signal.addEventListener("abort", resolve))]);
+    signal.throwIfAborted();
     const refusal = this.refusals.shift();
     if (refusal !== undefined) throw refusal;
     return `/images/${digest}`;
@@ -125,9 +130,12 @@ export class FakeImages implements Images {
 
 export class FakeChecks implements Checks {
   readonly watched = new Map<string, (failure: string | null) => void>();
+  /** What each watch began with, by machine. */
+  readonly began = new Map<string, boolean[]>();
 
-  watch(machine: DesiredMachine, tell: (failure: string | null) => void): () => void {
+  watch(machine: DesiredMachine, tell: (failure: string | null) => void, wasReady: boolean): () => void {
     this.watched.set(machine.id, tell);
+    this.began.set(machine.id, [...(this.began.get(machine.id) ?? []), wasReady]);
     return () => void this.watched.delete(machine.id);
   }
 }

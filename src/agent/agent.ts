@@ -99,8 +99,8 @@ export class Agent {
     const checkProcesses = new CheckProcesses({ machinesDir, clock, log });
     // An agent that was killed has left its checks.
     checkProcesses.sweep();
-    const parts = { machinesDir, images, checkProcesses, room: capacityOf(options, host), staleMs: membership.offlineAfterMs };
-    const machines = createMachines(options, parts);
+    const [room, staleMs] = [capacityOf(options, host), membership.offlineAfterMs];
+    const machines = createMachines(options, { machinesDir, images, checkProcesses, room, staleMs });
     await machines.load(await lastList.load(membership.clusterId));
     const workload: Workload = {
       report: () => machines.report(),

@@ -15,7 +15,10 @@ export function restartDelay(failures: number): number {
   return Math.min(RESTART_FIRST_MS * 2 ** (failures - 1), RESTART_LONGEST_MS);
 }
 
-/** 0.5 s, doubling to `longestMs`, each spread over half to one and a half of itself, so that a thousand agents do not call as one. `chance` is from [0, 1). */
+/**
+ * 0.5 s, doubling to `longestMs`, each spread over half to one and a half of itself, so that a thousand agents do not
+ * call as one. `chance` is from [0, 1).
+ */
 export function callDelay(failures: number, chance: number, longestMs: number = CALL_LONGEST_MS): number {
   return Math.min(CALL_FIRST_MS * 2 ** (failures - 1), longestMs) * (0.5 + chance);
 }

@@ -1,4 +1,7 @@
-/** Work that can be called off: a wait that ends at once, and work that many wait for and that ends when the last of them has left. */
+/**
+ * Work that can be called off: a wait that ends at once, and work that many wait for and that ends when the last of
+ * them has left.
+ */
 import type { Clock } from "../lib/clock.ts";
 
 /** Resolves `ms` milliseconds from now. Rejects with the signal's reason as soon as it is called off. */
@@ -34,8 +37,8 @@ export class SharedWork<T> {
   }
 
   /**
-   * Waits for the work of this key, which is begun where it is not under way. Rejects with the signal's reason at once when it is called off;
-   * the work is called off with the last who waits, and is begun anew only when it has ended.
+   * Waits for the work of this key, which is begun where it is not under way. Rejects with the signal's reason at once
+   * when it is called off; the work is called off with the last who waits, and is begun anew only when it has ended.
    */
   async join(key: string, signal: AbortSignal, begin: (signal: AbortSignal) => Promise<T>): Promise<T> {
     signal.throwIfAborted();

@@ -1,6 +1,7 @@
 /**
- * The processes of exec checks: each bears the marks of its machine and its run in its environment, and what bears those of a run that is over is
- * ended, whatever session or group it went to and whichever agent began it. It ends nothing but what a check of this agent's own machines started.
+ * The processes of exec checks: each bears the marks of its machine and its run in its environment, and what bears
+ * those of a run that is over is ended, whatever session or group it went to and whichever agent began it. It ends
+ * nothing but what a check of this agent's own machines started.
  */
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -31,7 +32,9 @@ export interface CheckProcessesOptions {
   readonly kill?: (pid: number) => void;
 }
 
-/** Every process of the box is looked at, so that is done at most so often, for all checks that have ended meanwhile. */
+/**
+ * Every process of the box is looked at, so that is done at most so often, for all checks that have ended meanwhile.
+ */
 const SWEEP_MS = 1_000;
 /** A process may fork while it is looked for. */
 const MOST_ROUNDS = 10;

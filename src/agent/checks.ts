@@ -12,7 +12,10 @@ export type Probe =
   | { readonly type: "tcp"; readonly host: string; readonly port: number; readonly timeoutMs: number }
   | { readonly type: "exec"; readonly command: readonly string[]; readonly timeoutMs: number };
 
-/** Asks once. Resolves with null where all is well, else with a short reason, and perhaps lines that tell more. Called off, it resolves at once. */
+/**
+ * Asks once. Resolves with null where all is well, else with a short reason, and perhaps lines that tell more. Called
+ * off, it resolves at once.
+ */
 export type Prober = (probe: Probe, machine: DesiredMachine, signal: AbortSignal) => Promise<string | null>;
 
 /** Told of each new failure in lines, for whoever reads what the machine wrote. */

@@ -8,7 +8,10 @@ import type { ControlPlane } from "./loop.ts";
 import type { HeartbeatAnswer, HeartbeatRequest, RegisterAnswer, RegisterRequest } from "./wire.ts";
 import { HEARTBEAT_ANSWER, REGISTER_ANSWER } from "./wire.ts";
 
-/** How long an answer may take beyond what it was asked to wait. Whoever waits for a beat may send another long before (patience.ts). */
+/**
+ * How long an answer may take beyond what it was asked to wait. Whoever waits for a beat may send another long before
+ * (patience.ts).
+ */
 const PATIENCE_MS = 8_000;
 
 export class HttpControlPlane implements ControlPlane {

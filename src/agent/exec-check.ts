@@ -1,11 +1,12 @@
 /**
- * An exec check: a command of the deployment's, run by `runtime.check_command` as the machine itself is, in its folder and with its environment.
- * It leaves no process behind (check-processes.ts), and what a failing one wrote last is told.
+ * An exec check: a command of the deployment's, run by `runtime.check_command` as the machine itself is, in its folder
+ * and with its environment. It leaves no process behind (check-processes.ts), and what a failing one wrote last is
+ * told.
  */
 import { spawn } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
-import type { Readable } from "node:stream";
 import { join } from "node:path";
+import { Readable } from "node:stream";
 import type { Clock } from "../lib/clock.ts";
 import { messageOf } from "../lib/errors.ts";
 import { endGroup } from "./check-processes.ts";
@@ -32,7 +33,9 @@ type ExecProbe = Probe & { readonly type: "exec" };
 const HELD_BYTES = 4096;
 const LINES = 3;
 const CHARACTERS = 500;
-/** How long the last words of a check that has ended may take to be read, where something else holds its output open. */
+/**
+ * How long the last words of a check that has ended may take to be read, where something else holds its output open.
+ */
 const LAST_WORDS_MS = 100;
 /** Shorter values stand in many a sentence that has nothing to do with them. */
 const SHORTEST_SECRET = 8;
@@ -53,7 +56,11 @@ export function askExec(
   const run = processes.begin(machine.id);
   const env = { ...machineEnvironment(machine, dir, options), ...run.marks };
   return new Promise((resolve) => {
-    const child = spawn(program, words, { cwd: dir, env, stdio: ["ignore", "pipe", "pipe"], detached: true });
+    const child = start(program, words, dir, env);
+    if (child instanceof Error) {
+      run.end();
+      return resolve(messageOf(child));
+    }
     const written = new Tail(HELD_BYTES);
     for (const stream of outputsOf(child)) stream.on("data", (bytes: Buffer) => written.add(bytes));
     const letGo = (): void => {
@@ -79,12 +86,22 @@ export function askExec(
 }
 
 /** As the machine's own first process has it. */
-function machineEnvironment(machine: DesiredMachine, dir: string, { path, passEnv }: ExecCheckOptions): NodeJS.ProcessEnv {
-  return { PATH: path, TMPDIR: dir, ...(passEnv ? machine.env : {}) };
+function machineEnvironment({ env }: DesiredMachine, dir: string, options: ExecCheckOptions): NodeJS.ProcessEnv {
+  return { PATH: options.path, TMPDIR: dir, ...(options.passEnv ? env : {}) };
 }
 
+/** An error for what no process can be made of, such as a word with NUL in it or an environment that is too large. */
+function start(program: string, words: readonly string[], cwd: string, env: NodeJS.ProcessEnv): ChildProcess | Error {
+  try {
+    return spawn(program, words, { cwd, env, stdio: ["ignore", "pipe", "pipe"], detached: true });
+  } catch (error) {
+    return error instanceof Error ? error : new Error(messageOf(error));
+  }
+}
+
+/** None where the process could not be started. */
 function outputsOf({ stdout, stderr }: ChildProcess): Readable[] {
-  return [stdout, stderr].filter((stream) => stream !== null);
+  return [stdout, stderr].filter((stream) => stream instanceof Readable);
 }
 
 /** The newest bytes of what comes. */
@@ -105,7 +122,10 @@ class Tail {
   }
 }
 
-/** The last lines that say something, in characters that any terminal shows, without the machine's secrets: reasons are kept in the journal. */
+/**
+ * The last lines that say something, in characters that any terminal shows, without the machine's secrets: reasons are
+ * kept in the journal.
+ */
 export function lastLines(text: string, { env }: Pick<DesiredMachine, "env">): string[] {
   const secrets = Object.values(env).filter((value) => value.length >= SHORTEST_SECRET);
   let shown = text;

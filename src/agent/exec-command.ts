@@ -39,7 +39,10 @@ export function fillInCheck(words: readonly string[], check: readonly string[], 
   return words.flatMap((word) => (word === "{check}" ? check : fillIn([word], values)));
 }
 
-/** Throws a final LaunchError where a machine has an environment and neither its process nor `{env_file}` would hand it over. */
+/**
+ * Throws a final LaunchError where a machine has an environment and neither its process nor `{env_file}` would hand it
+ * over.
+ */
 export function requireHandover({ env }: DesiredMachine, command: readonly string[], passEnv: boolean): void {
   if (passEnv || Object.keys(env).length === 0 || command.some((word) => word.includes("{env_file}"))) return;
   const setting = "set pass_env = true in [runtime] of its agent.toml, or put {env_file} into the command there";

@@ -1,4 +1,6 @@
-/** How asking once comes to its end: whichever outcome is first counts, and nothing is held after it. It asks nobody. */
+/**
+ * How asking once comes to its end: whichever outcome is first counts, and nothing is held after it. It asks nobody.
+ */
 import type { Clock } from "../lib/clock.ts";
 
 export interface Asking {
@@ -10,7 +12,10 @@ export interface Asking {
   readonly resolve: (failure: string | null) => void;
 }
 
-/** The first outcome counts: one that is given, the end of the time, or that it was called off. Then everything is let go of. */
+/**
+ * The first outcome counts: one that is given, the end of the time, or that it was called off. Then everything is let
+ * go of.
+ */
 export function firstOutcome({ clock, timeoutMs, signal, letGo, resolve }: Asking): (failure: string | null) => void {
   let isOver = false;
   const end = (failure: string | null): void => {

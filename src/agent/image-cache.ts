@@ -63,7 +63,10 @@ export class ImageCache implements Images {
     for (const name of ["sha256", "incoming"]) await files.mkdir(join(folder, name));
   }
 
-  /** What was pulled when the last machine that needs it goes stays as an unfinished download, the first that is evicted. */
+  /**
+   * What was pulled when the last machine that needs it goes stays as an unfinished download, the first that is
+   * evicted.
+   */
   ensure(digest: string, signal: AbortSignal): Promise<string> {
     return this.#working.join(digest, signal, (calledOff) => this.#ensure(digest, calledOff));
   }

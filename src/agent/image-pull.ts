@@ -41,7 +41,10 @@ export class ImagePull {
     this.#options = options;
   }
 
-  /** Resolves when the file is whole, true and synced. Rejects with a LaunchError, what the disk says, or the signal's reason; what has come so far stays for the next try. */
+  /**
+   * Resolves when the file is whole, true and synced. Rejects with a LaunchError, what the disk says, or the signal's
+   * reason; what has come so far stays for the next try.
+   */
   async run(): Promise<void> {
     const { path, files, digest, log } = this.#options;
     const file = await files.open(path, "a+", 0o600);

@@ -118,7 +118,10 @@ export class Loop {
     this.#cancelOverdue();
   }
 
-  /** Leaves the list of hosts. Until that has been answered the host goes on to be heard; then it calls nobody any more. Rejects with a ClientError. */
+  /**
+   * Leaves the list of hosts. Until that has been answered the host goes on to be heard; then it calls nobody any more.
+   * Rejects with a ClientError.
+   */
   async deregister(reason: string): Promise<void> {
     this.#leaving = true;
     try {

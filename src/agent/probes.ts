@@ -1,6 +1,6 @@
 /**
- * Asks a machine once whether it is well: an HTTP answer below 400, a TCP connection, or a command that ends with 0 (exec-check.ts).
- * Called off, it answers at once and holds nothing that would keep the process from ending.
+ * Asks a machine once whether it is well: an HTTP answer below 400, a TCP connection, or a command that ends with 0
+ * (exec-check.ts). Called off, it answers at once and holds nothing that would keep the process from ending.
  */
 import * as http from "node:http";
 import * as net from "node:net";
@@ -22,7 +22,8 @@ export function createProber(options: ExecCheckOptions): Prober {
 type HttpProbe = Probe & { readonly type: "http" };
 type TcpProbe = Probe & { readonly type: "tcp" };
 
-function askHttp({ host, port, path, timeoutMs }: HttpProbe, clock: Clock, signal: AbortSignal): Promise<string | null> {
+function askHttp(probe: HttpProbe, clock: Clock, signal: AbortSignal): Promise<string | null> {
+  const { host, port, path, timeoutMs } = probe;
   return new Promise((resolve) => {
     const headers = { "User-Agent": "zwrm-agent", Connection: "close" };
     const request = http.get({ host, port, path, agent: false, headers });
@@ -34,7 +35,8 @@ function askHttp({ host, port, path, timeoutMs }: HttpProbe, clock: Clock, signa
   });
 }
 
-function askTcp({ host, port, timeoutMs }: TcpProbe, clock: Clock, signal: AbortSignal): Promise<string | null> {
+function askTcp(probe: TcpProbe, clock: Clock, signal: AbortSignal): Promise<string | null> {
+  const { host, port, timeoutMs } = probe;
   return new Promise((resolve) => {
     const socket = net.connect({ host, port });
     const end = firstOutcome({ clock, timeoutMs, signal, letGo: () => socket.destroy(), resolve });

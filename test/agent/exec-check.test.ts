@@ -71,6 +71,14 @@ test("the last lines of a check that fails are told, of both outputs, also where
   assert.match(flood ?? "", /^exit 1\n0123456789\n0123456789\n\d+$/);
 });
 
+test("a check of which no process can be made says so, and is over", async () => {
+  const world = new World();
+  assert.match((await world.ask("echo \0")) ?? "", /null bytes/);
+  assert.match((await world.ask(`: ${"x".repeat(200_000)}`)) ?? "", /E2BIG/);
+  rmSync(world.dir, { recursive: true });
+  assert.match((await world.ask("true")) ?? "", /ENOENT/);
+});
+
 test("what is told of a check is short, printable, and without the machine's secrets", () => {
   const env = { PASSWORD: "correct horse", PORT: "8080" };
   assert.deepEqual(lastLines("\x1b[31mred\x1b[0m\r\n\n  \ntab\tand\0nul\u202e\n", { env }), ["red", "tab and nul"]);

@@ -1,4 +1,7 @@
-/** The real agents and the real daemon over an outage of the daemon: whatever its offline_after, it hears of every host before it would call it offline. */
+/**
+ * The real agents and the real daemon over an outage of the daemon: whatever its offline_after, it hears of every host
+ * before it would call it offline.
+ */
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { once } from "node:events";

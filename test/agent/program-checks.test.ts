@@ -1,4 +1,7 @@
-/** Checks by the real agent, with a control plane that the test drives: what a machine's readiness and its reason say, over restarts of the agent too. */
+/**
+ * Checks by the real agent, with a control plane that the test drives: what a machine's readiness and its reason say,
+ * over restarts of the agent too.
+ */
 import assert from "node:assert/strict";
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";

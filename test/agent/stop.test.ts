@@ -1,9 +1,12 @@
-/** The real agent is told to stop in the middle of something, beside the real daemon: it ends within a second, its machines run on, and nobody calls its host offline. */
+/**
+ * The real agent is told to stop in the middle of something, beside the real daemon: it ends within a second, its
+ * machines run on, and nobody calls its host offline.
+ */
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { createHash } from "node:crypto";
 import { once } from "node:events";
-import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
+import { closeSync, constants, existsSync, openSync, readdirSync, readFileSync, statSync, writeSync } from "node:fs";
 import * as http from "node:http";
 import * as net from "node:net";
 import type { AddressInfo } from "node:net";
@@ -16,7 +19,7 @@ import type { Owner, TestDaemon } from "../support/daemon.ts";
 import { imageOf } from "../support/images.ts";
 import { listAt, pick } from "../support/json.ts";
 import type { Json } from "../support/json.ts";
-import { LICENCE, TestAgent } from "./test-agent.ts";
+import { LICENCE, PROGRAM, TestAgent } from "./test-agent.ts";
 
 const HASH = createHash("sha256").update(LICENCE).digest("hex");
 const CONFIG = `[hosts]\noffline_after = "4s"\n[license]\nkey_hashes = ["${HASH}"]\n`;
@@ -129,6 +132,8 @@ function watchHealth(daemon: TestDaemon): () => Promise<Set<Json>> {
 
 /** SIGTERM, and the next agent: what every one of these tests is about. */
 async function restart({ daemon, agent }: World): Promise<void> {
+  // A moment ago the machine's shell may have been two, one about to become its command.
+  await eventually("one machine", () => (agent.processes().length === 1 ? true : undefined));
   const before = agent.processes();
   const seen = watchHealth(daemon);
   const asked = performance.now();
@@ -221,6 +226,36 @@ test("a stop during a pull that stands still ends within a second, and the next 
   here.agent.start();
   await runsOf(here.daemon, "web");
   assert.equal(existsSync(part), false);
+});
+
+test("a stop before the control plane has answered a registration ends within a second", async (context) => {
+  const server = await silentServer(context);
+  const agent = new TestAgent(`http://127.0.0.1:${server.port}`, context, RUNTIME);
+  agent.start();
+  await eventually("its registration", () => (server.asked() > 0 ? true : undefined));
+  const asked = performance.now();
+  assert.equal((await agent.stop()).code, 0, agent.output);
+  assert.ok(performance.now() - asked < 1_000);
+});
+
+test("a stop ends within a second and a half though nobody reads the log any more", async (context) => {
+  const server = await silentServer(context);
+  const agent = new TestAgent(`http://127.0.0.1:${server.port}`, context, RUNTIME);
+  const pipe = join(agent.folder, "log");
+  execFileSync("mkfifo", [pipe]);
+  const log = openSync(pipe, constants.O_RDWR | constants.O_NONBLOCK);
+  context.after(() => closeSync(log));
+  assert.throws(() => {
+    for (;;) writeSync(log, Buffer.alloc(4_096, "x"));
+  }, { code: "EAGAIN" });
+  const program = spawn(process.execPath, [PROGRAM, "--config", agent.configFile], { env: {}, stdio: ["ignore", log, "inherit"] });
+  context.after(() => program.kill("SIGKILL"));
+  await eventually("its registration", () => (server.asked() > 0 ? true : undefined));
+  const asked = performance.now();
+  program.kill("SIGTERM");
+  const [code] = (await once(program, "exit")) as [number | null];
+  assert.equal(code, 0);
+  assert.ok(performance.now() - asked < 1_500);
 });
 
 test("the pull of an app that was deleted ends, and what came of its image is kept for the next that needs it", async (context) => {

@@ -1,4 +1,7 @@
-/** The runtimes that README.md and --generate-config offer, each run by the real agent as it stands there: a machine's environment arrives. */
+/**
+ * The runtimes that README.md and --generate-config offer, each run by the real agent as it stands there: a machine's
+ * environment arrives.
+ */
 import assert from "node:assert/strict";
 import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -21,7 +24,10 @@ function program(name: string, script: string): string {
   return join(root, name);
 }
 
-/** In place of a monitor: says what its guest would read from the environment's file, wherever the command line or its config has it. */
+/**
+ * In place of a monitor: says what its guest would read from the environment's file, wherever the command line or its
+ * config has it.
+ */
 const MONITOR = `#!/bin/sh
 case "$*" in *--config-file*) text=$(cat "$3") ;; *) text="$*" ;; esac
 file=$(printf '%s\\n' "$text" | tr ' ,="' '\\n\\n\\n\\n' | grep '/machines/m-1/env$')

@@ -6,6 +6,8 @@ import { ClientError } from "../client/errors.ts";
 import type { Cancel, Clock } from "../lib/clock.ts";
 import { messageOf } from "../lib/errors.ts";
 import type { Log } from "../lib/log.ts";
+import { Allegiance } from "./allegiance.ts";
+import type { Membership } from "./allegiance.ts";
 import { callDelay } from "./backoff.ts";
 import { EarlyBudget } from "./early-budget.ts";
 import { askedDelay, beatPatience, longestDelay, registerPatience } from "./patience.ts";
@@ -16,22 +18,6 @@ export interface ControlPlane {
   register(request: RegisterRequest, timeoutMs: number): Promise<RegisterAnswer>;
   heartbeat(hostId: string, request: HeartbeatRequest): Promise<HeartbeatAnswer>;
   deregister(hostId: string, reason: string): Promise<void>;
-}
-
-/** The cluster that this agent belongs to, kept on disk. */
-export interface Membership {
-  /** Null until the first one was met. */
-  readonly clusterId: string | null;
-  /** After how long its control plane calls a silent host offline, as far as is known. */
-  readonly offlineAfterMs: number;
-  /** Durable when it resolves. */
-  join(clusterId: string): Promise<void>;
-  /** Keeps its control plane's offline_after for the next start. */
-  learn(offlineAfterMs: number): Promise<void>;
-  /** Notes that another cluster answers, for `accept-cluster`. */
-  offer(clusterId: string): Promise<void>;
-  /** What an operator has accepted since, or null. */
-  accepted(): Promise<string | null>;
 }
 
 /** What runs on this host (machines.ts). */
@@ -57,12 +43,15 @@ export interface LoopOptions {
 }
 
 const LONGEST_WAIT_SECONDS = 25;
+/** A registration is told again at most so often. */
+const REFRESH_MS = 5_000;
 /** Changes that come together are told together. */
 const GATHER_MS = 20;
 
 export class Loop {
   readonly #options: LoopOptions;
   readonly #budget: EarlyBudget;
+  readonly #allegiance: Allegiance;
   #hostId: string;
   #intervalSeconds = 1;
   #offlineAfterMs: number;
@@ -74,14 +63,17 @@ export class Loop {
   #leaving = false;
   /** The list that is acted on; null before the first one and while another cluster answers. */
   #observed: string | null = null;
-  #foreign: string | null = null;
   /** Numbers of the newest beat sent, and of the newest whose answer was taken: answers may overtake each other. */
   #sent = 0;
   #answered = 0;
   #sentAt = 0;
+  /** How long the newest beat may be held. */
+  #holdMs = 0;
   /** The newest beat that another is sent in place of, since it has got no answer for too long. */
   #overdue = 0;
   #cancelOverdue: Cancel = () => undefined;
+  #refreshAt = 0;
+  #refreshing: Promise<void> = Promise.resolve();
   #failures = 0;
   #complained = "";
   #timer: { readonly at: number; readonly cancel: Cancel } | null = null;
@@ -91,6 +83,7 @@ export class Loop {
   constructor(options: LoopOptions) {
     this.#options = options;
     this.#budget = new EarlyBudget(options.clock);
+    this.#allegiance = new Allegiance(options.membership, options.log);
     this.#hostId = options.facts().host_id;
     this.#offlineAfterMs = options.membership.offlineAfterMs;
   }
@@ -124,6 +117,8 @@ export class Loop {
    */
   async deregister(reason: string): Promise<void> {
     this.#leaving = true;
+    // It would bring the host back.
+    await this.#refreshing;
     try {
       await this.#options.control.deregister(this.#hostId, reason);
     } catch (error) {
@@ -134,7 +129,7 @@ export class Loop {
   }
 
   async #register(): Promise<void> {
-    const { control, facts, log } = this.#options;
+    const { clock, control, facts, log } = this.#options;
     this.#registered = false;
     // It would come back to the list that it is about to leave.
     if (this.#leaving) return;
@@ -143,7 +138,7 @@ export class Loop {
       const answer = await control.register(request, registerPatience(this.#offlineAfterMs));
       if (this.#stopped) return;
       this.#hostId = answer.host.id;
-      this.#intervalSeconds = answer.heartbeat_interval_seconds;
+      this.#refreshAt = clock.mono() + REFRESH_MS;
       await this.#learn(answer);
       if (this.#stopped) return;
       // Only a beat proves that the host is in the list; until then this may be one of many vain tries.
@@ -156,9 +151,29 @@ export class Loop {
     }
   }
 
+  /**
+   * The control plane has been away, or held a beat for less than it would with the offline_after that is known here: it may have been started anew
+   * with another one. A registration that tells it nothing new costs it nothing.
+   */
+  #refresh(): void {
+    const { clock, control, facts, log } = this.#options;
+    if (this.#leaving || this.#ending || clock.mono() < this.#refreshAt) return;
+    this.#refreshAt = clock.mono() + REFRESH_MS;
+    this.#refreshing = control
+      .register(facts(), registerPatience(this.#offlineAfterMs))
+      .then(async (answer) => {
+        if (this.#stopped) return;
+        await this.#learn(answer);
+        // Its next beat may be due sooner than it was.
+        if (this.#failures === 0) this.#schedule(Math.max(clock.mono(), this.#regularAt()));
+      })
+      .catch((error: unknown) => log.debug("the registration could not be told again", { reason: messageOf(error) }));
+  }
+
   /** Another cluster's word is not kept: whether this host will ever be its own, an operator says. */
-  async #learn({ cluster_id, offline_after_seconds }: RegisterAnswer): Promise<void> {
+  async #learn({ cluster_id, heartbeat_interval_seconds, offline_after_seconds }: RegisterAnswer): Promise<void> {
     const { membership, log } = this.#options;
+    this.#intervalSeconds = heartbeat_interval_seconds;
     this.#offlineAfterMs = offline_after_seconds * 1000;
     if (membership.clusterId !== null && membership.clusterId !== cluster_id) return;
     await membership.learn(this.#offlineAfterMs).catch((error: unknown) => {
@@ -181,9 +196,9 @@ export class Loop {
       beat,
       wait_seconds: this.#observed === null || this.#failures > 0 ? 0 : Math.min(LONGEST_WAIT_SECONDS, this.#intervalSeconds),
     };
+    this.#holdMs = request.wait_seconds * 1000;
     this.#cancelOverdue();
-    const patience = request.wait_seconds * 1000 + beatPatience(this.#offlineAfterMs);
-    this.#cancelOverdue = clock.after(patience, () => this.#late(beat));
+    this.#cancelOverdue = clock.after(this.#holdMs + beatPatience(this.#offlineAfterMs), () => this.#late(beat));
     control.heartbeat(this.#hostId, request).then(
       (answer) => (this.#taking = this.#taking.then(() => this.#heard(beat, answer))),
       (error: unknown) => this.#failed(beat, error),
@@ -210,12 +225,14 @@ export class Loop {
       return false;
     });
     if (this.#stopped || beat !== this.#sent) return;
+    const wasCutShort = !isNew && clock.mono() - this.#sentAt < this.#holdMs * 0.9;
+    if (wasAway || wasCutShort) this.#refresh();
     this.#schedule(isNew || wasAway ? Math.max(clock.mono() + GATHER_MS, this.#budget.readyAt()) : Math.max(clock.mono(), this.#regularAt()));
   }
 
   /** True where a new list was taken, which the control plane must hear of. */
   async #obey({ cluster_id, revision, machines }: HeartbeatAnswer): Promise<boolean> {
-    if (!(await this.#isOurs(cluster_id))) {
+    if (!(await this.#allegiance.isOurs(cluster_id))) {
       this.#observed = null;
       return false;
     }
@@ -223,26 +240,6 @@ export class Loop {
     this.#observed = revision;
     this.#options.workload.take(machines);
     return true;
-  }
-
-  /** Whether this agent obeys that cluster. The first one that it meets is its own; any other only by an operator's word. */
-  async #isOurs(clusterId: string): Promise<boolean> {
-    const { membership, log } = this.#options;
-    const own = membership.clusterId;
-    if (own !== clusterId && (own === null || (await membership.accepted()) === clusterId)) {
-      await membership.join(clusterId);
-      log.info("joined the cluster", { cluster: clusterId, before: own });
-    }
-    if (membership.clusterId === clusterId) {
-      this.#foreign = null;
-      return true;
-    }
-    if (this.#foreign !== clusterId) {
-      this.#foreign = clusterId;
-      log.error("another cluster answers than the one this host belongs to: nothing is started or stopped on its word until an operator says: zwrm-agent accept-cluster", { own, answers: clusterId });
-      await membership.offer(clusterId);
-    }
-    return false;
   }
 
   #failed(beat: number, error: unknown): void {

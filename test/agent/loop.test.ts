@@ -369,3 +369,47 @@ test("offline_after is kept for the next start, but not another cluster's", asyn
   await turn();
   assert.equal(world.membership.offlineAfterMs, 5_000);
 });
+
+test("after an outage, and where beats are held for less than they may be, it asks again what the control plane wants", async () => {
+  const world = new World();
+  await world.join();
+  await world.run(6_000);
+  world.control.beat(-1).fail(unreachable);
+  await world.run(1_000);
+  world.control.beat(-1).answer({ revision: "r-1" });
+  await turn();
+  assert.equal(world.control.registrations.length, 2);
+  world.control.registrations.at(-1)?.answer({ offline_after_seconds: 90, heartbeat_interval_seconds: 30 });
+  await world.run(6_000);
+  assert.deepEqual([world.membership.offlineAfterMs, world.control.beat(-1).request.wait_seconds], [90_000, 25]);
+  assert.equal(world.control.beat(-1).request.observed_revision, "r-1", "nothing else changes");
+  // Restarted with 12 s, behind a socket that lets no call fail: beats are held for 8 s at most.
+  await world.run(2_000);
+  world.control.beat(-1).answer({ revision: "r-1" });
+  await turn();
+  assert.equal(world.control.registrations.length, 3);
+  world.control.registrations.at(-1)?.answer({ offline_after_seconds: 12, heartbeat_interval_seconds: 4 });
+  await world.run(4_000);
+  const held = world.control.beat(-1);
+  assert.equal(held.request.wait_seconds, 4, "its next beat comes by the new interval");
+  await world.run(4_000 - (world.clock.mono() - held.at));
+  held.answer({ revision: "r-1" });
+  await world.run(6_000);
+  assert.equal(world.control.registrations.length, 3, "a beat that was held as long as it may be is no sign of anything");
+});
+
+test("a host that leaves waits for what it has just told again", async () => {
+  const world = new World();
+  await world.join();
+  await world.run(6_000);
+  world.control.beat(-1).fail(unreachable);
+  await world.run(1_000);
+  world.control.beat(-1).answer({ revision: "r-1" });
+  await turn();
+  const left = world.loop.deregister("bye");
+  await turn();
+  assert.deepEqual(world.control.deregistered, []);
+  world.control.registrations.at(-1)?.fail(unreachable);
+  await left;
+  assert.deepEqual(world.control.deregistered, ["h-1"]);
+});

@@ -63,3 +63,22 @@ for (const offlineAfter of [1, 5]) {
     assert.deepEqual([...seen], ["online"]);
   });
 }
+
+test("a daemon that was started anew with a shorter offline_after calls no host offline for it", async (context) => {
+  const config = (port: number, offlineAfter: string): string => `[server]\nport = ${port}\n[hosts]\noffline_after = "${offlineAfter}"\n[license]\nkey_hashes = ["${HASH}"]\n`;
+  const daemon = await startDaemon({ config: config(0, "60s") }, context);
+  const port = daemon.port;
+  const agents = [1, 2].map((n) => new TestAgent(daemon.url, context, "", `host_id = "h-${n}"`));
+  for (const agent of agents) agent.start();
+  await eventually("all hosts", async () => ((await healths(daemon)).filter((health) => health === "online").length === agents.length ? true : undefined));
+  daemon.configure(config(port, "6s"));
+  await daemon.kill9();
+  await daemon.start();
+  const seen = new Set<string>();
+  const until = performance.now() + 15_000;
+  while (performance.now() < until) {
+    for (const health of await healths(daemon)) seen.add(health);
+    await sleep(20);
+  }
+  assert.deepEqual([...seen], ["online"]);
+});

@@ -41,7 +41,7 @@ function running(words: string): number[] {
 
 test("a restart of the agent makes no ready machine unready, and what fails meanwhile is told", async (context) => {
   const { control, agent } = await world(context);
-  control.want(desired("m-1", { image: control.image(SERVE), check: exec("sleep 0.3; test ! -e broken") }));
+  control.want(desired("m-1", { image: control.image(SERVE), check: exec(`sleep 0.3; test ! -e ${agent.folder}/broken`) }));
   await control.reported("m-1 ready", () => control.report("m-1")?.ready === true);
   for (const signal of ["SIGTERM", "SIGKILL"] as const) {
     await agent.stop(signal);
@@ -51,7 +51,7 @@ test("a restart of the agent makes no ready machine unready, and what fails mean
     assert.deepEqual(new Set(control.beats.slice(before).map(({ machines }) => machines[0]?.ready)), new Set([true]));
   }
   await agent.stop();
-  writeFileSync(join(agent.folder, "state/machines/m-1/broken"), "");
+  writeFileSync(join(agent.folder, "broken"), "");
   agent.start();
   await control.reported("m-1 unready", () => control.report("m-1")?.ready === false);
   assert.equal(control.report("m-1")?.reason, "its check fails: exit 1");

@@ -73,7 +73,8 @@ export class Loop {
   #overdue = 0;
   #cancelOverdue: Cancel = () => undefined;
   #refreshAt = 0;
-  #refreshing: Promise<void> = Promise.resolve();
+  /** Settles with the newest registration; never rejects. */
+  #telling: Promise<void> = Promise.resolve();
   #failures = 0;
   #complained = "";
   #timer: { readonly at: number; readonly cancel: Cancel } | null = null;
@@ -118,7 +119,7 @@ export class Loop {
   async deregister(reason: string): Promise<void> {
     this.#leaving = true;
     // It would bring the host back.
-    await this.#refreshing;
+    await this.#telling;
     try {
       await this.#options.control.deregister(this.#hostId, reason);
     } catch (error) {
@@ -135,7 +136,9 @@ export class Loop {
     if (this.#leaving) return;
     try {
       const request = facts();
-      const answer = await control.register(request, registerPatience(this.#offlineAfterMs));
+      const call = control.register(request, registerPatience(this.#offlineAfterMs));
+      this.#telling = call.then(() => undefined, () => undefined);
+      const answer = await call;
       if (this.#stopped) return;
       this.#hostId = answer.host.id;
       this.#refreshAt = clock.mono() + REFRESH_MS;
@@ -159,7 +162,7 @@ export class Loop {
     const { clock, control, facts, log } = this.#options;
     if (this.#leaving || this.#ending || clock.mono() < this.#refreshAt) return;
     this.#refreshAt = clock.mono() + REFRESH_MS;
-    this.#refreshing = control
+    this.#telling = control
       .register(facts(), registerPatience(this.#offlineAfterMs))
       .then(async (answer) => {
         if (this.#stopped) return;

@@ -398,6 +398,19 @@ test("after an outage, and where beats are held for less than they may be, it as
   assert.equal(world.control.registrations.length, 3, "a beat that was held as long as it may be is no sign of anything");
 });
 
+test("a host that leaves in the middle of its registration leaves after it", async () => {
+  const world = new World();
+  world.loop.start();
+  const left = world.loop.deregister("bye");
+  await turn();
+  assert.deepEqual(world.control.deregistered, []);
+  world.control.registrations[0]?.answer();
+  await left;
+  assert.deepEqual(world.control.deregistered, ["h-1"]);
+  await world.run(60_000);
+  assert.deepEqual([world.control.registrations.length, world.clock.armed], [1, 0]);
+});
+
 test("a host that leaves waits for what it has just told again", async () => {
   const world = new World();
   await world.join();

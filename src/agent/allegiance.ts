@@ -42,7 +42,9 @@ export class Allegiance {
     }
     if (this.#foreign !== clusterId) {
       this.#foreign = clusterId;
-      this.#log.error("another cluster answers than the one this host belongs to: nothing is started or stopped on its word until an operator says: zwrm-agent accept-cluster", { own, answers: clusterId });
+      const what = "another cluster answers than the one this host belongs to";
+      const until = "nothing is started or stopped on its word until an operator says: zwrm-agent accept-cluster";
+      this.#log.error(`${what}: ${until}`, { own, answers: clusterId });
       await membership.offer(clusterId);
     }
     return false;

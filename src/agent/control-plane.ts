@@ -4,8 +4,7 @@ import type { Client } from "../client/http.ts";
 import { messageOf } from "../lib/errors.ts";
 import type { Reader } from "../lib/schema.ts";
 import { readBody } from "../lib/schema.ts";
-import type { ControlPlane } from "./loop.ts";
-import type { HeartbeatAnswer, HeartbeatRequest, RegisterAnswer, RegisterRequest } from "./wire.ts";
+import type { ControlPlane, HeartbeatAnswer, HeartbeatRequest, RegisterAnswer, RegisterRequest } from "./wire.ts";
 import { HEARTBEAT_ANSWER, REGISTER_ANSWER } from "./wire.ts";
 
 /**

@@ -11,14 +11,8 @@ import type { Membership } from "./allegiance.ts";
 import { callDelay } from "./backoff.ts";
 import { EarlyBudget } from "./early-budget.ts";
 import { askedDelay, beatPatience, longestDelay, registerPatience } from "./patience.ts";
-import type { DesiredMachine, HeartbeatAnswer, HeartbeatRequest, MachineReport, RegisterAnswer, RegisterRequest, Usage } from "./wire.ts";
-
-/** The three calls. Each rejects with a ClientError. */
-export interface ControlPlane {
-  register(request: RegisterRequest, timeoutMs: number): Promise<RegisterAnswer>;
-  heartbeat(hostId: string, request: HeartbeatRequest): Promise<HeartbeatAnswer>;
-  deregister(hostId: string, reason: string): Promise<void>;
-}
+import type { ControlPlane, DesiredMachine, HeartbeatAnswer, MachineReport } from "./wire.ts";
+import type { RegisterAnswer, RegisterRequest, Usage } from "./wire.ts";
 
 /** What runs on this host (machines.ts). */
 export interface Workload {
@@ -44,7 +38,7 @@ export interface LoopOptions {
 
 const LONGEST_WAIT_SECONDS = 25;
 /** A registration is told again at most so often. */
-const REFRESH_MS = 5_000;
+const REFRESH_MS = 1_000;
 /** Changes that come together are told together. */
 const GATHER_MS = 20;
 
@@ -72,7 +66,10 @@ export class Loop {
   /** The newest beat that another is sent in place of, since it has got no answer for too long. */
   #overdue = 0;
   #cancelOverdue: Cancel = () => undefined;
+  /** Since the last registration something has happened after which another one may bring news. */
+  #stale = false;
   #refreshAt = 0;
+  #cancelRefresh: Cancel = () => undefined;
   /** Settles with the newest registration; never rejects. */
   #telling: Promise<void> = Promise.resolve();
   #failures = 0;
@@ -110,6 +107,7 @@ export class Loop {
     this.#timer?.cancel();
     this.#timer = null;
     this.#cancelOverdue();
+    this.#cancelRefresh();
   }
 
   /**
@@ -160,15 +158,18 @@ export class Loop {
    */
   #refresh(): void {
     const { clock, control, facts, log } = this.#options;
-    if (this.#leaving || this.#ending || clock.mono() < this.#refreshAt) return;
+    this.#cancelRefresh();
+    if (this.#leaving || this.#ending || this.#stopped) return;
+    const wait = this.#refreshAt - clock.mono();
+    if (wait > 0) return void (this.#cancelRefresh = clock.after(wait, () => this.#refresh()));
     this.#refreshAt = clock.mono() + REFRESH_MS;
     this.#telling = control
       .register(facts(), registerPatience(this.#offlineAfterMs))
       .then(async (answer) => {
-        if (this.#stopped) return;
-        await this.#learn(answer);
-        // Its next beat may be due sooner than it was.
-        if (this.#failures === 0) this.#schedule(Math.max(clock.mono(), this.#regularAt()));
+        const before = this.#intervalSeconds;
+        if (!this.#stopped) await this.#learn(answer);
+        // Its next beat is due sooner than it was.
+        if (this.#failures === 0 && this.#intervalSeconds < before) this.#schedule(Math.max(clock.mono(), this.#regularAt()));
       })
       .catch((error: unknown) => log.debug("the registration could not be told again", { reason: messageOf(error) }));
   }
@@ -176,6 +177,7 @@ export class Loop {
   /** Another cluster's word is not kept: whether this host will ever be its own, an operator says. */
   async #learn({ cluster_id, heartbeat_interval_seconds, offline_after_seconds }: RegisterAnswer): Promise<void> {
     const { membership, log } = this.#options;
+    this.#stale = false;
     this.#intervalSeconds = heartbeat_interval_seconds;
     this.#offlineAfterMs = offline_after_seconds * 1000;
     if (membership.clusterId !== null && membership.clusterId !== cluster_id) return;
@@ -228,8 +230,8 @@ export class Loop {
       return false;
     });
     if (this.#stopped || beat !== this.#sent) return;
-    const wasCutShort = !isNew && clock.mono() - this.#sentAt < this.#holdMs * 0.9;
-    if (wasAway || wasCutShort) this.#refresh();
+    if (!isNew && clock.mono() - this.#sentAt < this.#holdMs * 0.9) this.#stale = true;
+    if (this.#stale) this.#refresh();
     this.#schedule(isNew || wasAway ? Math.max(clock.mono() + GATHER_MS, this.#budget.readyAt()) : Math.max(clock.mono(), this.#regularAt()));
   }
 
@@ -265,6 +267,7 @@ export class Loop {
   #retry(error: unknown, again: () => void): void {
     const { clock, log, chance } = this.#options;
     this.#failures += 1;
+    this.#stale ||= this.#registered;
     const known = error instanceof ClientError ? error : null;
     const offlineAfterMs = this.#offlineAfterMs;
     const drawn = chance();

@@ -22,7 +22,7 @@ class World {
   readonly machinesDir = mkdtempSync(join(root, "machines-"));
   readonly dir = join(this.machinesDir, "m-1");
   readonly processes = new CheckProcesses({ machinesDir: this.machinesDir, clock: systemClock, log: new FakeLog() });
-  readonly machine = desired("m-1", { env: { GREETING: "hello there", PATH: "/usr/bin:/bin", ZWRM_MACHINE_ID: "another" } });
+  readonly machine = desired("m-1", { env: { GREETING: "hello there", ZWRM_MACHINE_ID: "another" } });
   readonly passEnv: boolean;
 
   constructor(passEnv = true) {
@@ -32,13 +32,15 @@ class World {
 
   ask(script: string, timeoutMs = 10_000, signal = new AbortController().signal): Promise<string | null> {
     const { machinesDir, processes, passEnv } = this;
-    const options = { clock: systemClock, checkCommand: ["{check}"], machinesDir, path: process.env["PATH"] ?? "", passEnv, processes };
+    const path = process.env["PATH"] ?? "";
+    const options = { clock: systemClock, checkCommand: ["{check}"], machinesDir, path, passEnv, processes };
     return askExec({ type: "exec", command: ["sh", "-c", script], timeoutMs }, this.machine, options, signal);
   }
 
   /** The pids of what bears this folder's marks. */
   left(): number[] {
-    return readdirSync("/proc").flatMap((pid) => (/^\d+$/.test(pid) && runOf(environmentOf(pid), this.machinesDir) !== null ? [Number(pid)] : []));
+    const pids = readdirSync("/proc").filter((name) => /^\d+$/.test(name));
+    return pids.filter((pid) => runOf(environmentOf(pid), this.machinesDir) !== null).map(Number);
   }
 
   async nothingIsLeft(): Promise<void> {
@@ -56,8 +58,10 @@ function environmentOf(pid: string): string {
 
 test("a check has the machine's environment and folder, and marks that the machine cannot choose", async () => {
   const world = new World();
-  const said = await world.ask('echo "$GREETING"; pwd; echo "$TMPDIR $ZWRM_MACHINE_ID $ZWRM_CHECK $ZWRM_MACHINE_DIR"; exit 1');
-  assert.deepEqual(said?.split("\n"), ["exit 1", "***", world.dir, `${world.dir} m-1 1 ${world.dir}`], "values of env are not told");
+  const marks = "$TMPDIR $ZWRM_MACHINE_ID $ZWRM_CHECK $ZWRM_MACHINE_DIR";
+  const said = await world.ask(`echo "$GREETING"; pwd; echo "${marks}"; exit 1`);
+  const expected = ["exit 1", "***", world.dir, `${world.dir} m-1 1 ${world.dir}`];
+  assert.deepEqual(said?.split("\n"), expected, "values of env are not told");
   assert.equal(await new World(false).ask('test -z "$GREETING"'), null, "as the machine, which has none then");
 });
 
@@ -95,7 +99,8 @@ test("nothing of a check is left at its end, also of what it forked away", async
   assert.equal(await world.ask(`${FORKS_AWAY} sleep 301 & exit 0`), null);
   await world.nothingIsLeft();
   const begun = performance.now();
-  assert.equal(await world.ask(`${FORKS_AWAY} sleep 301 & echo bad; exit 1`), "exit 1\nbad", "what holds its output open holds up nothing");
+  const said = await world.ask(`${FORKS_AWAY} sleep 301 & echo bad; exit 1`);
+  assert.equal(said, "exit 1\nbad", "what holds its output open holds up nothing");
   assert.ok(performance.now() - begun < 2_000);
   await world.nothingIsLeft();
 });
@@ -127,7 +132,7 @@ test("the next agent ends what a killed one has left, and nothing of another age
   await eventually("all three", () => (world.left().length === 1 && other.left().length === 1 ? true : undefined));
   new CheckProcesses({ machinesDir: world.machinesDir, clock: systemClock, log: new FakeLog() }).sweep();
   await eventually("its end", () => (left.signalCode === "SIGKILL" ? true : undefined));
-  assert.deepEqual([others.exitCode, others.signalCode, machine.exitCode, machine.signalCode], [null, null, null, null]);
+  for (const each of [others, machine]) assert.deepEqual([each.exitCode, each.signalCode], [null, null]);
   assert.equal(other.left().length, 1);
 });
 
@@ -178,5 +183,6 @@ test("a note in the console stands between the machine's own lines, and follows 
   const world = new World();
   noteInConsole(world.dir, "check", ["exit 1", "no such table"]);
   noteInConsole(join(world.dir, "gone"), "check", ["exit 1"]);
-  assert.equal(readFileSync(join(world.dir, "console.log"), "utf8"), "zwrm-agent: check: exit 1\nzwrm-agent: check: no such table\n");
+  const text = readFileSync(join(world.dir, "console.log"), "utf8");
+  assert.equal(text, "zwrm-agent: check: exit 1\nzwrm-agent: check: no such table\n");
 });

@@ -1,9 +1,9 @@
 /** The world of an agent without processes, disks and networks: each of its interfaces, driven by the test. */
 import type { Membership } from "../../src/agent/allegiance.ts";
-import type { ControlPlane } from "../../src/agent/loop.ts";
 import type { LoadedRecords, MachineRecord, MachineStore } from "../../src/agent/records.ts";
 import type { Checks, Exit, Images, Launch, Launched, RunningMachine, Runtime } from "../../src/agent/runtime.ts";
-import type { DesiredMachine, HeartbeatAnswer, HeartbeatRequest, RegisterAnswer, RegisterRequest } from "../../src/agent/wire.ts";
+import type { ControlPlane, DesiredMachine, HeartbeatAnswer } from "../../src/agent/wire.ts";
+import type { HeartbeatRequest, RegisterAnswer, RegisterRequest } from "../../src/agent/wire.ts";
 import type { Clock } from "../../src/lib/clock.ts";
 import type { Log, LogFields, LogLevel } from "../../src/lib/log.ts";
 

@@ -398,6 +398,29 @@ test("after an outage, and where beats are held for less than they may be, it as
   assert.equal(world.control.registrations.length, 3, "a beat that was held as long as it may be is no sign of anything");
 });
 
+test("what it has just asked it asks again a second later, not never", async () => {
+  const world = new World();
+  await world.join();
+  world.control.beat(-1).fail(unreachable);
+  await world.run(600);
+  world.control.beat(-1).answer({ revision: "r-1" });
+  await turn();
+  assert.equal(world.control.registrations.length, 1);
+  await world.run(1_000);
+  assert.equal(world.control.registrations.length, 2);
+  world.control.registrations.at(-1)?.fail(unreachable);
+  await world.run(10_000);
+  assert.equal(world.control.registrations.length, 2);
+  world.control.beat(-1).answer({ revision: "r-1" });
+  await turn();
+  assert.equal(world.control.registrations.length, 3, "and again when it is next heard, until it has been answered");
+  world.control.registrations.at(-1)?.answer();
+  await world.run(10_100);
+  world.control.beat(-1).answer({ revision: "r-1" });
+  await world.run(5_000);
+  assert.equal(world.control.registrations.length, 3);
+});
+
 test("a host that leaves in the middle of its registration leaves after it", async () => {
   const world = new World();
   world.loop.start();

@@ -6,7 +6,7 @@ import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { once } from "node:events";
 import * as net from "node:net";
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import test from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -21,8 +21,23 @@ async function healths(daemon: TestDaemon): Promise<string[]> {
   return listAt((await daemon.request("GET", "/v1/hosts")).json, "hosts").map((host) => String(pick(host, "health")));
 }
 
+function configOf(port: number, offlineAfter: number): string {
+  const hosts = `[hosts]\noffline_after = "${offlineAfter}s"\n`;
+  return `[server]\nport = ${port}\n${hosts}[license]\nkey_hashes = ["${HASH}"]\n`;
+}
+
+async function allOnline(daemon: TestDaemon, count: number): Promise<void> {
+  const online = async (): Promise<number> => (await healths(daemon)).filter((health) => health === "online").length;
+  await eventually("all hosts", async () => ((await online()) === count ? true : undefined));
+}
+
+interface DeafServer {
+  readonly calls: () => number;
+  readonly close: () => Promise<void>;
+}
+
 /** Stands where the daemon was and answers nobody; counts who comes. */
-async function deafServer(owner: Owner, port: number): Promise<{ readonly calls: () => number; readonly close: () => Promise<void> }> {
+async function deafServer(owner: Owner, port: number): Promise<DeafServer> {
   let calls = 0;
   const server = net.createServer((socket) => {
     calls += 1;
@@ -37,18 +52,20 @@ async function deafServer(owner: Owner, port: number): Promise<{ readonly calls:
 
 for (const offlineAfter of [1, 5]) {
   test(`after an outage no host is called offline with an offline_after of ${offlineAfter} s, also by agents that were started in it`, async (context) => {
-    const config = (port: number): string => `[server]\nport = ${port}\n[hosts]\noffline_after = "${offlineAfter}s"\n[license]\nkey_hashes = ["${HASH}"]\n`;
-    const daemon = await startDaemon({ config: config(0) }, context);
+    const daemon = await startDaemon({ config: configOf(0, offlineAfter) }, context);
     const port = daemon.port;
-    daemon.configure(config(port));
+    daemon.configure(configOf(port, offlineAfter));
     const agents = [1, 2, 3].map((n) => new TestAgent(daemon.url, context, "", `host_id = "h-${n}"`));
     for (const agent of agents) agent.start();
-    await eventually("all hosts", async () => ((await healths(daemon)).filter((health) => health === "online").length === agents.length ? true : undefined));
+    await allOnline(daemon, agents.length);
+    // It is in the list before its first beat is answered, with which it joins.
+    const own = join(agents[0]?.folder ?? "", "state/cluster.json");
+    await eventually("its cluster", () => (existsSync(own) ? true : undefined));
     await daemon.kill9();
     const deaf = await deafServer(context, port);
     // One agent does not know of the daemon but what an earlier one has kept.
     await agents[0]?.stop();
-    assert.match(readFileSync(join(agents[0]?.folder ?? "", "state/cluster.json"), "utf8"), new RegExp(`"offline_after_seconds":${offlineAfter}\\b`));
+    assert.match(readFileSync(own, "utf8"), new RegExp(`"offline_after_seconds":${offlineAfter}\\b`));
     agents[0]?.start();
     // By then each has come to its longest delay.
     await eventually("many calls", () => (deaf.calls() >= 10 * agents.length ? true : undefined), 60_000);
@@ -65,13 +82,12 @@ for (const offlineAfter of [1, 5]) {
 }
 
 test("a daemon that was started anew with a shorter offline_after calls no host offline for it", async (context) => {
-  const config = (port: number, offlineAfter: string): string => `[server]\nport = ${port}\n[hosts]\noffline_after = "${offlineAfter}"\n[license]\nkey_hashes = ["${HASH}"]\n`;
-  const daemon = await startDaemon({ config: config(0, "60s") }, context);
+  const daemon = await startDaemon({ config: configOf(0, 60) }, context);
   const port = daemon.port;
   const agents = [1, 2].map((n) => new TestAgent(daemon.url, context, "", `host_id = "h-${n}"`));
   for (const agent of agents) agent.start();
-  await eventually("all hosts", async () => ((await healths(daemon)).filter((health) => health === "online").length === agents.length ? true : undefined));
-  daemon.configure(config(port, "6s"));
+  await allOnline(daemon, agents.length);
+  daemon.configure(configOf(port, 6));
   await daemon.kill9();
   await daemon.start();
   const seen = new Set<string>();

@@ -41,7 +41,8 @@ function running(words: string): number[] {
 
 test("a restart of the agent makes no ready machine unready, and what fails meanwhile is told", async (context) => {
   const { control, agent } = await world(context);
-  control.want(desired("m-1", { image: control.image(SERVE), check: exec(`sleep 0.3; test ! -e ${agent.folder}/broken`) }));
+  const check = exec(`sleep 0.3; test ! -e ${agent.folder}/broken`);
+  control.want(desired("m-1", { image: control.image(SERVE), check }));
   await control.reported("m-1 ready", () => control.report("m-1")?.ready === true);
   for (const signal of ["SIGTERM", "SIGKILL"] as const) {
     await agent.stop(signal);
@@ -64,7 +65,8 @@ test("what a failing check wrote is in the machine's reason and in its console, 
   await control.reported("its failure", () => control.report("m-1")?.reason !== undefined);
   assert.equal(control.report("m-1")?.reason, "its check fails: exit 3: asking table people | no such table");
   const { stdout } = await agent.command("logs", "m-1");
-  assert.equal(stdout, "up\nzwrm-agent: check: exit 3\nzwrm-agent: check: asking table people\nzwrm-agent: check: no such table\n");
+  const noted = ["exit 3", "asking table people", "no such table"].map((line) => `zwrm-agent: check: ${line}\n`);
+  assert.equal(stdout, `up\n${noted.join("")}`);
 });
 
 test("an agent that was killed leaves a check that the next one ends, and none of another agent's", async (context) => {

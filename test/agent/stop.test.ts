@@ -54,8 +54,9 @@ class Road {
     const { method = "GET", headers, url = "/" } = request;
     const onward = http.request(`${this.#to}${url}`, { method, headers }, (answer) => {
       response.writeHead(answer.statusCode ?? 502, answer.headers);
-      if (url.includes("/images/") && this.imageBytes < Infinity) return void answer.once("data", (bytes: Buffer) => response.write(bytes.subarray(0, this.imageBytes)));
-      answer.pipe(response);
+      const some = this.imageBytes;
+      if (!url.includes("/images/") || some === Infinity) answer.pipe(response);
+      else answer.once("data", (bytes: Buffer) => response.write(bytes.subarray(0, some)));
     });
     onward.on("error", () => response.destroy());
     response.on("close", () => onward.destroy());
@@ -90,18 +91,22 @@ async function machinesOf(daemon: TestDaemon, app: string): Promise<Json[]> {
   return listAt((await daemon.request("GET", `/v1/machines?app_id=${app}`)).json, "machines");
 }
 
-async function deploy(daemon: TestDaemon, name: string, script: string, deployment: Record<string, Json> = {}): Promise<void> {
+type Deployment = Record<string, Json>;
+
+async function deploy(daemon: TestDaemon, name: string, script: string, deployment: Deployment = {}): Promise<void> {
   const { digest, bytes } = imageOf(script);
   await daemon.request("PUT", `/v1/images/${digest}`, { body: bytes });
   assert.equal((await daemon.request("POST", "/v1/apps", { body: { name } })).status, 201);
-  assert.equal((await daemon.request("POST", `/v1/apps/${name}/deployments`, { body: { image: digest, ...deployment } })).status, 202);
+  const body = { image: digest, ...deployment };
+  assert.equal((await daemon.request("POST", `/v1/apps/${name}/deployments`, { body })).status, 202);
 }
 
 /** What runs as a check of this agent's machines. */
 function checksOf(agent: TestAgent): number[] {
   return readdirSync("/proc").flatMap((pid) => {
     const environment = readOrEmpty(`/proc/${pid}/environ`);
-    return environment.includes("ZWRM_CHECK=1\0") && environment.includes(`ZWRM_MACHINE_DIR=${agent.folder}/`) ? [Number(pid)] : [];
+    const isOurs = environment.includes("ZWRM_CHECK=1\0") && environment.includes(`ZWRM_MACHINE_DIR=${agent.folder}/`);
+    return isOurs ? [Number(pid)] : [];
   });
 }
 
@@ -153,7 +158,8 @@ async function restart({ daemon, agent }: World): Promise<void> {
 
 /** A port on which no connection comes about: its queue is full, and whoever serves it is stopped. */
 async function blackHole(owner: Owner): Promise<number> {
-  const script = 'const s = require("net").createServer(); s.listen({ port: 0, host: "127.0.0.1", backlog: 1 }, () => console.log(s.address().port))';
+  const script = `const server = require("net").createServer();
+    server.listen({ port: 0, host: "127.0.0.1", backlog: 1 }, () => console.log(server.address().port))`;
   const child = spawn(process.execPath, ["-e", script], { stdio: ["ignore", "pipe", "inherit"] });
   const [line] = (await once(child.stdout, "data")) as [Buffer];
   child.kill("SIGSTOP");
@@ -182,7 +188,11 @@ async function silentServer(owner: Owner): Promise<{ readonly port: number; read
 }
 
 async function runsOf(daemon: TestDaemon, app: string): Promise<void> {
-  await eventually(`${app} running`, async () => ((await machinesOf(daemon, app)).some((machine) => pick(machine, "state") === "running") ? true : undefined), 15_000);
+  const look = async (): Promise<true | undefined> => {
+    const machines = await machinesOf(daemon, app);
+    return machines.some((machine) => pick(machine, "state") === "running") ? true : undefined;
+  };
+  await eventually(`${app} running`, look, 15_000);
 }
 
 test("a stop during an HTTP check that nobody answers ends within a second", async (context) => {
@@ -196,15 +206,16 @@ test("a stop during an HTTP check that nobody answers ends within a second", asy
 
 test("a stop during a TCP check into a black hole ends within a second", async (context) => {
   const here = await world(context);
-  await deploy(here.daemon, "web", SERVE, { check: { type: "tcp", port: await blackHole(context), timeout_seconds: 60 } });
+  const port = await blackHole(context);
+  await deploy(here.daemon, "web", SERVE, { check: { type: "tcp", port, timeout_seconds: 60 } });
   await runsOf(here.daemon, "web");
   await restart(here);
 });
 
 test("a stop during an exec check that ignores SIGTERM ends within a second, and the check with it", async (context) => {
   const here = await world(context);
-  const check = "trap '' TERM; setsid sh -c \"trap '' TERM; sleep 200\" >/dev/null 2>&1 & sleep 201";
-  await deploy(here.daemon, "web", SERVE, { check: { type: "exec", command: ["sh", "-c", check], timeout_seconds: 60 } });
+  const script = "trap '' TERM; setsid sh -c \"trap '' TERM; sleep 200\" >/dev/null 2>&1 & sleep 201";
+  await deploy(here.daemon, "web", SERVE, { check: { type: "exec", command: ["sh", "-c", script], timeout_seconds: 60 } });
   await runsOf(here.daemon, "web");
   await eventually("the check", () => (checksOf(here.agent).length >= 3 ? true : undefined));
   await restart(here);
@@ -248,7 +259,8 @@ test("a stop ends within a second and a half though nobody reads the log any mor
   assert.throws(() => {
     for (;;) writeSync(log, Buffer.alloc(4_096, "x"));
   }, { code: "EAGAIN" });
-  const program = spawn(process.execPath, [PROGRAM, "--config", agent.configFile], { env: {}, stdio: ["ignore", log, "inherit"] });
+  const words = [PROGRAM, "--config", agent.configFile];
+  const program = spawn(process.execPath, words, { env: {}, stdio: ["ignore", log, "inherit"] });
   context.after(() => program.kill("SIGKILL"));
   await eventually("its registration", () => (server.asked() > 0 ? true : undefined));
   const asked = performance.now();

@@ -37,7 +37,8 @@ exec sleep 300
 `;
 
 test("README.md and --generate-config offer the same runtimes", () => {
-  const offered = [...generateAgentConfig().matchAll(/^# {3}[A-Z a-z]+: +(\[.*?\])(?:, a script .*)?$/gm)].map(([, words]) => words ?? "");
+  const rows = generateAgentConfig().matchAll(/^# {3}[A-Z a-z]+: +(\[.*?\])(?:, a script .*)?$/gm);
+  const offered = [...rows].map(([, words]) => words ?? "");
   assert.equal(offered.length, 4);
   for (const words of offered) assert.ok(LINES.includes(words), words);
 });
@@ -62,7 +63,8 @@ for (const words of new Set(LINES)) {
     control.want(desired("m-1", { image, env: { WORD: "it's arrived" } }));
     await control.reported("m-1 running", () => control.report("m-1")?.state === "running");
     const said = `the ${isProcess ? "process" : "guest"}: it's arrived\n`;
-    await control.reported("its words", () => readFileSync(join(agent.folder, "state/machines/m-1/console.log"), "utf8") === said);
+    const console = join(agent.folder, "state/machines/m-1/console.log");
+    await control.reported("its words", () => readFileSync(console, "utf8") === said);
   });
 }
 

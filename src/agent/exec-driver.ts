@@ -11,7 +11,7 @@ import { messageOf, systemCode } from "../lib/errors.ts";
 import type { TypeOf } from "../lib/schema.ts";
 import { number, object, pattern } from "../lib/schema.ts";
 import { CONSOLE_NAME } from "./console.ts";
-import { environmentFile, fillIn } from "./exec-command.ts";
+import { environmentFile, fillIn, requireHandover } from "./exec-command.ts";
 import type { Values } from "./exec-command.ts";
 import { findByWords, groupMembers, isAlive, kernelBootId, readStat } from "./proc.ts";
 import type { Exit, Launch, Launched, RunningMachine, Runtime } from "./runtime.ts";
@@ -66,7 +66,8 @@ export class ExecDriver implements Runtime {
   }
 
   async launch(launch: Launch): Promise<RunningMachine> {
-    const { clock, command, path } = this.#options;
+    const { clock, command, path, passEnv } = this.#options;
+    requireHandover(launch.machine, command, passEnv);
     const dir = this.#dirOf(launch.machine.id);
     const words = fillIn(command, this.#values(launch, dir));
     requireProgram(words[0] ?? "", path);

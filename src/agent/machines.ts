@@ -97,7 +97,7 @@ export class Machines {
     this.#cancelTimer();
     this.#cancelStale();
     this.#lost.close();
-    for (const machine of this.#machines.values()) machine.stopChecks();
+    for (const machine of this.#machines.values()) machine.letGo();
     await this.#records.settled();
   }
 
@@ -160,7 +160,7 @@ export class Machines {
     machine.launch = null;
     this.#changed(machine);
     try {
-      const imagePath = await images.ensure(machine.machine.image);
+      const imagePath = await images.ensure(machine.machine.image, machine.beginPull());
       if (!this.#isStarting(machine)) return;
       const launchId = newLaunchId();
       machine.launch = { id: launchId, handle: null, startedAt: clock.wall() };
@@ -207,7 +207,8 @@ export class Machines {
     machine.phase = "running";
     machine.upSince = clock.mono() - Math.max(0, clock.wall() - running.startedAt);
     machine.due = Infinity;
-    machine.reason = null;
+    // Adopted, it is as an earlier agent knew it.
+    if (machine.ready !== false) machine.reason = null;
     machine.exitCode = null;
     machine.launch = { id: machine.launch?.id ?? "", handle: running.handle, startedAt: running.startedAt };
     this.#watch(machine);
@@ -220,13 +221,13 @@ export class Machines {
   }
 
   #watch(machine: HostMachine): void {
-    if (machine.machine.check === undefined) return;
-    machine.ready = false;
-    machine.stopChecks = this.#options.checks.watch(machine.machine, (failure) => {
-      machine.ready = failure === null;
-      machine.reason = failure;
-      this.#onChange();
-    });
+    machine.ready = machine.machine.check === undefined ? null : machine.ready === true;
+    if (machine.ready === null) return;
+    const tell = (failure: string | null): void => {
+      [machine.ready, machine.reason] = [failure === null, failure];
+      this.#changed(machine);
+    };
+    machine.stopChecks = this.#options.checks.watch(machine.machine, tell, machine.ready);
   }
 
   #stop(machine: HostMachine): void {
@@ -282,6 +283,7 @@ export class Machines {
     machine.phase = phase;
     machine.due = Infinity;
     machine.asked = reason === null;
+    machine.letGo();
     machine.reason = reason;
     this.#changed(machine);
   }

@@ -45,11 +45,12 @@ export const SCHEMA = {
       docs: [
         "How a machine is run: a program and its words, without a shell. It must stay in the foreground, and end at SIGTERM.",
         ...Object.entries(PLACEHOLDERS).map(([key, meaning]) => `  {${key}}: ${meaning}`),
-        "Without a command this host runs no machines. For example, as one line each:",
+        "Without a command this host runs no machines. For example, as one line each; a guest is given its environment by {env_file} and reads it as a",
+        "shell does (set -a; . FILE; set +a), with QEMU from /sys/firmware/qemu_fw_cfg/by_name/opt/zwrm/env/raw, with the others from its second disk, /dev/vdb:",
         '  a plain process:   ["{image}"]',
-        '  QEMU:              ["qemu-system-x86_64", "-M", "microvm", "-enable-kvm", "-cpu", "host", "-smp", "{cpus}", "-m", "{memory_mb}M", "-nographic", "-no-reboot", "-kernel", "/var/lib/zwrm-agent/vmlinux", "-append", "console=ttyS0 root=/dev/vda ro", "-drive", "file={image},format=raw,if=none,id=root,readonly=on", "-device", "virtio-blk-device,drive=root"]',
-        '  Cloud Hypervisor:  ["cloud-hypervisor", "--kernel", "/var/lib/zwrm-agent/vmlinux", "--cmdline", "console=ttyS0 root=/dev/vda ro", "--disk", "path={image},readonly=on", "--cpus", "boot={cpus}", "--memory", "size={memory_mb}M", "--serial", "tty", "--console", "off"]',
-        '  Firecracker:       ["/etc/zwrm/firecracker.sh", "{dir}", "{image}", "{cpus}", "{memory_mb}"], a script that writes {dir}/vm.json and then does: exec firecracker --no-api --config-file "$1/vm.json"',
+        '  QEMU:              ["qemu-system-x86_64", "-M", "microvm", "-enable-kvm", "-cpu", "host", "-smp", "{cpus}", "-m", "{memory_mb}M", "-nographic", "-no-reboot", "-kernel", "/var/lib/zwrm-agent/vmlinux", "-append", "console=ttyS0 root=/dev/vda ro", "-drive", "file={image},format=raw,if=none,id=root,readonly=on", "-device", "virtio-blk-device,drive=root", "-fw_cfg", "name=opt/zwrm/env,file={env_file}"]',
+        '  Cloud Hypervisor:  ["cloud-hypervisor", "--kernel", "/var/lib/zwrm-agent/vmlinux", "--cmdline", "console=ttyS0 root=/dev/vda ro", "--disk", "path={image},readonly=on", "path={env_file},readonly=on", "--cpus", "boot={cpus}", "--memory", "size={memory_mb}M", "--serial", "tty", "--console", "off"]',
+        '  Firecracker:       ["/etc/zwrm/firecracker.sh", "{dir}", "{image}", "{cpus}", "{memory_mb}", "{env_file}"], a script that writes {dir}/vm.json and then does: exec firecracker --no-api --config-file "$1/vm.json"',
       ],
     }),
     check_command: command({
@@ -59,7 +60,12 @@ export const SCHEMA = {
         'Empty: exec checks never pass here. ["{check}"] runs what a deployment says on this host itself, as the agent\'s user.',
       ],
     }),
-    pass_env: boolean(false, { docs: ["Whether a machine's environment is given to the command's process too. For plain processes: a VM's monitor should not get it."] }),
+    pass_env: boolean(true, {
+      docs: [
+        "Whether a machine's environment is given to the command's process, and to its exec checks. A VM's monitor needs none: false there, and {env_file} in the",
+        "command. With false and without {env_file} a machine that has an environment is not started here.",
+      ],
+    }),
     stop_grace: duration("10s", { min: "100ms", max: "1h", docs: ["How long a machine may take to stop before it is killed."] }),
     console_max_mb: integer(4, { min: 1, max: 4096, docs: ["How much of a machine's output is kept, in MiB."] }),
   },

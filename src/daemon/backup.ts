@@ -13,6 +13,7 @@ import { messageOf } from "../lib/errors.ts";
 import { diskFiles, writeAll } from "../lib/files.ts";
 import { newId } from "../lib/ids.ts";
 import { VERSION } from "../lib/version.ts";
+import type { OwnPaths } from "./own-paths.ts";
 import { apiUrlOf, journalFolder } from "./tools.ts";
 
 const ASK_TIMEOUT_MS = 30_000;
@@ -20,7 +21,8 @@ const ASK_TIMEOUT_MS = 30_000;
 const LAST_SEQ = /^zwrmd_journal_last_seq (\d{1,15})$/m;
 
 /** Writes the backup to `file`, whole or not at all; `-` is stdout. What is said goes where the backup does not. */
-export async function backUp(config: Config, file: string): Promise<number> {
+export async function backUp(config: Config, own: OwnPaths, file: string): Promise<number> {
+  if (file !== "-") await refusePlace(own, file);
   const folder = journalFolder(config);
   const about = { until: await findDurable(config, folder), at: toRfc3339(systemClock.wall()), program: `zwrmd ${VERSION}` };
   const toStdout = file === "-";
@@ -30,6 +32,13 @@ export async function backUp(config: Config, file: string): Promise<number> {
   out.write(`${toStdout ? "backup" : file}: seq ${oldestSeq} to ${head.seq}, ${bytes} bytes\nhead ${head.seq}:${head.sum}\n`);
   out.write("images are not in it: back up build.images_dir beside it, or push them again\n");
   return 0;
+}
+
+/** Only a name that is free or a file that is nothing to the daemon: a rename would put the backup in the place of anything. */
+async function refusePlace(own: OwnPaths, file: string): Promise<void> {
+  const there = await diskFiles.stat(resolve(file));
+  if (there !== null && !there.isFile) throw new Error(`${file} is there and no file; a backup needs a path of its own, or - for stdout`);
+  await own.refuseOutput(file);
 }
 
 type About = Omit<BackupOptions, "write">;
@@ -87,8 +96,6 @@ async function writeToStdout(folder: string, about: About): Promise<BackedUp> {
 
 /** Beside, synced, renamed, the folder synced: a backup that is there is whole, and one that was there stays until then. */
 async function writeToFile(folder: string, about: About, path: string): Promise<BackedUp> {
-  const there = await diskFiles.stat(path);
-  if (there !== null && !there.isFile) throw new Error(`${path} is there and no file; a backup needs a path of its own, or - for stdout`);
   // A name of its own, so that two backups to one path do not rename each other's half; and never through a link that somebody laid there.
   const beside = join(dirname(path), `.${basename(path)}.${newId("new")}`);
   const fd = await diskFiles.open(beside, "wx", 0o600);

@@ -9,11 +9,12 @@ import { messageOf, systemCode } from "../lib/errors.ts";
 import { leadsToJournal, priorityMark } from "../lib/journald.ts";
 import type { LogLevel } from "../lib/log.ts";
 import { VERSION } from "../lib/version.ts";
-import type { Arguments } from "./arguments.ts";
+import type { Arguments, Tool } from "./arguments.ts";
 import { DEFAULT_CONFIG_PATH, parseArguments, USAGE, UsageError } from "./arguments.ts";
 import { backUp } from "./backup.ts";
 import type { Notifier } from "./notify.ts";
 import { createNotifier } from "./notify.ts";
+import { OwnPaths } from "./own-paths.ts";
 import { restore } from "./restore.ts";
 import { runDaemon } from "./run.ts";
 import { compactChain, dumpChain, verifyChain, verifyStore } from "./tools.ts";
@@ -52,18 +53,28 @@ async function run(given: Arguments, env: Env, notifier: Notifier): Promise<numb
     case "run":
       abortOnCrash(env);
       return runDaemon(() => readConfig(given, env), env, notifier);
+    default:
+      return runTool(command, readConfig(given, env), given.configPath ?? DEFAULT_CONFIG_PATH);
+  }
+}
+
+/** A tool beside the daemon. None of them begins before it is known that its output goes to nothing that the daemon lives on. */
+async function runTool(command: Tool, config: Config, configPath: string): Promise<number> {
+  const own = new OwnPaths(config, configPath);
+  await own.refuseOutput("-");
+  switch (command.name) {
     case "journal-verify":
-      return verifyChain(readConfig(given, env), command.head);
+      return verifyChain(config, command.head);
     case "journal-dump":
-      return dumpChain(readConfig(given, env), command.filter, command.secrets);
+      return dumpChain(config, command.filter, command.secrets);
     case "journal-compact":
-      return compactChain(readConfig(given, env));
+      return compactChain(config);
     case "images-verify":
-      return verifyStore(readConfig(given, env));
+      return verifyStore(config);
     case "backup":
-      return backUp(readConfig(given, env), command.file);
+      return backUp(config, own, command.file);
     case "restore":
-      return restore(readConfig(given, env), command.file);
+      return restore(config, command.file);
   }
 }
 

@@ -10,6 +10,7 @@ const ADVICE: Readonly<Partial<Record<ErrorCode | LocalCode, string>>> = {
   user_not_found: `"zwrm user list" shows the ids to a host-admin.`,
   token_not_found: `"zwrm auth tokens list" shows the ids.`,
   compacted: `Without --after, "zwrm events" begins with the oldest that is left.`,
+  ahead_of_log: `Without --after, "zwrm events" begins with the oldest that is left.`,
   too_many_logins: "Try again in a moment.",
   host_not_found: `"zwrm host list" shows the ids.`,
   no_drain: `"zwrm host drain ID" starts one.`,

@@ -7,6 +7,7 @@ import type { Fleet } from "../fleet/fleet.ts";
 import type { Clock } from "../lib/clock.ts";
 import { ApiError } from "../lib/errors.ts";
 import type { Log } from "../lib/log.ts";
+import type { Writability } from "../journal/types.ts";
 import type { Metrics } from "../metrics/catalogue.ts";
 import type { Registry } from "../metrics/registry.ts";
 import type { Actor } from "../state/events.ts";
@@ -28,6 +29,8 @@ export interface App {
   readonly version: string;
   readonly offlineAfterMs: number;
   readonly maxImageBytes: number;
+  /** Looks whether what is written still lands where a start would find it, and gives whether changes can be written; see Journal.look. */
+  readonly lookAtStorage: () => Promise<Writability>;
   /** Monotonic time of the start. */
   readonly startedAt: number;
   /** The end of the verification of images that was asked for last; `signal` ends them at the stop. */

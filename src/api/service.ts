@@ -9,14 +9,14 @@ export function showService(_context: ApiContext, app: App): Reply {
   return json(200, { service: "zwrmd", version: app.version });
 }
 
-export function showHealth(_context: ApiContext, app: App): Reply {
-  refuseUnwell(app);
+export async function showHealth(_context: ApiContext, app: App): Promise<Reply> {
+  await refuseUnwell(app);
   return json(200, { status: "healthy" });
 }
 
 /** Replay is done before the daemon listens, so what remains to ask is whether writing works. */
-export function showReady(_context: ApiContext, app: App): Reply {
-  refuseUnwell(app);
+export async function showReady(_context: ApiContext, app: App): Promise<Reply> {
+  await refuseUnwell(app);
   return json(200, { status: "ready" });
 }
 
@@ -24,9 +24,9 @@ export function showMetrics(_context: ApiContext, app: App): MaybePromise<Reply>
   return app.store.read(() => text(200, renderMetrics(app.registry), METRICS_CONTENT_TYPE));
 }
 
-function refuseUnwell(app: App): void {
+async function refuseUnwell(app: App): Promise<void> {
   if (app.stopping()) throw new ApiError("shutting_down", "The daemon is stopping.");
-  const writability = app.store.writability;
+  const writability = await app.lookAtStorage();
   if (!writability.writable) throw new ApiError("storage_failed", `The journal cannot be written: ${writability.reason}.`);
 }
 

@@ -23,6 +23,7 @@ import { decideRenewal, hideTokens } from "../identity/tokens.ts";
 import { ImageLibrary } from "../images/library.ts";
 import { ImageStore } from "../images/store.ts";
 import { Journal } from "../journal/journal.ts";
+import type { Lock } from "../journal/lock.ts";
 import type { Cancel, Clock } from "../lib/clock.ts";
 import type { Closing } from "../lib/closing.ts";
 import { messageOf } from "../lib/errors.ts";
@@ -51,13 +52,15 @@ export interface DaemonOptions {
   readonly sink: LineSink;
   readonly registry: Registry;
   readonly metrics: Metrics;
+  /** Of the data folder; released after the daemon is closed. */
+  readonly lock: Lock;
   /** Where everything that is opened is noted; whoever made it closes it, after a failed start too. */
   readonly opened: Closing;
   /** How long the requests that run at the stop may go on, in milliseconds. */
   readonly graceMs: number;
 }
 
-/** How often a full disk is tried again, so that health and the metric are right without anyone writing. */
+/** How often a full disk is tried again, and the files are looked for in their places, so that health and the metric are right without anyone writing. */
 const PROBE_MS = 1_000;
 const SOCKET_MODE = 0o660;
 
@@ -77,7 +80,7 @@ export class Daemon {
 
   /** Replays the log, opens the image store and starts the sweeps; listens to nobody yet. Throws JournalDamaged, UnknownEvent and the disk's own errors. */
   static async open(options: DaemonOptions): Promise<Daemon> {
-    const { config, clock, log, metrics, opened } = options;
+    const { config, clock, log, metrics, opened, lock } = options;
     const folder = join(config.state.dataDir, "journal");
     const state = new State();
     const began = clock.mono();
@@ -88,6 +91,7 @@ export class Daemon {
         clock,
         log,
         segmentBytes: config.journal.segmentBytes,
+        guard: () => lock.displacement(),
         onSync({ records, bytes, seconds }) {
           metrics.journalAppends.inc(records);
           metrics.journalBytes.inc(bytes);
@@ -143,6 +147,7 @@ export class Daemon {
       version: VERSION,
       offlineAfterMs: config.hosts.offlineAfterMs,
       maxImageBytes: config.images.maxBytes,
+      lookAtStorage: () => journal.look(),
       startedAt: clock.mono(),
       stopping: () => this.#stopping,
       verification: { last: Promise.resolve(), signal: this.#verifying.signal },
@@ -253,7 +258,7 @@ export class Daemon {
 
   #armProbe(): void {
     this.#probe = this.#options.clock.after(PROBE_MS, () => {
-      const done = this.#journal.writability.writable ? Promise.resolve() : this.#journal.probe().then(() => undefined, () => undefined);
+      const done = this.#journal.probe().then(() => undefined, () => undefined);
       void done.then(() => this.#stopping || this.#armProbe());
     });
   }

@@ -44,7 +44,7 @@ export async function runDaemon(readConfig: () => Config, env: Readonly<Record<s
     // Before anything is read: two daemons on one data_dir would destroy it. So it is let go after the last writer.
     const lock = lockDataDir(config.state.dataDir, systemClock);
     opened.add("the lock", () => lock.release());
-    const daemon = await Daemon.open({ config, clock: systemClock, log, sink: accessSink(sink, config), registry, metrics, opened, graceMs: GRACE_MS });
+    const daemon = await Daemon.open({ config, clock: systemClock, log, sink: accessSink(sink, config), registry, metrics, lock, opened, graceMs: GRACE_MS });
     await listen(daemon, config, log, env);
     running = daemon;
     notifier.ready();

@@ -1,11 +1,13 @@
 /** One process a data folder: a lock that the kernel holds for the open file, across namespaces, and lets go at SIGKILL. */
 import { spawnSync } from "node:child_process";
-import { closeSync, ftruncateSync, mkdirSync, openSync, readFileSync, writeSync } from "node:fs";
+import { closeSync, fstatSync, ftruncateSync, mkdirSync, openSync, readFileSync, writeSync } from "node:fs";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import type { Clock } from "../lib/clock.ts";
 import { systemClock, toRfc3339 } from "../lib/clock.ts";
 import { messageOf } from "../lib/errors.ts";
+import { diskFiles } from "../lib/files.ts";
+import { displacementOf } from "./place.ts";
 
 export const LOCK_NAME = "lock";
 
@@ -14,6 +16,8 @@ const HELD = 75;
 
 export interface Lock {
   readonly path: string;
+  /** Why the lock keeps nobody out any more; null while it does. Never throws. */
+  displacement(): Promise<string | null>;
   /** Lets the lock go; the end of the process does, too. */
   release(): void;
 }
@@ -44,9 +48,11 @@ export function lockDataDir(dataDir: string, clock: Clock = systemClock): Lock {
     closeSync(fd);
     throw error;
   }
+  const { dev, ino } = fstatSync(fd);
   let isHeld = true;
   return {
     path,
+    displacement: () => displacementOf(diskFiles, path, `${dev}:${ino}`),
     release() {
       if (isHeld) closeSync(fd);
       isHeld = false;

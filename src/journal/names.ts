@@ -6,6 +6,9 @@ import { JournalDamaged } from "./errors.ts";
 const SEGMENT = /^(\d{20})\.jsonl$/;
 const SNAPSHOT = /^(\d{20})\.snapshot$/;
 
+/** The file that `Journal.probe` writes and removes. */
+export const PROBE_NAME = ".probe";
+
 /** One file of the chain: a segment, or a snapshot. */
 export interface Named {
   readonly name: string;

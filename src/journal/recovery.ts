@@ -62,7 +62,7 @@ async function judge(files: Files, { segment, walked }: NonNullable<Replayed["la
 
 async function repair(files: Files, folder: string, log: Log, found: { readonly head: Head; readonly last: LastSegment; readonly fd: number }): Promise<Opened> {
   const { head, last, fd } = found;
-  const active = { fd, path: last.path, end: last.end };
+  const active = { fd, path: last.path, end: last.end, id: (await files.stat(last.path))?.id ?? null };
   await makeDurable(files, fd, last);
   await files.syncFolder(folder);
   try {

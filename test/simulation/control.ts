@@ -319,6 +319,7 @@ function createApp(store: Store, fleet: Fleet, clock: ProcessClock): App {
     version: "0",
     offlineAfterMs: OFFLINE_AFTER_MS,
     maxImageBytes: 1,
+    lookAtStorage: () => Promise.resolve(store.writability),
     startedAt: clock.mono(),
     stopping: () => false,
     verification: { last: Promise.resolve(), signal: new AbortController().signal },

@@ -1,18 +1,18 @@
 /** The append-only log: gives every entry its seq, writes batches with one sync each, says what is durable, stops before it lies. Has never heard of hosts. */
 import { dirname } from "node:path";
 import { setImmediate } from "node:timers/promises";
-import type { Clock } from "../lib/clock.ts";
 import { toRfc3339 } from "../lib/clock.ts";
 import { messageOf } from "../lib/errors.ts";
-import type { Files } from "../lib/files.ts";
-import type { Log } from "../lib/log.ts";
 import { VERSION } from "../lib/version.ts";
 import { JournalOff } from "./errors.ts";
+import { firstSeqOf } from "./names.ts";
+import { writeNote } from "./note.ts";
 import type { Batch } from "./queue.ts";
 import { Queue, Waiters } from "./queue.ts";
 import type { Opened } from "./recovery.ts";
 import { recover } from "./recovery.ts";
 import type { ReplayTarget } from "./replay.ts";
+import type { JournalOptions } from "./options.ts";
 import { Displaced, PlaceWatch } from "./place.ts";
 import { cutTorn } from "./repair.ts";
 import { FORMAT, SEGMENT_TYPE } from "./segment.ts";
@@ -20,24 +20,11 @@ import { isShortage, tryRoom } from "./shortage.ts";
 import type { Head, JournalEntry, JournalRecord, Torn, Writability } from "./types.ts";
 import { SegmentWriter } from "./writer.ts";
 
+export type { JournalOptions } from "./options.ts";
 export type { ReplayTarget } from "./replay.ts";
 export { JournalCompacted, JournalDamaged, JournalOff } from "./errors.ts";
 
 const WRITABLE: Writability = { writable: true };
-
-export interface JournalOptions {
-  /** Made when missing (0700); files in it are 0600. */
-  readonly folder: string;
-  readonly files: Files;
-  readonly clock: Clock;
-  readonly log: Log;
-  /** A segment of so many bytes is closed before the next line. */
-  readonly segmentBytes: number;
-  /** What else must hold for a write to count, such as the lock: why it does not, null where it does. Asked before every write; never throws. */
-  readonly guard?: () => Promise<string | null>;
-  /** After each sync: the lines and bytes it made durable, and the seconds that write and sync took. */
-  readonly onSync?: (sync: { readonly records: number; readonly bytes: number; readonly seconds: number }) => void;
-}
 
 /** A segment that takes no further line, and the chain's head at its end. */
 export interface ClosedSegment {
@@ -72,7 +59,9 @@ export class Journal {
     await files.mkdir(folder, 0o700);
     await files.syncFolder(dirname(folder));
     const folderId = (await files.stat(folder))?.id ?? null;
-    return new Journal(options, folderId, await recover(files, folder, options.log, target));
+    const journal = new Journal(options, folderId, await recover(files, folder, options.log, target));
+    await journal.#note();
+    return journal;
   }
 
   private constructor(options: JournalOptions, folderId: string | null, opened: Opened) {
@@ -177,6 +166,7 @@ export class Journal {
 
   async #close(): Promise<void> {
     await this.#running;
+    if (this.writability.writable) await this.#note();
     await this.#writer.close();
   }
 
@@ -207,7 +197,10 @@ export class Journal {
     try {
       await this.#watch.beforeWrite(batch.beginsSegment);
       await this.#cutTorn();
-      if (batch.beginsSegment) this.#announceClosed(await this.#writer.begin(batch.firstSeq));
+      if (batch.beginsSegment) {
+        this.#announceClosed(await this.#writer.begin(batch.firstSeq));
+        await this.#note();
+      }
       await this.#writer.write(batch.bytes);
       await this.#watch.during(this.#writer.sync());
     } catch (error) {
@@ -227,6 +220,15 @@ export class Journal {
     const { displaced } = this.#watch;
     if (displaced === null || (!this.#writability.writable && this.#writability.untilRestart)) return;
     this.#giveUp(new Displaced(displaced), true)();
+  }
+
+  /** Notes how far the journal has come: at the start, with each segment, at the stop. Without it the next start only misses less of what was removed. */
+  async #note(): Promise<void> {
+    const { path } = this.#writer;
+    if (path === null) return;
+    const note = { segment: firstSeqOf(path), head: this.#durable };
+    const { files, folder, log } = this.#options;
+    await writeNote(files, folder, note).catch((error: unknown) => log.warn("journal: its head was not noted", { reason: messageOf(error) }));
   }
 
   async #cutTorn(): Promise<void> {

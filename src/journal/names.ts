@@ -1,5 +1,5 @@
 /** The names in the journal's folder, and what they say. Reads no file. */
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import type { Files } from "../lib/files.ts";
 import { JournalDamaged } from "./errors.ts";
 
@@ -8,6 +8,9 @@ const SNAPSHOT = /^(\d{20})\.snapshot$/;
 
 /** The file that `Journal.probe` writes and removes. */
 export const PROBE_NAME = ".probe";
+
+/** How far the journal has come (note.ts). */
+export const NOTE_NAME = "head";
 
 /** One file of the chain: a segment, or a snapshot. */
 export interface Named {
@@ -23,6 +26,11 @@ export function segmentName(firstSeq: number): string {
 
 export function snapshotName(headSeq: number): string {
   return `${String(headSeq).padStart(20, "0")}.snapshot`;
+}
+
+/** The first seq of the segment at a path that `segmentName` made. */
+export function firstSeqOf(path: string): number {
+  return Number(SEGMENT.exec(basename(path))?.[1] ?? NaN);
 }
 
 /** The segments in order. Throws JournalDamaged for a `.jsonl` file that cannot be one: it may be a segment under a wrong name. */

@@ -3,6 +3,7 @@ import type { Files } from "../lib/files.ts";
 import { JournalCompacted, JournalDamaged } from "./errors.ts";
 import type { Named } from "./names.ts";
 import { listSegments, listSnapshots } from "./names.ts";
+import { NoteCheck, readNote } from "./note.ts";
 import { CHAIN_START, Chain } from "./record.ts";
 import { findProof, walkSegment } from "./segment.ts";
 import { readSnapshot } from "./snapshot.ts";
@@ -41,7 +42,10 @@ interface Expected {
  */
 export async function* verifyJournal(files: Files, folder: string, noted: Head | null = null): AsyncGenerator<Progress, Verified, void> {
   const snapshots = await readSnapshots(files, folder);
+  // Before the segments: beside a daemon that writes, what is noted later may be of one that is not listed.
+  const kept = new NoteCheck(await readNote(files, folder), folder);
   const segments = await listSegments(files, folder);
+  kept.segments(segments);
   const expected = noted === null ? snapshots : [...snapshots, { head: noted, path: null }];
   const bySeq = groupBySeq(expected);
   const oldest = segments[0];
@@ -52,6 +56,7 @@ export async function* verifyJournal(files: Files, folder: string, noted: Head |
   for (const segment of segments) {
     checkNext(segment, head);
     const walked = await walkSegment(files, segment, chain, (record) => {
+      kept.passed(record);
       for (const expectation of bySeq.get(record.seq) ?? []) checkPassed(folder, expectation, record.sum);
     });
     head = walked.head;
@@ -64,6 +69,7 @@ export async function* verifyJournal(files: Files, folder: string, noted: Head |
     }
     if (head !== null) yield { file: segment.path, records: walked.lines, head: { seq: head.seq, sum: head.sum } };
   }
+  kept.ended(segments.at(-1)?.path ?? folder, head, tail);
   checkReached(folder, oldest?.seq ?? 1, head?.seq ?? 0, expected);
   const end = head === null || head.seq === 0 ? null : { seq: head.seq, sum: head.sum };
   return { segments: segments.length, records, oldestSeq: oldest?.seq ?? 1, head: end, snapshots: snapshots.length, tail };

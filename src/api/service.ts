@@ -14,20 +14,21 @@ export async function showHealth(_context: ApiContext, app: App): Promise<Reply>
   return json(200, { status: "healthy" });
 }
 
-/** Replay is done before the daemon listens, so what remains to ask is whether writing works. */
+/** Replay is done before the daemon listens, so what remains to ask is whether writing works. Either way it tells how far the log is on disk. */
 export async function showReady(_context: ApiContext, app: App): Promise<Reply> {
-  await refuseUnwell(app);
-  return json(200, { status: "ready" });
+  const durable = { durable_seq: app.feed.lastSeq };
+  await refuseUnwell(app, durable);
+  return json(200, { status: "ready", ...durable });
 }
 
 export function showMetrics(_context: ApiContext, app: App): MaybePromise<Reply> {
   return app.store.read(() => text(200, renderMetrics(app.registry), METRICS_CONTENT_TYPE));
 }
 
-async function refuseUnwell(app: App): Promise<void> {
+async function refuseUnwell(app: App, extra: Readonly<Record<string, number>> = {}): Promise<void> {
   if (app.stopping()) throw new ApiError("shutting_down", "The daemon is stopping.");
   const writability = await app.lookAtStorage();
-  if (!writability.writable) throw new ApiError("storage_failed", `The journal cannot be written: ${writability.reason}.`);
+  if (!writability.writable) throw new ApiError("storage_failed", `The journal cannot be written: ${writability.reason}.`, { extra });
 }
 
 /** Paths that are kept for what comes later. */

@@ -134,6 +134,13 @@ export class ImageStore {
     return target;
   }
 
+  /** Throws ApiError `storage_failed` where the folder of the images is not there: nothing to look at is not nothing wrong. */
+  async requireFolder(): Promise<void> {
+    const { images } = this.paths;
+    if ((await onDisk(() => this.files.stat(images))) !== null) return;
+    throw new ApiError("storage_failed", `There is no image store in ${this.paths.root}: the folder ${images} is not there. Is build.images_dir right, and its disk mounted?`);
+  }
+
   /** Paths in `incoming` that no running upload writes. */
   async leftovers(): Promise<string[]> {
     const names = await this.files.list(this.paths.incoming);

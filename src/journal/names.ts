@@ -1,7 +1,7 @@
 /** The names in the journal's folder, and what they say. Reads no file. */
 import { basename, join } from "node:path";
 import type { Files } from "../lib/files.ts";
-import { JournalDamaged } from "./errors.ts";
+import { JournalAbsent, JournalDamaged } from "./errors.ts";
 
 const SEGMENT = /^(\d{20})\.jsonl$/;
 const SNAPSHOT = /^(\d{20})\.snapshot$/;
@@ -41,6 +41,13 @@ export async function listSegments(files: Files, folder: string): Promise<Named[
     if (named !== null && named.seq >= 1) return named;
     throw new JournalDamaged(join(folder, name), 1, 0, "its name is not that of a segment (20 digits and .jsonl); if it is none, move it out of this folder");
   });
+}
+
+/** The segments of a journal that must be there, for all who look at one: no lines are not good lines. Throws JournalAbsent, and as `listSegments`. */
+export async function requireSegments(files: Files, folder: string): Promise<[Named, ...Named[]]> {
+  const [oldest, ...others] = await listSegments(files, folder);
+  if (oldest !== undefined) return [oldest, ...others];
+  throw new JournalAbsent(folder, (await files.stat(folder)) === null ? "there is no such folder" : "it holds no segment");
 }
 
 /** The snapshots, newest first; whether they are good is for `readSnapshot` to say. */

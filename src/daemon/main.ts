@@ -1,4 +1,5 @@
 /** zwrmd's commands: reads arguments and config, runs the one that was asked for, and turns every failure into one line and an exit code. */
+import { existsSync } from "node:fs";
 import type { Config } from "../config/schema.ts";
 import { generateConfig } from "../config/generate.ts";
 import { ConfigError, loadConfig } from "../config/load.ts";
@@ -49,13 +50,18 @@ async function run(given: Arguments, env: Env, notifier: Notifier): Promise<numb
       return print(generateConfig());
     case "check-config":
       readConfig(given, env);
-      return print(`${given.configPath ?? DEFAULT_CONFIG_PATH}: good\n`);
+      return print(checked(given.configPath ?? DEFAULT_CONFIG_PATH));
     case "run":
       abortOnCrash(env);
       return runDaemon(() => readConfig(given, env), env, notifier);
     default:
       return runTool(command, readConfig(given, env), given.configPath ?? DEFAULT_CONFIG_PATH);
   }
+}
+
+/** Without a file there is only the environment to be good. */
+function checked(path: string): string {
+  return existsSync(path) ? `${path}: good\n` : `there is no ${path}; the defaults and the environment are good\n`;
 }
 
 /** A tool beside the daemon. None of them begins before it is known that its output goes to nothing that the daemon lives on. */

@@ -1,4 +1,5 @@
 /** The running daemon: takes the lock, opens the log, starts and stops everything in order, and follows signals. */
+import { statSync } from "node:fs";
 import type { Config } from "../config/schema.ts";
 import { systemClock, toRfc3339 } from "../lib/clock.ts";
 import { Closing } from "../lib/closing.ts";
@@ -44,6 +45,7 @@ export async function runDaemon(readConfig: () => Config, env: Readonly<Record<s
     // Before anything is read: two daemons on one data_dir would destroy it. So it is let go after the last writer.
     const lock = lockDataDir(config.state.dataDir, systemClock);
     opened.add("the lock", () => lock.release());
+    warnOfRoot(config.state.dataDir, log);
     const daemon = await Daemon.open({ config, clock: systemClock, log, sink: accessSink(sink, config), registry, metrics, lock, opened, graceMs: GRACE_MS });
     await listen(daemon, config, log, env);
     running = daemon;
@@ -55,6 +57,13 @@ export async function runDaemon(readConfig: () => Config, env: Readonly<Record<s
   } finally {
     await opened.close();
   }
+}
+
+/** What root writes into the folder of another user, that user's daemon cannot read later. */
+function warnOfRoot(dataDir: string, log: Log): void {
+  const { uid } = statSync(dataDir);
+  if (process.getuid?.() !== 0 || uid === 0) return;
+  log.warn("this daemon runs as root on the data_dir of another user, whose own daemon cannot use what this one makes there", { data_dir: dataDir, uid });
 }
 
 /** What stands where lines are missing, in the log's own format. */

@@ -44,6 +44,8 @@ export class ImageStore {
   /** One image sync at a time: syncs of many uploads would take all of Node's four pool threads from the journal. */
   readonly #syncs = new Turns<"sync">();
   readonly #pieces = new PieceSizes();
+  /** The folder of the images as `open` found it (FileStat). */
+  #folderId: string | null = null;
   /** What uploads write to now. */
   readonly #incoming = new Set<string>();
   /** Folders whose own name is durable. */
@@ -61,6 +63,7 @@ export class ImageStore {
   async open(): Promise<number> {
     const { root, images, incoming, quarantine } = this.paths;
     for (const folder of [images, incoming, quarantine]) await this.files.mkdir(folder);
+    this.#folderId = (await this.files.stat(images))?.id ?? null;
     await this.files.syncFolder(root);
     // Also where it was there: whoever made it may have died before its name was durable.
     await this.files.syncFolder(dirname(root));
@@ -78,6 +81,7 @@ export class ImageStore {
   import(digest: Digest, source: Source, limits: ImportLimits): Promise<Imported> {
     return this.hold(digest, async () => {
       if (limits.declaredBytes !== null && limits.declaredBytes > limits.maxBytes) throw tooLarge(limits.maxBytes);
+      await this.requireFolder();
       // Behind a removal that runs.
       const stored = await this.#turns.take(digest, () => StoredFile.open(this.files, this.paths.fileOf(digest)));
       try {
@@ -134,11 +138,13 @@ export class ImageStore {
     return target;
   }
 
-  /** Throws ApiError `storage_failed` where the folder of the images is not there: nothing to look at is not nothing wrong. */
+  /** Throws ApiError `storage_failed` where the folder of the images is not there, or another than at the start: nothing to look at is not nothing wrong. */
   async requireFolder(): Promise<void> {
-    const { images } = this.paths;
-    if ((await onDisk(() => this.files.stat(images))) !== null) return;
-    throw new ApiError("storage_failed", `There is no image store in ${this.paths.root}: the folder ${images} is not there. Is build.images_dir right, and its disk mounted?`);
+    const { root, images } = this.paths;
+    const found = await onDisk(() => this.files.stat(images));
+    if (found !== null && (this.#folderId === null || found.id === this.#folderId)) return;
+    const what = found === null ? `There is no image store in ${root}: the folder ${images} is not there` : `${images} was replaced while the daemon ran`;
+    throw new ApiError("storage_failed", `${what}. Is build.images_dir right, and its disk mounted?`, { headers: { "Retry-After": "10" } });
   }
 
   /** Paths in `incoming` that no running upload writes. */

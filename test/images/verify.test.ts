@@ -55,6 +55,18 @@ test("a store whose folder is not there is an error, and not a store without fau
   await pushed(store);
   renameSync(place.imagesDir, `${place.imagesDir}.away`);
   await assert.rejects(verify(store, []), /no image store/);
+  // As where the disk behind it is no longer mounted, and the folders of an earlier start lie below.
+  await place.open();
+  await assert.rejects(verify(store, []), /sha256 was replaced while the daemon ran/);
+});
+
+test("takes no image into a folder that was put in the place of the store's own while the daemon ran", async () => {
+  const store = await place.open();
+  await pushed(store);
+  renameSync(place.imagesDir, `${place.imagesDir}.away`);
+  await place.open();
+  await assert.rejects(pushed(store), /sha256 was replaced while the daemon ran/);
+  assert.deepEqual(place.tree(), []);
 });
 
 test("wrong bytes that cannot be set aside are a failure that says both", async () => {

@@ -1,6 +1,6 @@
 /** The tools beside the real daemon: what only looks writes nothing, what finds nothing to look at says so, and what asks the daemon reaches it. */
 import assert from "node:assert/strict";
-import { cpSync, lstatSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
+import { chownSync, cpSync, lstatSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { PROGRAM, TestDaemon, run, runProgram, startDaemon } from "../support/daemon.ts";
@@ -100,6 +100,17 @@ test("root leaves nothing of its own in another user's data folder: no lock, no 
   assert.equal(readdirSync(join(daemon.dataDir, "images", "quarantine")).length, 1);
   const strangers = pictureOf(daemon.dataDir).filter((line) => line.split(" ")[2] !== "12345");
   assert.deepEqual(strangers, []);
+});
+
+test("a daemon that root starts on another user's data folder warns of what that user's daemon cannot use later", async (t) => {
+  if (process.getuid?.() !== 0) return t.skip("only root can");
+  const daemon = new TestDaemon({});
+  t.after(() => daemon.close());
+  mkdirSync(daemon.dataDir, { mode: 0o700 });
+  chownSync(daemon.dataDir, 12_345, 12_345);
+  await daemon.start();
+  await daemon.line(/WARN this daemon runs as root on the data_dir of another user.* uid=12345/);
+  assert.equal(statSync(join(daemon.dataDir, "lock")).uid, 12_345);
 });
 
 test("a socket that the config names by a relative path is reached by the tools, from wherever the daemon listens on it", async (t) => {

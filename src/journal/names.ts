@@ -9,8 +9,8 @@ const SNAPSHOT = /^(\d{20})\.snapshot$/;
 /** The file that `Journal.probe` writes and removes. */
 export const PROBE_NAME = ".probe";
 
-/** How far the journal has come (note.ts). */
-export const NOTE_NAME = "head";
+/** How far the journal has come (note.ts). It ends in no `.snapshot`: it is none of the state. */
+export const NOTE_NAME = "head-snapshot";
 
 /** One file of the chain: a segment, or a snapshot. */
 export interface Named {

@@ -7,6 +7,7 @@ import type { TestContext } from "node:test";
 import { findEnd } from "../../src/journal/backup.ts";
 import { compactJournal } from "../../src/journal/compact.ts";
 import { JournalDamaged } from "../../src/journal/journal.ts";
+import { NOTE_NAME } from "../../src/journal/names.ts";
 import { writeSnapshot } from "../../src/journal/snapshot.ts";
 import type { Head } from "../../src/journal/types.ts";
 import { verifyJournal } from "../../src/journal/verify.ts";
@@ -26,9 +27,9 @@ async function bench(t: TestContext, end: "stopped" | "killed", segmentBytes = 7
   const heads: Head[] = [];
   journal.onSegmentClosed(({ head }) => heads.push(head));
   for (let round = 0; round < 10; round++) await appendBatch(journal, 1);
-  const note = readFileSync(join(folder, "head"));
+  const note = readFileSync(join(folder, NOTE_NAME));
   await journal.close();
-  if (end === "killed") writeFileSync(join(folder, "head"), note);
+  if (end === "killed") writeFileSync(join(folder, NOTE_NAME), note);
   const last = heads.at(-1);
   if (last !== undefined) await writeSnapshot(diskFiles, folder, last, ["{}"]);
   return { folder, heads };
@@ -62,7 +63,7 @@ for (const end of ["stopped", "killed"] as const) {
     const newest = segmentNames(folder).at(-1) ?? "";
     assert.equal(Number(newest.slice(0, 20)), (heads.at(-1)?.seq ?? 0) + 1, "the snapshot ends right before it");
     rmSync(join(folder, newest));
-    await assertMissed(folder, newest, /this segment is missing: lines that were acknowledged are not there, as .*\/head notes\. Put back what was removed, or restore a backup; to go on without those lines, remove that note$/);
+    await assertMissed(folder, newest, /this segment is missing: lines that were acknowledged are not there, as .*\/head-snapshot notes\. Put back what was removed, or restore a backup; to go on without those lines, remove that note$/);
     forgetHead(folder);
     assert.equal((await reopen(folder)).head, heads.at(-1)?.seq);
   });
@@ -92,13 +93,13 @@ test("another journal's segment under the right name is refused, though it is wh
   for (let round = 0; round < 12; round++) await appendBatch(journal, 1, { other: true });
   await journal.close();
   cpSync(segmentPath(other, 0), segmentPath(folder, 0));
-  await assert.rejects(open(folder), damaged("head", /line 11 has the sum [0-9a-f]{64}, and [0-9a-f]{64} was noted/));
+  await assert.rejects(open(folder), damaged(NOTE_NAME, /line 11 has the sum [0-9a-f]{64}, and [0-9a-f]{64} was noted/));
 });
 
 test("what was noted stays true through kills, stops, new segments and compaction", async (t) => {
   const { folder, heads } = await bench(t, "killed");
   for (const head of heads.slice(-2)) await writeSnapshot(diskFiles, folder, head, ["{}"]);
-  const stale = readFileSync(join(folder, "head"));
+  const stale = readFileSync(join(folder, NOTE_NAME));
   for (let round = 0; round < 3; round++) {
     const journal = await open(folder, { segmentBytes: 700 });
     await appendBatch(journal, 3);
@@ -109,7 +110,7 @@ test("what was noted stays true through kills, stops, new segments and compactio
   const { removed } = await compactJournal(diskFiles, folder, { keepSince: Infinity });
   assert.ok(removed.some((name) => name.endsWith(".jsonl")));
   await verify(folder);
-  writeFileSync(join(folder, "head"), stale);
+  writeFileSync(join(folder, NOTE_NAME), stale);
   await verify(folder);
   await (await open(folder)).close();
 });
@@ -119,9 +120,9 @@ test("a journal of an older version, without a note, starts and gets one; one th
   forgetHead(folder);
   await verify(folder);
   await (await open(folder)).close();
-  assert.match(readFileSync(join(folder, "head"), "utf8"), /^\{"noted":1,"segment":\d+,"seq":\d+,"sum":"[0-9a-f]{64}"\}\n$/);
-  writeFileSync(join(folder, "head"), "{}");
-  await assert.rejects(verify(folder), damaged("head", /not one that this version reads/));
+  assert.match(readFileSync(join(folder, NOTE_NAME), "utf8"), /^\{"noted":1,"segment":\d+,"seq":\d+,"sum":"[0-9a-f]{64}"\}\n$/);
+  writeFileSync(join(folder, NOTE_NAME), "{}");
+  await assert.rejects(verify(folder), damaged(NOTE_NAME, /not one that this version reads/));
   const warnings: string[] = [];
   const log: Log = { ...quietLog, warn: (message) => void warnings.push(message) };
   await (await open(folder, { log })).close();
@@ -143,14 +144,14 @@ test("the note costs no sync of a write: one at the start, one a segment, one at
   const folder = join(tempFolder(t), "journal");
   const journal = await open(folder, { files });
   for (let round = 0; round < 20; round++) await appendBatch(journal, 1);
-  assert.deepEqual([files.count("datasync", ".jsonl"), files.count("datasync", "head.new")], [20, 1]);
+  assert.deepEqual([files.count("datasync", ".jsonl"), files.count("datasync", `${NOTE_NAME}.new`)], [20, 1]);
   await journal.close();
-  assert.equal(files.count("datasync", "head.new"), 2);
+  assert.equal(files.count("datasync", `${NOTE_NAME}.new`), 2);
 });
 
 test("a note that cannot be made costs a warning and no write", async (t) => {
   const files = new FaultyFiles();
-  files.failWith("open", "EIO", (path) => path.endsWith("/.head.new"));
+  files.failWith("open", "EIO", (path) => path.endsWith(`/.${NOTE_NAME}.new`));
   const warnings: string[] = [];
   const log: Log = { ...quietLog, warn: (message) => void warnings.push(message) };
   const folder = join(tempFolder(t), "journal");

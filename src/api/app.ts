@@ -29,7 +29,10 @@ export interface App {
   readonly version: string;
   readonly offlineAfterMs: number;
   readonly maxImageBytes: number;
-  /** Looks whether what is written still lands where a start would find it, and gives whether changes can be written; see Journal.look. */
+  /**
+   * Looks whether what is written still lands where a start would find it, and gives whether changes can be written;
+   * see Journal.look.
+   */
   readonly lookAtStorage: () => Promise<Writability>;
   /** Monotonic time of the start. */
   readonly startedAt: number;

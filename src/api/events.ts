@@ -76,7 +76,10 @@ async function pump(context: ApiContext, app: App, from: number, res: ServerResp
   }
 }
 
-/** A position says something only of the log that it was read in: after a restore the same number is another event, or one yet to come. */
+/**
+ * A position says something only of the log that it was read in: after a restore the same number is another event, or
+ * one yet to come.
+ */
 function refuseForeign(app: App, after: number, clusterText: string | null): void {
   const own = clusterOf(app);
   const extra = { last_seq: app.feed.lastSeq, cluster_id: own };

@@ -14,7 +14,10 @@ export async function showHealth(_context: ApiContext, app: App): Promise<Reply>
   return json(200, { status: "healthy" });
 }
 
-/** Replay is done before the daemon listens, so what remains to ask is whether writing works. Either way it tells how far the log is on disk. */
+/**
+ * Replay is done before the daemon listens, so what remains to ask is whether writing works. Either way it tells how
+ * far the log is on disk.
+ */
 export async function showReady(_context: ApiContext, app: App): Promise<Reply> {
   const durable = { durable_seq: app.feed.lastSeq };
   await refuseUnwell(app, durable);

@@ -131,7 +131,10 @@ interface Place {
   cluster: string | undefined;
 }
 
-/** Goes to where reading begins anew, and says why: another log answers than the one that was followed. Null where it is the same one. */
+/**
+ * Goes to where reading begins anew, and says why: another log answers than the one that was followed. Null where it is
+ * the same one.
+ */
 function anewBecause(error: ClientError, place: Place): string | null {
   const before = { ...place };
   const { cluster_id: cluster, last_seq: last } = error.extra;

@@ -99,7 +99,9 @@ class Draft {
   }
 }
 
-/** The path by which any process reaches the socket; a whole path that the kernel would not take stays as it was given. */
+/**
+ * The path by which any process reaches the socket; a whole path that the kernel would not take stays as it was given.
+ */
 function wholeSocket(socket: string): string {
   const whole = socket === "" ? "" : resolve(socket);
   return Buffer.byteLength(whole) > MAX_SOCKET_PATH_BYTES ? socket : whole;

@@ -29,7 +29,10 @@ export async function backUp(config: Config, own: OwnPaths, file: string): Promi
   return 0;
 }
 
-/** Only a name that is free or a file that is nothing to the daemon: a rename would put the backup in the place of anything. */
+/**
+ * Only a name that is free or a file that is nothing to the daemon: a rename would put the backup in the place of
+ * anything.
+ */
 async function refusePlace(own: OwnPaths, file: string): Promise<void> {
   const there = await diskFiles.stat(resolve(file));
   if (there !== null && !there.isFile) throw new Error(`${file} is there and no file; a backup needs a path of its own, or - for stdout`);
@@ -71,7 +74,10 @@ async function askDaemon(config: Config, proven: number, locked: DataDirLocked):
   }
 }
 
-/** A daemon that cannot write at the moment says all the same how far it has come: a full disk is no reason against a backup. */
+/**
+ * A daemon that cannot write at the moment says all the same how far it has come: a full disk is no reason against a
+ * backup.
+ */
 function extraOf(error: unknown): unknown {
   if (error instanceof ClientError && error.code === "storage_failed" && durableIn(error.extra) !== null) return error.extra;
   throw error;

@@ -60,7 +60,10 @@ export interface DaemonOptions {
   readonly graceMs: number;
 }
 
-/** How often a full disk is tried again, and the files are looked for in their places, so that health and the metric are right without anyone writing. */
+/**
+ * How often a full disk is tried again, and the files are looked for in their places, so that health and the metric are
+ * right without anyone writing.
+ */
 const PROBE_MS = 1_000;
 const SOCKET_MODE = 0o660;
 
@@ -155,7 +158,10 @@ export class Daemon {
     this.#start(options);
   }
 
-  /** What runs from here on by itself, each with its end; the API's streams are told first, since they never end by themselves. */
+  /**
+   * What runs from here on by itself, each with its end; the API's streams are told first, since they never end by
+   * themselves.
+   */
   #start({ opened, graceMs }: DaemonOptions): void {
     opened.add("work on closed segments", () => this.#background.stop());
     opened.add("the listeners", () => this.#http.close(graceMs));

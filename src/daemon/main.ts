@@ -64,7 +64,10 @@ function checked(path: string): string {
   return existsSync(path) ? `${path}: good\n` : `there is no ${path}; the defaults and the environment are good\n`;
 }
 
-/** A tool beside the daemon. None of them begins before it is known that its output goes to nothing that the daemon lives on. */
+/**
+ * A tool beside the daemon. None of them begins before it is known that its output goes to nothing that the daemon
+ * lives on.
+ */
 async function runTool(command: Tool, config: Config, configPath: string): Promise<number> {
   const own = new OwnPaths(config, configPath);
   await own.refuseOutput("-");

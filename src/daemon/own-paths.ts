@@ -1,4 +1,7 @@
-/** What the daemon lives on, and the one check that keeps an output of a tool away from it: by real path, and by the file itself, under whatever name. Writes nothing. */
+/**
+ * What the daemon lives on, and the one check that keeps an output of a tool away from it: by real path, and by the
+ * file itself, under whatever name. Writes nothing.
+ */
 import { realpath, stat } from "node:fs/promises";
 import { basename, dirname, join, resolve, sep } from "node:path";
 import type { Config } from "../config/schema.ts";
@@ -35,7 +38,10 @@ export class OwnPaths {
     ].filter(({ path }) => path !== "");
   }
 
-  /** Throws where writing to `path` would write to what the daemon lives on; `-` is stdout. The file need not be there yet. */
+  /**
+   * Throws where writing to `path` would write to what the daemon lives on; `-` is stdout. The file need not be there
+   * yet.
+   */
   async refuseOutput(path: string): Promise<void> {
     const target = await realOf(path === "-" ? STDOUT_PATH : resolve(path));
     // A pipe, a terminal, or a folder that is not there: none of it is the daemon's.
@@ -80,7 +86,10 @@ export function isInside(path: string, folder: string | null): boolean {
   return folder !== null && (path === folder || path.startsWith(folder.endsWith(sep) ? folder : folder + sep));
 }
 
-/** Where a path leads when every link is followed; what is not there yet lies in its folder. Null where that is not there either. */
+/**
+ * Where a path leads when every link is followed; what is not there yet lies in its folder. Null where that is not
+ * there either.
+ */
 export async function realOf(path: string): Promise<string | null> {
   const whole = await realpath(path).catch(() => null);
   if (whole !== null) return whole;

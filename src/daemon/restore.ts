@@ -65,7 +65,10 @@ async function refuseJournal(config: Config): Promise<void> {
   throw new Error(`${folder} is not empty (${told[0]}${told.length > 1 ? ", …" : ""}): a restore never writes over a journal. Move that folder away, or give another --data-dir.`);
 }
 
-/** Where the journal comes to lie, which is beyond a link where its folder is one, and where it is made: beside that, so that a rename suffices. A start never looks there. */
+/**
+ * Where the journal comes to lie, which is beyond a link where its folder is one, and where it is made: beside that, so
+ * that a rename suffices. A start never looks there.
+ */
 async function findPlaces(config: Config): Promise<{ readonly journal: string; readonly stage: string }> {
   const folder = journalFolder(config);
   const isLink = (await lstat(folder).catch(() => null))?.isSymbolicLink() === true;
@@ -84,7 +87,10 @@ async function refuseOwnInput(file: string, stage: string, lockPath: string): Pr
   throw new Error(`${file} lies where a restore works itself (${stage}): move it elsewhere first`);
 }
 
-/** Puts an empty folder where the journal shall be, and takes it away again where there was none: what keeps a rename out, such as a mount, is told before anything is unpacked. */
+/**
+ * Puts an empty folder where the journal shall be, and takes it away again where there was none: what keeps a rename
+ * out, such as a mount, is told before anything is unpacked.
+ */
 async function rehearse(journal: string, stage: string): Promise<void> {
   const wasThere = (await diskFiles.stat(journal)) !== null;
   await rm(stage, { recursive: true, force: true });

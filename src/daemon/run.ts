@@ -31,7 +31,8 @@ export async function runDaemon(readConfig: () => Config, env: Readonly<Record<s
   const mark = config.log.format === "text" && leadsToJournal(env, STDOUT) ? priorityMark : (): string => "";
   const sink = createLineSink(STDOUT, { clock: systemClock, onDrop: (count) => metrics.logDroppedLines.inc(count), describeDrop: dropLine(config), mark });
   const log = createLog(sink, systemClock, config.log.format, config.log.level);
-  // Every thing that is opened is noted here, so a start that fails half way closes the same things as a stop, in the same order.
+  // Every thing that is opened is noted here, so a start that fails half way closes the same things as a stop, in the
+  // same order.
   const opened = new Closing((what, error) => log.error("could not be closed in order", { what, reason: messageOf(error) }));
   opened.add("the log's output", () => sink.flush());
   const signals = followSignals(opened);
@@ -100,7 +101,10 @@ interface Signals {
   onReload(listener: () => void): void;
 }
 
-/** Takes the signals until everything is closed; from then on they do what they do by themselves, so nobody is left deaf. */
+/**
+ * Takes the signals until everything is closed; from then on they do what they do by themselves, so nobody is left
+ * deaf.
+ */
 function followSignals(opened: Closing): Signals {
   const handlers = new Map<NodeJS.Signals, () => void>();
   const handle = (signal: NodeJS.Signals, handler: () => void): void => {

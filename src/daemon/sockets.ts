@@ -70,7 +70,10 @@ export function configuredListeners(config: Config): Listener[] {
   return socket === "" ? [tcp] : [tcp, { kind: "unix", path: socket }];
 }
 
-/** Why the unix socket could not be opened, by what is there: the kernel's code alone does not tell a missing folder from one that is somebody else's. */
+/**
+ * Why the unix socket could not be opened, by what is there: the kernel's code alone does not tell a missing folder
+ * from one that is somebody else's.
+ */
 export function socketRefusal(path: string, error: unknown): Error {
   const told = (why: string): Error => new Error(`server.socket is ${path}, and ${why}`, { cause: error });
   const folder = dirname(path);

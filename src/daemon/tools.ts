@@ -111,7 +111,10 @@ async function findWrongs(config: Config): Promise<Finding[]> {
   }
 }
 
-/** A folder that root makes for a daemon's files belongs to whom the folder around it belongs to, so that the daemon can use it. */
+/**
+ * A folder that root makes for a daemon's files belongs to whom the folder around it belongs to, so that the daemon can
+ * use it.
+ */
 const ownersFiles: Files = {
   ...diskFiles,
   async mkdir(path, mode) {

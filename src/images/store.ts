@@ -75,7 +75,7 @@ export class ImageStore {
 
   /**
    * Streams an image in; the answer comes when the file and its name are durable. A caller that then records the image holds the digest around both.
-   * A file that is there already is compared byte by byte with what comes, and replaced where it is not the image any more.
+   * A file that is there already is compared byte by byte with what comes, and replaced where it differs.
    * Throws ApiError `image_too_large`, `storage_full`, `storage_failed`, `digest_mismatch`, `malformed_request` (the source broke off); nothing is kept then.
    */
   import(digest: Digest, source: Source, limits: ImportLimits): Promise<Imported> {
@@ -138,7 +138,7 @@ export class ImageStore {
     return target;
   }
 
-  /** Throws ApiError `storage_failed` where the folder of the images is not there, or another than at the start: nothing to look at is not nothing wrong. */
+  /** Throws ApiError `storage_failed` where the folder of the images is not there, or another than at the start. */
   async requireFolder(): Promise<void> {
     const { root, images } = this.paths;
     const found = await onDisk(() => this.files.stat(images));
@@ -153,7 +153,7 @@ export class ImageStore {
     return names.map((name) => `${this.paths.incoming}/${name}`).filter((path) => !this.#incoming.has(path));
   }
 
-  /** Writes nothing while the bytes are those of the file in place: knowing a digest is not having the image, so they are read all the same. */
+  /** Writes nothing while the bytes are those in place; they are read all the same: a digest is not the image. */
   async #take(digest: Digest, source: Source, { declaredBytes, maxBytes }: ImportLimits, stored: StoredFile | null): Promise<Imported> {
     const taken: { file: IncomingFile | null } = { file: null };
     try {
@@ -239,7 +239,7 @@ export class ImageStore {
     });
   }
 
-  /** Puts a sealed file in place, durably; `damaged` is what was seen there, and is set aside. True where another upload of the same bytes was faster. */
+  /** Puts a sealed file in place, durably, and sets `damaged` aside. True where another upload was faster. */
   async #place(digest: Digest, file: IncomingFile, damaged: StoredFile | null): Promise<boolean> {
     if (damaged !== null) {
       const movedTo = await this.#setAside(digest, damaged.stat);

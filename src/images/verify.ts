@@ -33,7 +33,10 @@ export function isLoss(finding: Finding): boolean {
   return finding.kind === "quarantined" || finding.kind === "missing" || finding.kind === "failed";
 }
 
-/** Verifies every file and every known image, one after another. `known` is read after the folders are listed, and may be live; `signal` ends it. Throws where a folder cannot be read, or is not there. */
+/**
+ * Verifies every file and every known image, one after another. `known` is read after the folders are listed, and may
+ * be live; `signal` ends it. Throws where a folder cannot be read, or is not there.
+ */
 export async function* verifyImages(store: ImageStore, known: Iterable<KnownImage>, signal: AbortSignal = new AbortController().signal): AsyncGenerator<Finding> {
   await store.requireFolder();
   const { digests, strangers } = await listImages(store);

@@ -27,7 +27,8 @@ export interface Compacted {
 
 /**
  * Removes segments, oldest first and each for good before the next, so that what is left has no gap whenever this is interrupted.
- * May run beside a daemon that writes. Throws JournalAbsent, and JournalDamaged, with nothing removed, where a snapshot is not of this chain.
+ * May run beside a daemon that writes. Throws JournalAbsent, and JournalDamaged, with nothing removed, where a snapshot
+ * is not of this chain.
  */
 export async function compactJournal(files: Files, folder: string, options: CompactOptions): Promise<Compacted> {
   const segments = await requireSegments(files, folder);

@@ -24,8 +24,10 @@ export async function oldestSeq(files: Files, folder: string): Promise<number> {
 }
 
 /**
- * The lines of a range in order, each checked against the one before. Throws JournalCompacted where the first is gone, JournalAbsent where there is no journal,
- * JournalDamaged for a line that does not fit or a range that ends early, an Error where the range begins behind the end. Leaving the loop early closes the file.
+ * The lines of a range in order, each checked against the one before. Throws JournalCompacted where the first is gone,
+ * JournalAbsent where there is no journal,
+ * JournalDamaged for a line that does not fit or a range that ends early, an Error where the range begins behind the
+ * end. Leaving the loop early closes the file.
  */
 export async function* dumpJournal(files: Files, folder: string, { from, until }: DumpRange): AsyncGenerator<JournalRecord, void, void> {
   const segments = await requireSegments(files, folder);

@@ -140,13 +140,13 @@ export class Journal {
     this.#closedListeners.push(listener);
   }
 
-  /** Looks whether folder, segment and guard are in their places; where not, writing is off until a restart, at once. Cheap, and waits for no write. */
+  /** Turns writing off, until a restart, where folder, segment or guard is not in its place. Waits for no write. */
   async look(): Promise<Writability> {
     if (this.#closing === null && (await this.#watch.look()) !== null) this.#wake();
     return this.writability;
   }
 
-  /** A look; and while there is no room: tries to write 64 KiB beside, and lets changes in again when that works. Else it just tells. */
+  /** A look; and while there is no room: tries to write 64 KiB beside, and lets changes in again when that works. */
   async probe(): Promise<Writability> {
     const found = await this.look();
     if (this.#closing === null && !found.writable && !found.untilRestart) {
@@ -222,7 +222,7 @@ export class Journal {
     this.#giveUp(new Displaced(displaced), true)();
   }
 
-  /** Notes how far the journal has come: at the start, with each segment, at the stop. Without it the next start only misses less of what was removed. */
+  /** Notes how far the journal has come (note.ts); without it the next start only misses less of what was removed. */
   async #note(): Promise<void> {
     const { path } = this.#writer;
     if (path === null) return;
@@ -242,7 +242,7 @@ export class Journal {
     const passes = isShortage(error);
     const refuse = this.#giveUp(error, !passes);
     try {
-      // A torn end that is not kept beside yet must not be cut; nothing was written behind it. A file that went astray may be another daemon's by now.
+      // A torn end that is not kept yet must not be cut, nor a file that may be another daemon's by now.
       if (this.#uncut === null && !(error instanceof Displaced)) await (passes ? this.#writer.cut() : this.#writer.truncate());
     } catch (cutError) {
       if (passes) this.#giveUp(cutError, true)();

@@ -65,7 +65,8 @@ export function lockDataDir(dataDir: string, clock: Clock = systemClock): Lock {
 export type Release = () => void;
 
 /**
- * For tools that only look: keeps a daemon from starting meanwhile, and lets other tools look too. Makes and writes nothing, so it works on what is read-only;
+ * For tools that only look: keeps a daemon from starting meanwhile, and lets other tools look too. Makes and writes
+ * nothing, so it works on what is read-only;
  * where no daemon has ever made a lock there is none to hold. Throws as `lockDataDir`.
  */
 export function holdForLook(dataDir: string): Release {
@@ -131,7 +132,8 @@ function holderOf(path: string): string {
   try {
     const who: unknown = JSON.parse(readFileSync(path, "utf8"));
     if (typeof who === "object" && who !== null && "pid" in who && "host" in who && "since" in who) {
-      // A tool that looks holds the lock and leaves no name: what stands there then is that of a daemon which has ended.
+      // A tool that looks holds the lock and leaves no name: what stands there then is that of a daemon which has
+      // ended.
       const hasEnded = who.host === hostname() && typeof who.pid === "number" && !isAlive(who.pid);
       return hasEnded ? "another process, such as zwrmd images verify" : `process ${String(who.pid)} on ${String(who.host)}, since ${String(who.since)}`;
     }

@@ -43,7 +43,10 @@ export async function listSegments(files: Files, folder: string): Promise<Named[
   });
 }
 
-/** The segments of a journal that must be there, for all who look at one: no lines are not good lines. Throws JournalAbsent, and as `listSegments`. */
+/**
+ * The segments of a journal that must be there, for all who look at one: no lines are not good lines. Throws
+ * JournalAbsent, and as `listSegments`.
+ */
 export async function requireSegments(files: Files, folder: string): Promise<[Named, ...Named[]]> {
   const [oldest, ...others] = await listSegments(files, folder);
   if (oldest !== undefined) return [oldest, ...others];

@@ -1,4 +1,7 @@
-/** The note of how far a journal has come, beside its segments: what must be there at the next start, since a segment that is gone cannot tell that it was there. */
+/**
+ * The note of how far a journal has come, beside its segments: what must be there at the next start, since a segment
+ * that is gone cannot tell that it was there.
+ */
 import { join } from "node:path";
 import type { Files } from "../lib/files.ts";
 import { readWhole, writeDurably } from "../lib/files.ts";
@@ -22,7 +25,10 @@ export async function writeNote(files: Files, folder: string, { segment, head }:
   await writeDurably(files, folder, NOTE_NAME, Buffer.from(`{"noted":1,"segment":${segment},"seq":${head.seq},"sum":"${head.sum}"}\n`));
 }
 
-/** Null where there is none, as before the first start of this version. Throws JournalDamaged for one that does not read. */
+/**
+ * Null where there is none, as before the first start of this version. Throws JournalDamaged for one that does not
+ * read.
+ */
 export async function readNote(files: Files, folder: string): Promise<Note | null> {
   const path = join(folder, NOTE_NAME);
   if ((await files.stat(path)) === null) return null;

@@ -11,7 +11,10 @@ export interface JournalOptions {
   readonly log: Log;
   /** A segment of so many bytes is closed before the next line. */
   readonly segmentBytes: number;
-  /** What else must hold for a write to count, such as the lock: why it does not, null where it does. Asked before every write; never throws. */
+  /**
+   * What else must hold for a write to count, such as the lock: why it does not, null where it does. Asked before every
+   * write; never throws.
+   */
   readonly guard?: () => Promise<string | null>;
   /** After each sync: the lines and bytes it made durable, and the seconds that write and sync took. */
   readonly onSync?: (sync: { readonly records: number; readonly bytes: number; readonly seconds: number }) => void;

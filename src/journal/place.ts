@@ -1,8 +1,13 @@
-/** Whether a path still leads to what was opened under it: a file that was removed or replaced takes every write, and shows it to nobody. */
+/**
+ * Whether a path still leads to what was opened under it: a file that was removed or replaced takes every write, and
+ * shows it to nobody.
+ */
 import { messageOf } from "../lib/errors.ts";
 import type { Files } from "../lib/files.ts";
 
-/** Why `path` leads to something other than the file or folder `id` (FileStat); null where it leads there. Never throws. */
+/**
+ * Why `path` leads to something other than the file or folder `id` (FileStat); null where it leads there. Never throws.
+ */
 export async function displacementOf(files: Files, path: string, id: string): Promise<string | null> {
   try {
     const found = await files.stat(path);
@@ -13,7 +18,10 @@ export async function displacementOf(files: Files, path: string, id: string): Pr
   }
 }
 
-/** What is written goes to nobody, or into what another process works on. Only a start, which looks at the disk anew, can tell what counts. */
+/**
+ * What is written goes to nobody, or into what another process works on. Only a start, which looks at the disk anew,
+ * can tell what counts.
+ */
 export class Displaced extends Error {
   constructor(reason: string) {
     super(reason);
@@ -26,7 +34,10 @@ type Look = () => Promise<string | null>;
 
 const IN_PLACE: Look = () => Promise.resolve(null);
 
-/** Looks whether what a journal writes to is still where it was opened: its folder, its segment, and what others hold for it. */
+/**
+ * Looks whether what a journal writes to is still where it was opened: its folder, its segment, and what others hold
+ * for it.
+ */
 export class PlaceWatch {
   readonly #guard: Look;
   readonly #folder: Look;
@@ -34,7 +45,10 @@ export class PlaceWatch {
   #displaced: string | null = null;
   #looking: Promise<(string | null)[]> | null = null;
 
-  /** `guard` is others': the lock of the data folder. `folder` is the journal's with its id (FileStat), null where it is not known. */
+  /**
+   * `guard` is others': the lock of the data folder. `folder` is the journal's with its id (FileStat), null where it is
+   * not known.
+   */
   constructor(files: Files, folder: { readonly path: string; readonly id: string | null }, segment: Look, guard: Look = IN_PLACE) {
     const { path, id } = folder;
     this.#guard = guard;
@@ -57,12 +71,18 @@ export class PlaceWatch {
     return this.#displaced;
   }
 
-  /** So that nothing goes where another daemon may write by now, nor a segment is begun in a folder that is none of ours. Throws Displaced. */
+  /**
+   * So that nothing goes where another daemon may write by now, nor a segment is begun in a folder that is none of
+   * ours. Throws Displaced.
+   */
   async beforeWrite(beginsSegment: boolean): Promise<void> {
     this.#refuse((await this.#guard()) ?? (beginsSegment ? ((await this.#folder()) ?? (await this.#segment())) : null));
   }
 
-  /** So that nothing counts that went where nobody looks; beside `sync`, which takes longer. Throws Displaced, and what `sync` throws. */
+  /**
+   * So that nothing counts that went where nobody looks; beside `sync`, which takes longer. Throws Displaced, and what
+   * `sync` throws.
+   */
   async during(sync: Promise<void>): Promise<void> {
     const [ofSegment] = await Promise.all([this.#segment(), sync]);
     this.#refuse(ofSegment);

@@ -1,4 +1,7 @@
-/** Which failures of a write pass by themselves, and how to see that one has. Nothing else of the disk's errors is known here. */
+/**
+ * Which failures of a write pass by themselves, and how to see that one has. Nothing else of the disk's errors is known
+ * here.
+ */
 import { join } from "node:path";
 import { systemCode } from "../lib/errors.ts";
 import type { Files } from "../lib/files.ts";

@@ -37,7 +37,8 @@ interface Expected {
 }
 
 /**
- * Walks every segment and yields after each; returns the sum of it. Throws JournalAbsent where there is none, JournalDamaged at the first thing wrong, a bad snapshot included.
+ * Walks every segment and yields after each; returns the sum of it. Throws JournalAbsent where there is none,
+ * JournalDamaged at the first thing wrong, a bad snapshot included.
  * `noted` is a head noted elsewhere: the chain must pass through it. Without one the chain shows that nothing is damaged, not that nobody rewrote all of it.
  */
 export async function* verifyJournal(files: Files, folder: string, noted: Head | null = null): AsyncGenerator<Progress, Verified, void> {

@@ -1,4 +1,7 @@
-/** What was opened, and how each is closed: whoever opens notes it here at once, so that a start which fails half way and an orderly stop are the same road back. */
+/**
+ * What was opened, and how each is closed: whoever opens notes it here at once, so that a start which fails half way
+ * and an orderly stop are the same road back.
+ */
 
 interface Step {
   /** What is closed, for a message: `the journal`. */
@@ -21,7 +24,10 @@ export class Closing {
     this.#steps.push({ what, close });
   }
 
-  /** Closes everything, the last opened first, each when the one before it is closed. Never rejects; a second call waits for the first. */
+  /**
+   * Closes everything, the last opened first, each when the one before it is closed. Never rejects; a second call waits
+   * for the first.
+   */
   close(): Promise<void> {
     this.#running ??= this.#close();
     return this.#running;

@@ -7,7 +7,10 @@ export interface FileStat {
   readonly size: number;
   readonly mtimeMs: number;
   readonly isFile: boolean;
-  /** Names the file or folder itself, whatever its path: the same for two paths of one, and for as long as it is open for no other one. */
+  /**
+   * Names the file or folder itself, whatever its path: the same for two paths of one, and for as long as it is open
+   * for no other one.
+   */
   readonly id: string;
 }
 

@@ -1,4 +1,7 @@
-/** What the journal writes to vanishes or is replaced under it: nothing is acknowledged that a start would not find, and nothing is written where another daemon may work. */
+/**
+ * What the journal writes to vanishes or is replaced under it: nothing is acknowledged that a start would not find, and
+ * nothing is written where another daemon may work.
+ */
 import assert from "node:assert/strict";
 import { cpSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";

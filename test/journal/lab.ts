@@ -70,7 +70,10 @@ export function forgetHead(folder: string): void {
   rmSync(join(folder, NOTE_NAME), { force: true });
 }
 
-/** A journal as a kill leaves it, of batches of so many lines each; the first batch holds the segment's own first line besides. */
+/**
+ * A journal as a kill leaves it, of batches of so many lines each; the first batch holds the segment's own first line
+ * besides.
+ */
 export async function makeJournal(folder: string, batches: readonly number[], more: Partial<JournalOptions> = {}, data: unknown = { n: 1 }): Promise<void> {
   const journal = await open(folder, more);
   for (const count of batches) await appendBatch(journal, count, data);

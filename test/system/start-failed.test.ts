@@ -1,4 +1,7 @@
-/** A start that fails half way, of the real program: everything that it opened is closed again, the process ends, and the reason that it gives is the true one. */
+/**
+ * A start that fails half way, of the real program: everything that it opened is closed again, the process ends, and
+ * the reason that it gives is the true one.
+ */
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { mkdirSync, writeFileSync } from "node:fs";

@@ -1,4 +1,7 @@
-/** The data folder, its lock or its journal vanish or are replaced under the real daemon: it never says 201 to what a start would not find. */
+/**
+ * The data folder, its lock or its journal vanish or are replaced under the real daemon: it never says 201 to what a
+ * start would not find.
+ */
 import assert from "node:assert/strict";
 import { cpSync, readdirSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";

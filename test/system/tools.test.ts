@@ -1,4 +1,7 @@
-/** The tools beside the real daemon: what only looks writes nothing, what finds nothing to look at says so, and what asks the daemon reaches it. */
+/**
+ * The tools beside the real daemon: what only looks writes nothing, what finds nothing to look at says so, and what
+ * asks the daemon reaches it.
+ */
 import assert from "node:assert/strict";
 import { chownSync, cpSync, lstatSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";

@@ -17,6 +17,9 @@ const DEFAULT_LIMIT = 100;
 const MAX_LIMIT = 1_000;
 const SEQ = pattern(/^\d{1,15}$/, "a sequence number");
 const LIMIT = pattern(/^(?:[1-9]\d{0,2}|1000)$/, `a whole number from 1 to ${MAX_LIMIT}`);
+/** Told how many bytes of a body have gone. */
+type Sent = (bytes: number) => void;
+
 const CLUSTER = pattern(/^[0-9A-Za-z-]{1,64}$/, "a cluster_id");
 /** In the headers of a stream, which has no other place for it. */
 const CLUSTER_HEADER = "X-Zwrm-Cluster";
@@ -37,7 +40,8 @@ export async function listEvents(context: ApiContext, app: App): Promise<Reply> 
     }
   });
   const last = events.at(-1);
-  return json(200, { events, next_after: last !== undefined && last.seq < app.feed.lastSeq ? last.seq : null, cluster_id: clusterOf(app) });
+  const isMore = last !== undefined && last.seq < app.feed.lastSeq;
+  return json(200, { events, next_after: isMore ? last.seq : null, cluster_id: clusterOf(app) });
 }
 
 /** The first line is read before the headers go out, so that a gap is a 410 and not a broken stream. */
@@ -47,11 +51,13 @@ async function streamEvents(context: ApiContext, app: App, after: number): Promi
     for await (const _first of app.feed.read(after)) break;
   });
   const body: BodyPump = (res, sent) => pump(context, app, after, res, sent);
-  return { status: 200, headers: { "Content-Type": "text/event-stream", "Cache-Control": "no-store", "X-Accel-Buffering": "no", [CLUSTER_HEADER]: clusterOf(app) }, body };
+  const cluster = { [CLUSTER_HEADER]: clusterOf(app) };
+  const asStream = { "Content-Type": "text/event-stream", "Cache-Control": "no-store", "X-Accel-Buffering": "no" };
+  return { status: 200, headers: { ...asStream, ...cluster }, body };
 }
 
 /** Runs until the client leaves, the daemon stops, or the token that opened it is no more. */
-async function pump(context: ApiContext, app: App, from: number, res: ServerResponse, sent: (bytes: number) => void): Promise<void> {
+async function pump(context: ApiContext, app: App, from: number, res: ServerResponse, sent: Sent): Promise<void> {
   const { feed, clock, store } = app;
   const caller = personOf(context);
   const isOver = (): boolean => res.destroyed || feed.closed || !stillHolds(store.state, caller, clock.wall());
@@ -84,9 +90,12 @@ function refuseForeign(app: App, after: number, clusterText: string | null): voi
   const own = clusterOf(app);
   const extra = { last_seq: app.feed.lastSeq, cluster_id: own };
   if (clusterText !== null && readField(CLUSTER, "cluster_id", clusterText) !== own) {
-    throw new ApiError("other_cluster", `This is the cluster ${own}, and the position is one of ${clusterText}: begin anew.`, { extra });
+    const message = `This is the cluster ${own}, and the position is one of ${clusterText}: begin anew.`;
+    throw new ApiError("other_cluster", message, { extra });
   }
-  if (after > extra.last_seq) throw new ApiError("ahead_of_log", `The log ends with seq ${extra.last_seq}, so nothing of it was read up to ${after}: begin anew.`, { extra });
+  if (after <= extra.last_seq) return;
+  const message = `The log ends with seq ${extra.last_seq}, so nothing of it was read up to ${after}: begin anew.`;
+  throw new ApiError("ahead_of_log", message, { extra });
 }
 
 function clusterOf({ store }: App): string {

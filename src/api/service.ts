@@ -31,7 +31,8 @@ export function showMetrics(_context: ApiContext, app: App): MaybePromise<Reply>
 async function refuseUnwell(app: App, extra: Readonly<Record<string, number>> = {}): Promise<void> {
   if (app.stopping()) throw new ApiError("shutting_down", "The daemon is stopping.");
   const writability = await app.lookAtStorage();
-  if (!writability.writable) throw new ApiError("storage_failed", `The journal cannot be written: ${writability.reason}.`, { extra });
+  if (writability.writable) return;
+  throw new ApiError("storage_failed", `The journal cannot be written: ${writability.reason}.`, { extra });
 }
 
 /** Paths that are kept for what comes later. */

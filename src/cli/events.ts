@@ -26,7 +26,8 @@ export const events = command({
   details: [
     "A line is TIME SEQ ACTOR TYPE and the rest of the event, in short; --json prints each event whole, one JSON object a line.",
     "It begins with the oldest event that is kept, or after --after. --follow goes on with what happens, until Ctrl-C; while the daemon",
-    "restarts it waits, and leaves nothing out. Where another log answers then, such as a restored one, it says so and begins anew.",
+    "restarts it waits, and leaves nothing out. Where another log answers then, such as a restored one, it says so and",
+    "begins anew.",
   ].join("\n"),
   args: {},
   flags: {
@@ -147,8 +148,11 @@ function anewBecause(error: ClientError, place: Place): string | null {
   place.after = 0;
   place.cluster = typeof cluster === "string" ? cluster : undefined;
   const isOther = before.cluster !== undefined && before.cluster !== place.cluster;
-  const what = isOther ? `Another cluster answers, ${place.cluster ?? "without a name"} instead of ${before.cluster}` : `The log ends with ${String(last)}, and ${before.after} was seen of it`;
-  return `${what}: what was read up to ${before.after} may not be in it, and what follows begins anew with its first event.`;
+  const what = isOther
+    ? `Another cluster answers, ${place.cluster ?? "without a name"} instead of ${before.cluster}`
+    : `The log ends with ${String(last)}, and ${before.after} was seen of it`;
+  const anew = "and what follows begins anew with its first event";
+  return `${what}: what was read up to ${before.after} may not be in it, ${anew}.`;
 }
 
 function parse(data: string): unknown {

@@ -110,7 +110,9 @@ function wholeSocket(socket: string): string {
 function toConfig({ license, ...settings }: Settings): Config {
   const ownHash = license.key === "" ? [] : [sha256Hex(license.key)];
   const imagesDir = settings.build.imagesDir === "" ? join(settings.state.dataDir, "images") : settings.build.imagesDir;
-  return { ...settings, server: { ...settings.server, socket: wholeSocket(settings.server.socket) }, build: { imagesDir }, license: { keyHashes: [...new Set([...ownHash, ...license.keyHashes])] } };
+  const server = { ...settings.server, socket: wholeSocket(settings.server.socket) };
+  const keyHashes = [...new Set([...ownHash, ...license.keyHashes])];
+  return { ...settings, server, build: { imagesDir }, license: { keyHashes } };
 }
 
 function readFile(draft: Draft, entries: readonly SettingEntry[], path: string, bytes: Uint8Array): void {

@@ -35,7 +35,9 @@ export async function backUp(config: Config, own: OwnPaths, file: string): Promi
  */
 async function refusePlace(own: OwnPaths, file: string): Promise<void> {
   const there = await diskFiles.stat(resolve(file));
-  if (there !== null && !there.isFile) throw new Error(`${file} is there and no file; a backup needs a path of its own, or - for stdout`);
+  if (there !== null && !there.isFile) {
+    throw new Error(`${file} is there and no file; a backup needs a path of its own, or - for stdout`);
+  }
   await own.refuseOutput(file);
 }
 
@@ -66,7 +68,7 @@ async function askDaemon(config: Config, proven: number, locked: DataDirLocked):
   const apiUrl = apiUrlOf(config);
   try {
     const seq = durableIn(await callDaemon(apiUrl, "GET", "/v1/ready", ASK_TIMEOUT_MS).catch(extraOf));
-    if (seq === null) throw new Error("what answers there does not say how far its log is on disk; is it an older zwrmd?");
+    if (seq === null) throw new Error("what answers does not say how far its log is on disk; is it an older zwrmd?");
     if (seq < proven) throw new Error(`it has ${seq} lines, where this data_dir has ${proven}: it is the daemon of another data_dir`);
     return seq;
   } catch (error) {
@@ -79,7 +81,8 @@ async function askDaemon(config: Config, proven: number, locked: DataDirLocked):
  * backup.
  */
 function extraOf(error: unknown): unknown {
-  if (error instanceof ClientError && error.code === "storage_failed" && durableIn(error.extra) !== null) return error.extra;
+  const isOff = error instanceof ClientError && error.code === "storage_failed";
+  if (isOff && durableIn(error.extra) !== null) return error.extra;
   throw error;
 }
 

@@ -275,7 +275,8 @@ async function closeJournal(journal: Journal, log: Log): Promise<void> {
   try {
     await journal.close();
   } catch (error) {
-    log.error("the journal could not be closed in order; the next start replays what is on disk", { reason: messageOf(error) });
+    const message = "the journal could not be closed in order; the next start replays what is on disk";
+    log.error(message, { reason: messageOf(error) });
   }
   const { seq, sum } = journal.durable;
   log.info("stopped; the journal's head, for journal verify --head", { head: `${seq}:${sum}` });

@@ -19,6 +19,10 @@ import { isInside, realOf } from "./own-paths.ts";
 import { journalFolder, say, stderrLog } from "./tools.ts";
 
 const READ_BYTES = 1024 * 1024;
+const OF_A_MOUNT = [
+  "It is a mount of its own: unmount it and mount the file system one folder higher, as state.data_dir,",
+  "or restore without it and move the folder journal there.",
+].join(" ");
 
 /** Reads the backup in `file`; `-` is stdin. Throws JournalDamaged with the backup's line and byte where it is cut or altered. */
 export async function restore(config: Config, file: string): Promise<number> {
@@ -51,7 +55,8 @@ async function restoreVia(stage: string, journal: string, config: Config, file: 
   await diskFiles.rename(stage, journal);
   await diskFiles.syncFolder(dirname(journal));
   say(`restored up to seq ${head.seq}, as it was at ${at}`);
-  say(`cluster_id ${after} (it was ${before}): agents stop nothing on its word until "zwrm-agent accept-cluster" on each host`);
+  const until = 'until "zwrm-agent accept-cluster" on each host';
+  say(`cluster_id ${after} (it was ${before}): agents stop nothing on its word ${until}`);
   say('images are not in a backup: "zwrmd images verify" names those that are missing');
   return 0;
 }
@@ -62,7 +67,9 @@ async function refuseJournal(config: Config): Promise<void> {
   const names = await diskFiles.list(folder);
   if (names.length === 0) return;
   const told = names.filter((name) => name !== NOTE_NAME || names.length === 1);
-  throw new Error(`${folder} is not empty (${told[0]}${told.length > 1 ? ", …" : ""}): a restore never writes over a journal. Move that folder away, or give another --data-dir.`);
+  const what = `${folder} is not empty (${told[0]}${told.length > 1 ? ", …" : ""})`;
+  const remedy = "Move that folder away, or give another --data-dir";
+  throw new Error(`${what}: a restore never writes over a journal. ${remedy}.`);
 }
 
 /**
@@ -73,7 +80,9 @@ async function findPlaces(config: Config): Promise<{ readonly journal: string; r
   const folder = journalFolder(config);
   const isLink = (await lstat(folder).catch(() => null))?.isSymbolicLink() === true;
   const journal = await realpath(folder).catch(() => null);
-  if (isLink && journal === null) throw new Error(`${folder} is a link that leads nowhere: make the folder that it names, or remove it`);
+  if (isLink && journal === null) {
+    throw new Error(`${folder} is a link that leads nowhere: make the folder that it names, or remove it`);
+  }
   if (journal !== null) await refuseOthersFolder(journal);
   const place = journal ?? folder;
   return { journal: place, stage: join(dirname(place), `.${basename(place)}.new`) };
@@ -98,8 +107,9 @@ async function rehearse(journal: string, stage: string): Promise<void> {
   try {
     await diskFiles.rename(stage, journal);
   } catch (error) {
-    const mount = systemCode(error) === "EBUSY" ? " It is a mount of its own: unmount it and mount the file system one folder higher, as state.data_dir, or restore without it and move the folder journal there." : "";
-    throw new Error(`a restored journal cannot be put in the place of ${journal}: ${messageOf(error)}.${mount} Nothing was unpacked.`, { cause: error });
+    const what = `a restored journal cannot be put in the place of ${journal}: ${messageOf(error)}.`;
+    const mount = systemCode(error) === "EBUSY" ? ` ${OF_A_MOUNT}` : "";
+    throw new Error(`${what}${mount} Nothing was unpacked.`, { cause: error });
   }
   if (!wasThere) await rmdir(journal);
 }

@@ -33,7 +33,9 @@ export async function runDaemon(readConfig: () => Config, env: Readonly<Record<s
   const log = createLog(sink, systemClock, config.log.format, config.log.level);
   // Every thing that is opened is noted here, so a start that fails half way closes the same things as a stop, in the
   // same order.
-  const opened = new Closing((what, error) => log.error("could not be closed in order", { what, reason: messageOf(error) }));
+  const opened = new Closing((what, error) => {
+    log.error("could not be closed in order", { what, reason: messageOf(error) });
+  });
   opened.add("the log's output", () => sink.flush());
   const signals = followSignals(opened);
   try {
@@ -47,7 +49,9 @@ export async function runDaemon(readConfig: () => Config, env: Readonly<Record<s
     const lock = lockDataDir(config.state.dataDir, systemClock);
     opened.add("the lock", () => lock.release());
     warnOfRoot(config.state.dataDir, log);
-    const daemon = await Daemon.open({ config, clock: systemClock, log, sink: accessSink(sink, config), registry, metrics, lock, opened, graceMs: GRACE_MS });
+    const logs = { log, sink: accessSink(sink, config) };
+    const around = { config, clock: systemClock, registry, metrics, lock, opened, graceMs: GRACE_MS };
+    const daemon = await Daemon.open({ ...around, ...logs });
     await listen(daemon, config, log, env);
     running = daemon;
     notifier.ready();
@@ -64,7 +68,8 @@ export async function runDaemon(readConfig: () => Config, env: Readonly<Record<s
 function warnOfRoot(dataDir: string, log: Log): void {
   const { uid } = statSync(dataDir);
   if (process.getuid?.() !== 0 || uid === 0) return;
-  log.warn("this daemon runs as root on the data_dir of another user, whose own daemon cannot use what this one makes there", { data_dir: dataDir, uid });
+  const what = "this daemon runs as root on the data_dir of another user";
+  log.warn(`${what}, whose own daemon cannot use what this one makes there`, { data_dir: dataDir, uid });
 }
 
 /** What stands where lines are missing, in the log's own format. */

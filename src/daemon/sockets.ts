@@ -81,8 +81,9 @@ export function socketRefusal(path: string, error: unknown): Error {
   if (above === null) return told(`there is no folder ${folder}: make it, or set server.socket`);
   if (above === "else") return told(`${folder} is no folder: set server.socket`);
   const code = systemCode(error);
-  if (code === "EADDRINUSE" && look(path) === "socket") return told("another program listens on it: stop that one, or set server.socket");
-  if (code === "EADDRINUSE") return told("what lies there is no socket: move it away, or set server.socket");
+  const isTaken = code === "EADDRINUSE";
+  if (isTaken && look(path) === "socket") return told("another program listens on it: stop it, or set server.socket");
+  if (isTaken) return told("what lies there is no socket: move it away, or set server.socket");
   if (code === "EACCES" || code === "EPERM") return told(`this user may make nothing in ${folder}: set server.socket`);
   return told(messageOf(error));
 }

@@ -158,7 +158,8 @@ async function readState(config: Config): Promise<State> {
   const state = new State();
   const target = new Replay(state);
   const folder = journalFolder(config);
-  await replaySegments(diskFiles, folder, await requireSegments(diskFiles, folder), await loadBase(diskFiles, folder, target), target);
+  const segments = await requireSegments(diskFiles, folder);
+  await replaySegments(diskFiles, folder, segments, await loadBase(diskFiles, folder, target), target);
   return state;
 }
 

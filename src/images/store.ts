@@ -7,7 +7,7 @@ import type { Files, FileStat } from "../lib/files.ts";
 import type { Log } from "../lib/log.ts";
 import { Holds, Turns } from "./locks.ts";
 import { type Digest, ImagePaths } from "./paths.ts";
-import { onDisk, roomBytes, storageFull } from "./storage.ts";
+import { fileGone, onDisk, roomBytes, storageFull, storeGone } from "./storage.ts";
 import { StoredFile } from "./stored.ts";
 import { IncomingFile, receive, type Source, tooLarge } from "./upload.ts";
 
@@ -143,8 +143,7 @@ export class ImageStore {
     const { root, images } = this.paths;
     const found = await onDisk(() => this.files.stat(images));
     if (found !== null && (this.#folderId === null || found.id === this.#folderId)) return;
-    const what = found === null ? `There is no image store in ${root}: the folder ${images} is not there` : `${images} was replaced while the daemon ran`;
-    throw new ApiError("storage_failed", `${what}. Is build.images_dir right, and its disk mounted?`, { headers: { "Retry-After": "10" } });
+    throw storeGone(root, images, found !== null);
   }
 
   /** Paths in `incoming` that no running upload writes. */
@@ -154,7 +153,8 @@ export class ImageStore {
   }
 
   /** Writes nothing while the bytes are those in place; they are read all the same: a digest is not the image. */
-  async #take(digest: Digest, source: Source, { declaredBytes, maxBytes }: ImportLimits, stored: StoredFile | null): Promise<Imported> {
+  async #take(digest: Digest, source: Source, limits: ImportLimits, stored: StoredFile | null): Promise<Imported> {
+    const { declaredBytes, maxBytes } = limits;
     const taken: { file: IncomingFile | null } = { file: null };
     try {
       if (stored === null) taken.file = await this.#begin(declaredBytes ?? 0);
@@ -185,7 +185,8 @@ export class ImageStore {
     try {
       return await stored.has(piece, position);
     } catch (error) {
-      this.#log.warn("an image's file cannot be read; it is written anew", { bytes_from: position, reason: messageOf(error) });
+      const fields = { bytes_from: position, reason: messageOf(error) };
+      this.#log.warn("an image's file cannot be read; it is written anew", fields);
       return false;
     }
   }
@@ -196,7 +197,8 @@ export class ImageStore {
     const path = this.paths.newIncoming();
     this.#incoming.add(path);
     try {
-      return await IncomingFile.create(this.files, path, (fd) => this.#syncs.take("sync", () => this.files.datasync(fd)));
+      const sync = (fd: number): Promise<void> => this.#syncs.take("sync", () => this.files.datasync(fd));
+      return await IncomingFile.create(this.files, path, sync);
     } catch (error) {
       this.#incoming.delete(path);
       throw error;
@@ -206,13 +208,17 @@ export class ImageStore {
   async #discard(file: IncomingFile): Promise<void> {
     const failure = await file.discard();
     this.#incoming.delete(file.path);
-    if (failure !== null) this.#log.warn("an unfinished upload could not be removed; the next start clears it", { path: file.path, error: messageOf(failure) });
+    if (failure === null) return;
+    const fields = { path: file.path, error: messageOf(failure) };
+    this.#log.warn("an unfinished upload could not be removed; the next start clears it", fields);
   }
 
   /** What the upload and the file in place have in common, up to `end`: the upload's own bytes of it are gone. */
   async #copyBefore(stored: StoredFile, end: number, file: IncomingFile): Promise<void> {
     let looked = 0;
-    for await (const { piece, position } of stored.before(end)) looked = await this.#write(file, piece, position, looked);
+    for await (const { piece, position } of stored.before(end)) {
+      looked = await this.#write(file, piece, position, looked);
+    }
   }
 
   /** Writes a piece; up to `looked` there was room when it was last looked at. Gives how far there is now. */
@@ -230,10 +236,7 @@ export class ImageStore {
   /** The file in place was the upload, byte for byte. */
   #confirm(digest: Digest, sizeBytes: number): Promise<Imported> {
     return this.#turns.take(digest, async () => {
-      // It can have gone into quarantine, or by another hand.
-      if ((await this.sizeOf(digest)) !== sizeBytes) {
-        throw new ApiError("storage_failed", "The stored image went away while this upload was verified: push it again.", { headers: { "Retry-After": "1" } });
-      }
+      if ((await this.sizeOf(digest)) !== sizeBytes) throw fileGone();
       await this.#syncNames(digest);
       return { sizeBytes, existed: true };
     });
@@ -243,7 +246,8 @@ export class ImageStore {
   async #place(digest: Digest, file: IncomingFile, damaged: StoredFile | null): Promise<boolean> {
     if (damaged !== null) {
       const movedTo = await this.#setAside(digest, damaged.stat);
-      if (movedTo !== null) this.#log.warn("an image was not what its name says; a push has replaced it", { digest, moved_to: movedTo });
+      const fields = { digest, moved_to: movedTo };
+      if (movedTo !== null) this.#log.warn("an image was not what its name says; a push has replaced it", fields);
     }
     const existed = (await this.sizeOf(digest)) !== null;
     try {

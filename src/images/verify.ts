@@ -67,7 +67,8 @@ export async function verifyOne(store: ImageStore, digest: Digest, knownBytes: n
         return { kind: "failed", digest, reason: `the file is right and has ${sizeBytes} bytes, the log says ${knownBytes}` };
       }
       const movedTo = await store.quarantine(digest, seen).catch((error: unknown) => {
-        throw new Error(`its bytes hash to ${actual}, and it could not be set aside: ${causeOf(error)}`, { cause: error });
+        const reason = `its bytes hash to ${actual}, and it could not be set aside: ${causeOf(error)}`;
+        throw new Error(reason, { cause: error });
       });
       if (movedTo !== null) return { kind: "quarantined", digest, sizeBytes, actual, movedTo };
       // Null: an upload put another file there meanwhile. Its bytes are looked at anew.

@@ -50,7 +50,10 @@ export async function* dumpJournal(files: Files, folder: string, { from, until }
       if (record.seq === until) return;
     }
   }
-  if (until === null && last !== null && last < from - 1) throw new Error(`the log ends with seq ${last}, so there is nothing after ${from - 1}: is it the log that the number is of?`);
+  if (until === null && last !== null && last < from - 1) {
+    const what = `the log ends with seq ${last}, so there is nothing after ${from - 1}`;
+    throw new Error(`${what}: is it the log that the number is of?`);
+  }
   if (until !== null && reached < until) throw new JournalDamaged(segments.at(-1)?.path ?? folder, 1, 0, `the lines end with seq ${reached}, where ${until} was written`);
 }
 

@@ -6,14 +6,14 @@ import { messageOf } from "../lib/errors.ts";
 import { VERSION } from "../lib/version.ts";
 import { JournalOff } from "./errors.ts";
 import { firstSeqOf } from "./names.ts";
-import { writeNote } from "./note.ts";
+import { tryNote } from "./note.ts";
+import type { JournalOptions } from "./options.ts";
+import { Displaced, PlaceWatch } from "./place.ts";
 import type { Batch } from "./queue.ts";
 import { Queue, Waiters } from "./queue.ts";
 import type { Opened } from "./recovery.ts";
 import { recover } from "./recovery.ts";
 import type { ReplayTarget } from "./replay.ts";
-import type { JournalOptions } from "./options.ts";
-import { Displaced, PlaceWatch } from "./place.ts";
 import { cutTorn } from "./repair.ts";
 import { FORMAT, SEGMENT_TYPE } from "./segment.ts";
 import { isShortage, tryRoom } from "./shortage.ts";
@@ -224,11 +224,9 @@ export class Journal {
 
   /** Notes how far the journal has come (note.ts); without it the next start only misses less of what was removed. */
   async #note(): Promise<void> {
-    const { path } = this.#writer;
-    if (path === null) return;
-    const note = { segment: firstSeqOf(path), head: this.#durable };
+    if (this.#writer.path === null) return;
     const { files, folder, log } = this.#options;
-    await writeNote(files, folder, note).catch((error: unknown) => log.warn("journal: its head was not noted", { reason: messageOf(error) }));
+    await tryNote(files, folder, { segment: firstSeqOf(this.#writer.path), head: this.#durable }, log);
   }
 
   async #cutTorn(): Promise<void> {
@@ -243,7 +241,8 @@ export class Journal {
     const refuse = this.#giveUp(error, !passes);
     try {
       // A torn end that is not kept yet must not be cut, nor a file that may be another daemon's by now.
-      if (this.#uncut === null && !(error instanceof Displaced)) await (passes ? this.#writer.cut() : this.#writer.truncate());
+      const mayCut = this.#uncut === null && !(error instanceof Displaced);
+      if (mayCut) await (passes ? this.#writer.cut() : this.#writer.truncate());
     } catch (cutError) {
       if (passes) this.#giveUp(cutError, true)();
       else this.#options.log.warn("journal: the unsure end could not be cut off", { error: messageOf(cutError) });

@@ -1,6 +1,7 @@
 /** One process a data folder: a lock that the kernel holds for the open file, across namespaces, and lets go at SIGKILL. */
 import { spawnSync } from "node:child_process";
-import { closeSync, fchownSync, fstatSync, ftruncateSync, mkdirSync, openSync, readFileSync, statSync, writeSync } from "node:fs";
+import { closeSync, fchownSync, fstatSync, ftruncateSync, mkdirSync, openSync } from "node:fs";
+import { readFileSync, statSync, writeSync } from "node:fs";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import type { Clock } from "../lib/clock.ts";
@@ -92,7 +93,11 @@ function openToRead(path: string): number | null {
 }
 
 function takeLock(dataDir: string, path: string, fd: number, how: readonly string[] = []): void {
-  const flock = spawnSync("flock", [...how, "-n", "-E", String(HELD), "3"], { stdio: ["ignore", "ignore", "pipe", fd], encoding: "utf8", timeout: 10_000 });
+  const flock = spawnSync("flock", [...how, "-n", "-E", String(HELD), "3"], {
+    stdio: ["ignore", "ignore", "pipe", fd],
+    encoding: "utf8",
+    timeout: 10_000,
+  });
   if (flock.status === 0) return;
   if (flock.status === HELD) throw new DataDirLocked(dataDir, path, holderOf(path));
   throw new Error(`cannot lock ${path}: ${explain(flock)}`);
@@ -135,7 +140,8 @@ function holderOf(path: string): string {
       // A tool that looks holds the lock and leaves no name: what stands there then is that of a daemon which has
       // ended.
       const hasEnded = who.host === hostname() && typeof who.pid === "number" && !isAlive(who.pid);
-      return hasEnded ? "another process, such as zwrmd images verify" : `process ${String(who.pid)} on ${String(who.host)}, since ${String(who.since)}`;
+      if (hasEnded) return "another process, such as zwrmd images verify";
+      return `process ${String(who.pid)} on ${String(who.host)}, since ${String(who.since)}`;
     }
   } catch {
     // The holder has taken the lock and not yet said who it is, or a full disk kept it from saying.

@@ -50,7 +50,8 @@ export async function listSegments(files: Files, folder: string): Promise<Named[
 export async function requireSegments(files: Files, folder: string): Promise<[Named, ...Named[]]> {
   const [oldest, ...others] = await listSegments(files, folder);
   if (oldest !== undefined) return [oldest, ...others];
-  throw new JournalAbsent(folder, (await files.stat(folder)) === null ? "there is no such folder" : "it holds no segment");
+  const isThere = (await files.stat(folder)) !== null;
+  throw new JournalAbsent(folder, isThere ? "it holds no segment" : "there is no such folder");
 }
 
 /** The snapshots, newest first; whether they are good is for `readSnapshot` to say. */

@@ -3,8 +3,10 @@
  * that is gone cannot tell that it was there.
  */
 import { join } from "node:path";
+import { messageOf } from "../lib/errors.ts";
 import type { Files } from "../lib/files.ts";
 import { readWhole, writeDurably } from "../lib/files.ts";
+import type { Log } from "../lib/log.ts";
 import { JournalDamaged } from "./errors.ts";
 import type { Named } from "./names.ts";
 import { NOTE_NAME, segmentName } from "./names.ts";
@@ -22,7 +24,17 @@ export interface Note {
 
 /** Makes the note, durable when this resolves; the one before it stays until then. Throws the disk's error. */
 export async function writeNote(files: Files, folder: string, { segment, head }: Note): Promise<void> {
-  await writeDurably(files, folder, NOTE_NAME, Buffer.from(`{"noted":1,"segment":${segment},"seq":${head.seq},"sum":"${head.sum}"}\n`));
+  const line = `{"noted":1,"segment":${segment},"seq":${head.seq},"sum":"${head.sum}"}\n`;
+  await writeDurably(files, folder, NOTE_NAME, Buffer.from(line));
+}
+
+/** As `writeNote`; a note that cannot be made is a warning: the next start only misses less of what was removed. */
+export async function tryNote(files: Files, folder: string, note: Note, log: Log): Promise<void> {
+  try {
+    await writeNote(files, folder, note);
+  } catch (error) {
+    log.warn("journal: its head was not noted", { reason: messageOf(error) });
+  }
 }
 
 /**
@@ -33,7 +45,10 @@ export async function readNote(files: Files, folder: string): Promise<Note | nul
   const path = join(folder, NOTE_NAME);
   if ((await files.stat(path)) === null) return null;
   const [, segment, seq, sum] = SHAPE.exec((await readWhole(files, path)).toString("latin1")) ?? [];
-  if (segment === undefined || seq === undefined || sum === undefined) throw new JournalDamaged(path, 1, 0, "this note of the head is not one that this version reads; without it a segment that was removed is not missed");
+  if (segment === undefined || seq === undefined || sum === undefined) {
+    const what = "this note of the head is not one that this version reads";
+    throw new JournalDamaged(path, 1, 0, `${what}; without it a segment that was removed is not missed`);
+  }
   return { segment: Number(segment), head: { seq: Number(seq), sum } };
 }
 
@@ -68,15 +83,18 @@ export class NoteCheck {
     const noted = this.#note?.head.seq ?? 0;
     const last = head?.seq ?? 0;
     if (last >= noted) return;
-    const reason = `${bad === null ? "" : `${bad.reason}; `}the good lines end with seq ${last}, and seq ${noted} was on disk, ${this.#remedy()}`;
+    const what = bad === null ? "" : `${bad.reason}; `;
+    const reason = `${what}the good lines end with seq ${last}, and seq ${noted} was on disk, ${this.#remedy()}`;
     throw new JournalDamaged(path, bad?.line ?? 1, bad?.offset ?? 0, reason);
   }
 
   #missing(name: string, what: string): JournalDamaged {
-    return new JournalDamaged(join(this.#folder, name), 1, 0, `${what}: lines that were acknowledged are not there, ${this.#remedy()}`);
+    const reason = `${what}: lines that were acknowledged are not there, ${this.#remedy()}`;
+    return new JournalDamaged(join(this.#folder, name), 1, 0, reason);
   }
 
   #remedy(): string {
-    return `as ${join(this.#folder, NOTE_NAME)} notes. Put back what was removed, or restore a backup; to go on without those lines, remove that note`;
+    const remedy = "Put back what was removed, or restore a backup; to go on without those lines, remove that note";
+    return `as ${join(this.#folder, NOTE_NAME)} notes. ${remedy}`;
   }
 }

@@ -32,6 +32,11 @@ export class Displaced extends Error {
 /** Tells why something is not in its place any more, null while it is. Never throws. */
 type Look = () => Promise<string | null>;
 
+interface Placed {
+  readonly path: string;
+  readonly id: string | null;
+}
+
 const IN_PLACE: Look = () => Promise.resolve(null);
 
 /**
@@ -49,8 +54,7 @@ export class PlaceWatch {
    * `guard` is others': the lock of the data folder. `folder` is the journal's with its id (FileStat), null where it is
    * not known.
    */
-  constructor(files: Files, folder: { readonly path: string; readonly id: string | null }, segment: Look, guard: Look = IN_PLACE) {
-    const { path, id } = folder;
+  constructor(files: Files, { path, id }: Placed, segment: Look, guard: Look = IN_PLACE) {
     this.#guard = guard;
     this.#folder = id === null ? IN_PLACE : () => displacementOf(files, path, id);
     this.#segment = segment;

@@ -86,7 +86,8 @@ export const diskFiles: Files = {
   list: async (path) => (await missingIs(promises.readdir(path), [])).sort(),
   async stat(path) {
     const found = await missingIs<fs.Stats | null>(call((done) => fs.stat(path, done)), null);
-    return found === null ? null : { size: found.size, mtimeMs: found.mtimeMs, isFile: found.isFile(), id: `${found.dev}:${found.ino}` };
+    if (found === null) return null;
+    return { size: found.size, mtimeMs: found.mtimeMs, isFile: found.isFile(), id: `${found.dev}:${found.ino}` };
   },
   async space(path) {
     const found = await promises.statfs(path);

@@ -113,6 +113,8 @@ async function followAll(session: Session, from: number, print: Print): Promise<
       const anew = anewBecause(error, place);
       if (anew !== null) {
         session.note(anew);
+        // Where two daemons answer in turn behind one address, this does not run hot.
+        await pause(session.io.clock, FIRST_PAUSE_MS);
         continue;
       }
       if (!isPassing(error)) throw error;

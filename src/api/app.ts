@@ -9,6 +9,7 @@ import type { Logins } from "../identity/login.ts";
 import type { ImageLibrary } from "../images/library.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { Log } from "../lib/log.ts";
+import type { Writability } from "../journal/types.ts";
 import type { Metrics } from "../metrics/catalogue.ts";
 import type { Registry } from "../metrics/registry.ts";
 import type { EventFeed } from "../state/feed.ts";
@@ -33,6 +34,11 @@ export interface Services {
   readonly version: string;
   readonly offlineAfterMs: number;
   readonly maxImageBytes: number;
+  /**
+   * Looks whether what is written still lands where a start would find it, and gives whether changes can be written;
+   * see Journal.look.
+   */
+  readonly lookAtStorage: () => Promise<Writability>;
   /** Monotonic time of the start. */
   readonly startedAt: number;
   /** The end of the verification of images that was asked for last; `signal` ends them at the stop. */

@@ -9,12 +9,19 @@ import type { JournalRecord } from "../journal/types.ts";
 import { ApiError } from "../lib/errors.ts";
 import { pattern, readField } from "../lib/schema.ts";
 import { redactRecord } from "../state/redact.ts";
+import { CLUSTER_KEY } from "../state/state.ts";
 import type { ApiContext, App } from "./app.ts";
 
 const DEFAULT_LIMIT = 100;
 const MAX_LIMIT = 1_000;
 const SEQ = pattern(/^\d{1,15}$/, "a sequence number");
 const LIMIT = pattern(/^(?:[1-9]\d{0,2}|1000)$/, `a whole number from 1 to ${MAX_LIMIT}`);
+/** Told how many bytes of a body have gone. */
+type Sent = (bytes: number) => void;
+
+const CLUSTER = pattern(/^[0-9A-Za-z-]{1,64}$/, "a cluster_id");
+/** In the headers of a stream, which has no other place for it. */
+const CLUSTER_HEADER = "X-Zwrm-Cluster";
 /** A comment now and then tells the client, and every box between, that the line is alive. */
 const KEEP_ALIVE_MS = 15_000;
 
@@ -23,6 +30,7 @@ export async function listEvents(context: ApiContext, app: App): Promise<Reply> 
   const lastEventId = context.header("last-event-id") || null;
   const afterText = lastEventId ?? context.query.get("after") ?? "0";
   const after = Number(readField(SEQ, "after", afterText));
+  refuseForeign(app, after, context.query.get("cluster_id"));
   if (prefersSpecial(context.header("accept"), "text/event-stream", "application/json")) {
     return streamEvents(context, app, after);
   }
@@ -35,7 +43,8 @@ export async function listEvents(context: ApiContext, app: App): Promise<Reply> 
     }
   });
   const last = events.at(-1);
-  return json(200, { events, next_after: last !== undefined && last.seq < app.feed.lastSeq ? last.seq : null });
+  const isMore = last !== undefined && last.seq < app.feed.lastSeq;
+  return json(200, { events, next_after: isMore ? last.seq : null, cluster_id: clusterOf(app) });
 }
 
 /** The first line is read before the headers go out, so that a gap is a 410 and not a broken stream. */
@@ -45,17 +54,14 @@ async function streamEvents(context: ApiContext, app: App, after: number): Promi
     for await (const _first of app.feed.read(after)) break;
   });
   const body: BodyPump = (res, sent) => pump(context, app, after, res, sent);
-  return { status: 200, headers: { "Content-Type": "text/event-stream", "Cache-Control": "no-store", "X-Accel-Buffering": "no" }, body };
+  const cluster = { [CLUSTER_HEADER]: clusterOf(app) };
+  const asStream = { "Content-Type": "text/event-stream", "Cache-Control": "no-store", "X-Accel-Buffering": "no" };
+  return { status: 200, headers: { ...asStream, ...cluster }, body };
 }
 
 /** Runs until the client leaves, the daemon stops, or the token that opened it is no more. */
-async function pump(
-  context: ApiContext,
-  { feed, clock, door }: App,
-  from: number,
-  res: ServerResponse,
-  sent: (bytes: number) => void,
-): Promise<void> {
+async function pump(context: ApiContext, app: App, from: number, res: ServerResponse, sent: Sent): Promise<void> {
+  const { feed, clock, door } = app;
   const isOver = (): boolean => res.destroyed || feed.closed || !door.stands(context);
   const write = async (text: string): Promise<void> => {
     sent(Buffer.byteLength(text));
@@ -63,7 +69,7 @@ async function pump(
   };
   let wake = (): void => undefined;
   context.onFinish(() => wake());
-  await write(": zwrmd events\n\n");
+  await write(`: zwrmd events of cluster ${clusterOf(app)}\n\n`);
   let after = from;
   while (!isOver()) {
     for await (const record of feed.read(after)) {
@@ -76,6 +82,26 @@ async function pump(
     endWait();
     if (feed.lastSeq === after && !isOver()) await write(": alive\n\n");
   }
+}
+
+/**
+ * A position says something only of the log that it was read in: after a restore the same number is another event, or
+ * one yet to come.
+ */
+function refuseForeign(app: App, after: number, clusterText: string | null): void {
+  const own = clusterOf(app);
+  const extra = { last_seq: app.feed.lastSeq, cluster_id: own };
+  if (clusterText !== null && readField(CLUSTER, "cluster_id", clusterText) !== own) {
+    const message = `This is the cluster ${own}, and the position is one of ${clusterText}: begin anew.`;
+    throw new ApiError("other_cluster", message, { extra });
+  }
+  if (after <= extra.last_seq) return;
+  const message = `The log ends with seq ${extra.last_seq}, so nothing of it was read up to ${after}: begin anew.`;
+  throw new ApiError("ahead_of_log", message, { extra });
+}
+
+function clusterOf({ store }: App): string {
+  return store.state.cluster.get(CLUSTER_KEY)?.id ?? "";
 }
 
 async function orCompacted(work: () => Promise<void>): Promise<void> {

@@ -99,6 +99,7 @@ export async function deleteImage(context: ApiContext, app: App): Promise<Reply>
 export async function verifyStore(context: ApiContext, app: App): Promise<Reply> {
   const { verification } = app;
   // One at a time: two would only halve the disk between them.
+  await app.library.images.requireFolder();
   const before = verification.last;
   verification.last = new Promise((resolve) => context.onFinish(() => resolve()));
   const known = await app.store.read((state) => [...state.images.values()].map((image) => ({ digest: image.digest, sizeBytes: image.size_bytes })));

@@ -13,6 +13,7 @@ const ADVICE: Readonly<Partial<Record<ErrorCode | LocalCode, string>>> = {
   too_many_logins: "Try again in a moment.",
   user_not_found: `"zwrm user list" shows the ids to a host-admin.`,
   compacted: `Without --after, "zwrm events" begins with the oldest that is left.`,
+  ahead_of_log: `Without --after, "zwrm events" begins with the oldest that is left.`,
   host_not_found: `"zwrm host list" shows the ids.`,
   no_drain: `"zwrm host drain ID" starts one.`,
   host_in_maintenance: `"zwrm host activate ID" brings it back first.`,

@@ -171,7 +171,11 @@ export const EVENT = object({
 });
 export type Event = TypeOf<typeof EVENT>;
 /** `events` is read one by one: with --json each is printed as it came. */
-export const EVENTS = object({ events: list((value: unknown) => value, MANY), next_after: optional(amount) });
+export const EVENTS = object({
+  events: list((value: unknown) => value, MANY),
+  next_after: optional(amount),
+  cluster_id: optional(text),
+});
 
 /** For answers of which only the arrival is shown. */
 export const ANYTHING = (): null => null;

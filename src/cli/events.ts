@@ -1,4 +1,5 @@
 /** `zwrm events`: who did what, when and from where, a line an event; with --follow live, across restarts of the daemon. */
+import type { IncomingHttpHeaders } from "node:http";
 import { ClientError } from "../client/errors.ts";
 import type { Event } from "./answers.ts";
 import { EVENT, EVENTS } from "./answers.ts";
@@ -7,6 +8,7 @@ import { isPassing } from "./follow.ts";
 import { pause } from "./io.ts";
 import { Names } from "./names.ts";
 import type { Session } from "./session.ts";
+import type { TypeOf } from "../lib/schema.ts";
 import { understand } from "./session.ts";
 import { summaryOf } from "./summary.ts";
 
@@ -27,7 +29,8 @@ export const events = command({
     "emails where they are known.",
     "--json prints each event whole, one JSON object a line.",
     "It begins with the oldest event that is kept, or after --after. --follow goes on with what happens, until Ctrl-C; while the daemon",
-    "restarts it waits, and leaves nothing out.",
+    "restarts it waits, and leaves nothing out. Where another log answers then, such as a restored one, it says so and",
+    "begins anew.",
   ].join("\n"),
   args: {},
   flags: {
@@ -91,29 +94,42 @@ function actorOf({ actor }: Event, names: Names): string {
 }
 
 async function listAll(session: Session, from: number, print: Print): Promise<void> {
+  let cluster: string | undefined;
   for (let after: number | undefined = from; after !== undefined; ) {
-    const { body } = await session.call("GET", "/v1/events", { query: { after, limit: PAGE } });
-    const page: { readonly events: readonly unknown[]; readonly next_after: number | undefined } = understand(EVENTS, body);
+    const { body } = await session.call("GET", "/v1/events", { query: { after, limit: PAGE, cluster_id: cluster } });
+    const page: TypeOf<typeof EVENTS> = understand(EVENTS, body);
     for (const event of page.events) print(event);
     after = page.next_after;
+    cluster = page.cluster_id;
   }
 }
 
 /** Streams without an end. A stream that breaks is taken up again behind the last event; the first one must come about. */
 async function followAll(session: Session, from: number, print: Print): Promise<void> {
-  let after = from;
+  const place: Place = { after: from, cluster: undefined };
   let wasOpen = false;
   let pauseMs = FIRST_PAUSE_MS;
-  const onOpen = (): void => {
+  const onOpen = (headers: IncomingHttpHeaders): void => {
     if (pauseMs > FIRST_PAUSE_MS) session.note("The daemon answers again.");
     [wasOpen, pauseMs] = [true, FIRST_PAUSE_MS];
+    const named = headers["x-zwrm-cluster"];
+    if (typeof named === "string") place.cluster = named;
   };
   for (;;) {
     let why = "The daemon has ended the stream.";
     try {
-      for await (const { data } of session.stream("/v1/events", { headers: { "Last-Event-ID": String(after) }, onOpen })) after = print(parse(data));
+      const call = { query: { cluster_id: place.cluster }, headers: { "Last-Event-ID": String(place.after) }, onOpen };
+      for await (const { data } of session.stream("/v1/events", call)) place.after = print(parse(data));
     } catch (error) {
-      if (!wasOpen || !(error instanceof ClientError) || !isPassing(error)) throw error;
+      if (!wasOpen || !(error instanceof ClientError)) throw error;
+      const anew = anewBecause(error, place);
+      if (anew !== null) {
+        session.note(anew);
+        // Where two daemons answer in turn behind one address, this does not run hot.
+        await pause(session.io.clock, FIRST_PAUSE_MS);
+        continue;
+      }
+      if (!isPassing(error)) throw error;
       why = error.message;
     }
     // Once a break, not once a try.
@@ -121,6 +137,36 @@ async function followAll(session: Session, from: number, print: Print): Promise<
     await pause(session.io.clock, pauseMs);
     pauseMs = Math.min(LONGEST_PAUSE_MS, pauseMs * 2);
   }
+}
+
+/** How far a log was read, and whose it is. */
+interface Place {
+  after: number;
+  /** Unknown where an older daemon does not say. */
+  cluster: string | undefined;
+}
+
+/**
+ * Goes to where reading begins anew, and says why: another log answers than the one that was followed. Null where it is
+ * the same one.
+ */
+function anewBecause(error: ClientError, place: Place): string | null {
+  const before = { ...place };
+  const { cluster_id: cluster, last_seq: last } = error.extra;
+  if (error.code !== "other_cluster" && error.code !== "ahead_of_log") {
+    const oldest = before.after === 0 ? oldestOf(error) : null;
+    if (oldest === null) return null;
+    place.after = oldest - 1;
+    return `Events before ${oldest} were let go by the operator.`;
+  }
+  place.after = 0;
+  place.cluster = typeof cluster === "string" ? cluster : undefined;
+  const isOther = before.cluster !== undefined && before.cluster !== place.cluster;
+  const what = isOther
+    ? `Another cluster answers, ${place.cluster ?? "without a name"} instead of ${before.cluster}`
+    : `The log ends with ${String(last)}, and ${before.after} was seen of it`;
+  const anew = "and what follows begins anew with its first event";
+  return `${what}: what was read up to ${before.after} may not be in it, ${anew}.`;
 }
 
 function parse(data: string): unknown {

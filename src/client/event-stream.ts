@@ -1,5 +1,5 @@
 /** Server-sent events from one answer (https://html.spec.whatwg.org/multipage/server-sent-events.html), as they arrive. Never connects again by itself. */
-import type { ClientRequest, IncomingMessage } from "node:http";
+import type { ClientRequest, IncomingHttpHeaders, IncomingMessage } from "node:http";
 import type { Clock } from "../lib/clock.ts";
 import { formatDuration } from "../lib/duration.ts";
 import type { Address } from "./address.ts";
@@ -21,8 +21,8 @@ export interface StreamOptions {
   readonly address: Address;
   readonly clock: Clock;
   readonly quietMs: number;
-  /** Told once the answer is known to be a stream. */
-  readonly onOpen: () => void;
+  /** Told the answer's headers once it is known to be a stream. */
+  readonly onOpen: (headers: IncomingHttpHeaders) => void;
 }
 
 /**
@@ -38,7 +38,7 @@ export async function* readEvents(request: ClientRequest, { address, clock, quie
     awaited = response;
     watchdog.pet();
     if (!isEventStream(response)) throw await refusal(response, address);
-    onOpen();
+    onOpen(response.headers);
     const parser = new EventParser();
     for await (const text of response.setEncoding("utf8")) {
       watchdog.pet();

@@ -53,8 +53,8 @@ export interface Upload extends Omit<Call, "body"> {
 }
 
 export interface Streaming extends Omit<Call, "body" | "timeoutMs"> {
-  /** Told once the stream has begun, be there an event or not. */
-  readonly onOpen?: () => void;
+  /** Told the answer's headers once the stream has begun, be there an event or not. */
+  readonly onOpen?: (headers: http.IncomingHttpHeaders) => void;
   /** The longest silence, 50 s where absent. */
   readonly quietMs?: number;
 }

@@ -1,12 +1,12 @@
 /** Puts the configuration together from file, environment and command line, and says all that is wrong with it. It changes nothing: SIGHUP calls it again. */
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { sha256Hex } from "../lib/ids.ts";
 import { ConfigError } from "./error.ts";
 import { readConfigFile } from "./file.ts";
 import { BadValue } from "./kinds.ts";
 import { nearestName } from "./nearest.ts";
 import type { Config, SettingEntry, Settings } from "./schema.ts";
-import { listSettings } from "./schema.ts";
+import { listSettings, MAX_SOCKET_PATH_BYTES } from "./schema.ts";
 import { decodeToml, TomlError, TomlTable } from "./toml.ts";
 
 export { ConfigError } from "./error.ts";
@@ -99,10 +99,20 @@ class Draft {
   }
 }
 
+/**
+ * The path by which any process reaches the socket; a whole path that the kernel would not take stays as it was given.
+ */
+function wholeSocket(socket: string): string {
+  const whole = socket === "" ? "" : resolve(socket);
+  return Buffer.byteLength(whole) > MAX_SOCKET_PATH_BYTES ? socket : whole;
+}
+
 function toConfig({ license, ...settings }: Settings): Config {
   const ownHash = license.key === "" ? [] : [sha256Hex(license.key)];
   const imagesDir = settings.build.imagesDir === "" ? join(settings.state.dataDir, "images") : settings.build.imagesDir;
-  return { ...settings, build: { imagesDir }, license: { keyHashes: [...new Set([...ownHash, ...license.keyHashes])] } };
+  const server = { ...settings.server, socket: wholeSocket(settings.server.socket) };
+  const keyHashes = [...new Set([...ownHash, ...license.keyHashes])];
+  return { ...settings, server, build: { imagesDir }, license: { keyHashes } };
 }
 
 function readFile(draft: Draft, entries: readonly SettingEntry[], path: string, bytes: Uint8Array): void {

@@ -8,7 +8,7 @@ const KIB = 1024;
 const MIB = 1024 * KIB;
 const GIB = 1024 * MIB;
 /** sun_path has 108 bytes on Linux, the last one a NUL. */
-const MAX_SOCKET_PATH_BYTES = 107;
+export const MAX_SOCKET_PATH_BYTES = 107;
 
 const path = { expected: "a path", check: (): null => null };
 const folder = { expected: "the path of a folder", check: (given: string) => (given === "" ? "must be the path of a folder" : null) };

@@ -1,7 +1,9 @@
 /** The command line of zwrmd: words in, a command out, or what is wrong with it. One table, from which --help is printed too. */
 
-export type Command =
-  | { readonly name: "run" | "generate-config" | "check-config" | "version" | "help" }
+export type Command = { readonly name: "run" | "generate-config" | "check-config" | "version" | "help" } | Tool;
+
+/** What works on the data folder of a daemon, beside it or while it is stopped. */
+export type Tool =
   | { readonly name: "journal-verify"; readonly head: { readonly seq: number; readonly sum: string } | null }
   | { readonly name: "journal-dump"; readonly filter: DumpFilter; readonly secrets: boolean }
   | { readonly name: "journal-compact" }

@@ -23,7 +23,9 @@ import { decideRenewal, hideTokens } from "../identity/tokens.ts";
 import { ImageLibrary } from "../images/library.ts";
 import { ImageStore } from "../images/store.ts";
 import { Journal } from "../journal/journal.ts";
+import type { Lock } from "../journal/lock.ts";
 import type { Cancel, Clock } from "../lib/clock.ts";
+import type { Closing } from "../lib/closing.ts";
 import { messageOf } from "../lib/errors.ts";
 import { diskFiles } from "../lib/files.ts";
 import { newId, newUuid } from "../lib/ids.ts";
@@ -40,6 +42,7 @@ import { Replay, Store } from "../state/store.ts";
 import { collectFromState } from "./gauges.ts";
 import { recordRequests } from "./request-recorder.ts";
 import type { Listener } from "./sockets.ts";
+import { socketRefusal } from "./sockets.ts";
 import { readTls } from "./tls.ts";
 
 export interface DaemonOptions {
@@ -50,9 +53,18 @@ export interface DaemonOptions {
   readonly sink: LineSink;
   readonly registry: Registry;
   readonly metrics: Metrics;
+  /** Of the data folder; released after the daemon is closed. */
+  readonly lock: Lock;
+  /** Where everything that is opened is noted; whoever made it closes it, after a failed start too. */
+  readonly opened: Closing;
+  /** How long the requests that run at the stop may go on, in milliseconds. */
+  readonly graceMs: number;
 }
 
-/** How often a full disk is tried again, so that health and the metric are right without anyone writing. */
+/**
+ * How often a full disk is tried again, and the files are looked for in their places, so that health and the metric are
+ * right without anyone writing.
+ */
 const PROBE_MS = 1_000;
 const SOCKET_MODE = 0o660;
 
@@ -72,7 +84,7 @@ export class Daemon {
 
   /** Replays the log, opens the image store and starts the sweeps; listens to nobody yet. Throws JournalDamaged, UnknownEvent and the disk's own errors. */
   static async open(options: DaemonOptions): Promise<Daemon> {
-    const { config, clock, log, metrics } = options;
+    const { config, clock, log, metrics, opened, lock } = options;
     const folder = join(config.state.dataDir, "journal");
     const state = new State();
     const began = clock.mono();
@@ -83,6 +95,7 @@ export class Daemon {
         clock,
         log,
         segmentBytes: config.journal.segmentBytes,
+        guard: () => lock.displacement(),
         onSync({ records, bytes, seconds }) {
           metrics.journalAppends.inc(records);
           metrics.journalBytes.inc(bytes);
@@ -91,6 +104,7 @@ export class Daemon {
       },
       new Replay(state),
     );
+    opened.add("the journal", () => closeJournal(journal, log));
     log.info("state restored", { hosts: state.hosts.size, images: state.images.size, users: state.users.size, ms: Math.round(clock.mono() - began) });
     if (journal.torn !== null) metrics.journalTorn.inc();
     const store = new Store(state, journal, clock);
@@ -138,14 +152,32 @@ export class Daemon {
       version: VERSION,
       offlineAfterMs: config.hosts.offlineAfterMs,
       maxImageBytes: config.images.maxBytes,
+      lookAtStorage: () => journal.look(),
       startedAt: clock.mono(),
       stopping: () => this.#stopping,
       verification: { last: Promise.resolve(), signal: this.#verifying.signal },
       licences: () => this.#config.license.keyHashes,
     });
     this.#http = this.#createServer(hands);
+    this.#start(options);
+  }
+
+  /**
+   * What runs from here on by itself, each with its end; the API's streams are told first, since they never end by
+   * themselves.
+   */
+  #start({ opened, graceMs }: DaemonOptions): void {
+    opened.add("work on closed segments", () => this.#background.stop());
+    opened.add("the listeners", () => this.#http.close(graceMs));
     this.#fleet.start();
+    opened.add("the fleet", () => this.#fleet.stop());
     this.#armProbe();
+    opened.add("the streams", () => {
+      this.#stopping = true;
+      this.#probe();
+      this.#feed.close();
+      this.#verifying.abort();
+    });
     this.#background.request("snapshot");
     this.#background.request("verify");
   }
@@ -153,7 +185,9 @@ export class Daemon {
   /** Opens one listener. Resolves with its address as people write it. */
   async listen(listener: Listener): Promise<string> {
     if (listener.kind === "unix") {
-      await this.#http.listen({ path: listener.path, mode: SOCKET_MODE });
+      await this.#http.listen({ path: listener.path, mode: SOCKET_MODE }).catch((error: unknown) => {
+        throw socketRefusal(listener.path, error);
+      });
       return `unix:${listener.path}`;
     }
     const tls = readTls(this.#config.server);
@@ -188,25 +222,6 @@ export class Daemon {
     this.#cors.replace(config.cors.allowedOrigins);
     if (tls !== null) this.#http.reload(tls);
     this.#config = next;
-  }
-
-  /** Refuses new work, answers what runs (for at most `graceMs`), then closes the log. */
-  async stop(graceMs: number): Promise<void> {
-    const { log } = this.#options;
-    this.#stopping = true;
-    this.#probe();
-    this.#fleet.stop();
-    this.#feed.close();
-    this.#verifying.abort();
-    await this.#http.close(graceMs);
-    await this.#background.stop();
-    try {
-      await this.#journal.close();
-    } catch (error) {
-      log.error("the journal could not be closed in order; the next start replays what is on disk", { reason: messageOf(error) });
-    }
-    const { seq, sum } = this.#journal.durable;
-    log.info("stopped; the journal's head, for journal verify --head", { head: `${seq}:${sum}` });
   }
 
   #createServer(hands: Hands): HttpServer {
@@ -257,10 +272,22 @@ export class Daemon {
 
   #armProbe(): void {
     this.#probe = this.#options.clock.after(PROBE_MS, () => {
-      const done = this.#journal.writability.writable ? Promise.resolve() : this.#journal.probe().then(() => undefined, () => undefined);
+      const done = this.#journal.probe().then(() => undefined, () => undefined);
       void done.then(() => this.#stopping || this.#armProbe());
     });
   }
+}
+
+/** The last thing before the lock: after it nothing writes. */
+async function closeJournal(journal: Journal, log: Log): Promise<void> {
+  try {
+    await journal.close();
+  } catch (error) {
+    const message = "the journal could not be closed in order; the next start replays what is on disk";
+    log.error(message, { reason: messageOf(error) });
+  }
+  const { seq, sum } = journal.durable;
+  log.info("stopped; the journal's head, for journal verify --head", { head: `${seq}:${sum}` });
 }
 
 /** The first start makes the cluster's identity and the org `default`, in one line of the log. */

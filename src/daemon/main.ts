@@ -1,4 +1,5 @@
 /** zwrmd's commands: reads arguments and config, runs the one that was asked for, and turns every failure into one line and an exit code. */
+import { existsSync } from "node:fs";
 import type { Config } from "../config/schema.ts";
 import { generateConfig } from "../config/generate.ts";
 import { ConfigError, loadConfig } from "../config/load.ts";
@@ -12,14 +13,16 @@ import type { ResultOutput } from "../lib/stdout.ts";
 import { forgiveStderr, openStdout } from "../lib/stdout.ts";
 import { VERSION } from "../lib/version.ts";
 import { wrapUsage } from "../lib/wrap.ts";
-import type { Arguments } from "./arguments.ts";
+import type { Arguments, Tool } from "./arguments.ts";
 import { DEFAULT_CONFIG_PATH, parseArguments, USAGE, UsageError } from "./arguments.ts";
 import { backUp } from "./backup.ts";
 import type { Notifier } from "./notify.ts";
 import { createNotifier } from "./notify.ts";
+import { OwnPaths } from "./own-paths.ts";
 import { restore } from "./restore.ts";
 import { runDaemon } from "./run.ts";
 import { readTls } from "./tls.ts";
+import type { Say } from "./tools.ts";
 import { compactChain, dumpChain, verifyChain, verifyStore } from "./tools.ts";
 
 const STDERR = 2;
@@ -55,22 +58,46 @@ async function run(given: Arguments, env: Env, notifier: Notifier, stdout: Resul
       return print(generateConfig());
     case "check-config":
       readServed(given, env);
-      return print(`${given.configPath ?? DEFAULT_CONFIG_PATH}: good\n`);
+      return print(checked(given.configPath ?? DEFAULT_CONFIG_PATH));
     case "run":
       abortOnCrash(env);
       return runDaemon(() => readServed(given, env), env, notifier);
+    default:
+      return runTool(command, readConfig(given, env), given.configPath ?? DEFAULT_CONFIG_PATH, stdout, say);
+  }
+}
+
+/** Without a file there is only the environment to be good. */
+function checked(path: string): string {
+  return existsSync(path) ? `${path}: good\n` : `there is no ${path}; the defaults and the environment are good\n`;
+}
+
+/**
+ * A tool beside the daemon. None of them begins before it is known that its output goes to nothing that the daemon
+ * lives on.
+ */
+async function runTool(
+  command: Tool,
+  config: Config,
+  configPath: string,
+  stdout: ResultOutput,
+  say: Say,
+): Promise<number> {
+  const own = new OwnPaths(config, configPath);
+  await own.refuseOutput("-");
+  switch (command.name) {
     case "journal-verify":
-      return verifyChain(readConfig(given, env), command.head, say);
+      return verifyChain(config, command.head, say);
     case "journal-dump":
-      return dumpChain(readConfig(given, env), command.filter, command.secrets, say);
+      return dumpChain(config, command.filter, command.secrets, say);
     case "journal-compact":
-      return compactChain(readConfig(given, env), say);
+      return compactChain(config, say);
     case "images-verify":
-      return verifyStore(readConfig(given, env), say);
+      return verifyStore(config, say);
     case "backup":
-      return backUp(readConfig(given, env), command.file, stdout);
+      return backUp(config, own, command.file, stdout);
     case "restore":
-      return restore(readConfig(given, env), command.file, say);
+      return restore(config, command.file, say);
   }
 }
 

@@ -1,6 +1,8 @@
 /** The running daemon: takes the lock, opens the log, starts and stops everything in order, and follows signals. */
+import { statSync } from "node:fs";
 import type { Config } from "../config/schema.ts";
 import { systemClock, toRfc3339 } from "../lib/clock.ts";
+import { Closing } from "../lib/closing.ts";
 import { messageOf } from "../lib/errors.ts";
 import { leadsToJournal, priorityMark } from "../lib/journald.ts";
 import type { LineSink, Log } from "../lib/log.ts";
@@ -29,26 +31,45 @@ export async function runDaemon(readConfig: () => Config, env: Readonly<Record<s
   const mark = config.log.format === "text" && leadsToJournal(env, STDOUT) ? priorityMark : (): string => "";
   const sink = createLineSink(STDOUT, { clock: systemClock, onDrop: (count) => metrics.logDroppedLines.inc(count), describeDrop: dropLine(config), mark });
   const log = createLog(sink, systemClock, config.log.format, config.log.level);
-  const stopped = stopSignal();
-  let running: Daemon | null = null;
-  // From the first moment on: without a handler the signal would end a daemon that is still replaying.
-  process.on("SIGHUP", () => (running === null ? log.info("still starting; the config that is being read is the newest") : reload(running, readConfig, log)));
-  // Before anything is read: two daemons on one data_dir would destroy it.
-  const lock = lockDataDir(config.state.dataDir, systemClock);
+  // Every thing that is opened is noted here, so a start that fails half way closes the same things as a stop, in the
+  // same order.
+  const opened = new Closing((what, error) => {
+    log.error("could not be closed in order", { what, reason: messageOf(error) });
+  });
+  opened.add("the log's output", () => sink.flush());
+  const signals = followSignals(opened);
   try {
-    const daemon = await Daemon.open({ config, clock: systemClock, log, sink: accessSink(sink, config), registry, metrics });
+    let running: Daemon | null = null;
+    // From the first moment on: without a handler the signal would end a daemon that is still replaying.
+    signals.onReload(() => {
+      if (running === null) log.info("still starting; the config that is being read is the newest");
+      else reload(running, readConfig, log);
+    });
+    // Before anything is read: two daemons on one data_dir would destroy it. So it is let go after the last writer.
+    const lock = lockDataDir(config.state.dataDir, systemClock);
+    opened.add("the lock", () => lock.release());
+    warnOfRoot(config.state.dataDir, log);
+    const logs = { log, sink: accessSink(sink, config) };
+    const around = { config, clock: systemClock, registry, metrics, lock, opened, graceMs: GRACE_MS };
+    const daemon = await Daemon.open({ ...around, ...logs });
     await listen(daemon, config, log, env);
     running = daemon;
     notifier.ready();
-    const signal = await stopped;
+    const signal = await signals.stopped;
     notifier.stopping();
     log.info("stopping", { signal });
-    await daemon.stop(GRACE_MS);
     return 0;
   } finally {
-    lock.release();
-    await sink.flush();
+    await opened.close();
   }
+}
+
+/** What root writes into the folder of another user, that user's daemon cannot read later. */
+function warnOfRoot(dataDir: string, log: Log): void {
+  const { uid } = statSync(dataDir);
+  if (process.getuid?.() !== 0 || uid === 0) return;
+  const what = "this daemon runs as root on the data_dir of another user";
+  log.warn(`${what}, whose own daemon cannot use what this one makes there`, { data_dir: dataDir, uid });
 }
 
 /** What stands where lines are missing, in the log's own format. */
@@ -79,16 +100,34 @@ function reload(daemon: Daemon, readConfig: () => Config, log: Log): void {
   }
 }
 
-/** Resolves with the name of the first stop signal; a second one ends the process at once. */
-function stopSignal(): Promise<string> {
-  return new Promise((resolve) => {
+interface Signals {
+  /** Resolves with the name of the first stop signal; a second one ends the process at once. */
+  readonly stopped: Promise<string>;
+  onReload(listener: () => void): void;
+}
+
+/**
+ * Takes the signals until everything is closed; from then on they do what they do by themselves, so nobody is left
+ * deaf.
+ */
+function followSignals(opened: Closing): Signals {
+  const handlers = new Map<NodeJS.Signals, () => void>();
+  const handle = (signal: NodeJS.Signals, handler: () => void): void => {
+    handlers.set(signal, handler);
+    process.on(signal, handler);
+  };
+  opened.add("the signals", () => {
+    for (const [signal, handler] of handlers) process.off(signal, handler);
+  });
+  const stopped = new Promise<string>((resolve) => {
     let asked = false;
     for (const signal of ["SIGTERM", "SIGINT"] as const) {
-      process.on(signal, () => {
+      handle(signal, () => {
         if (asked) process.exit(1);
         asked = true;
         resolve(signal);
       });
     }
   });
+  return { stopped, onReload: (listener) => handle("SIGHUP", listener) };
 }

@@ -1,6 +1,8 @@
 /** Which sockets to listen on: those that systemd hands over (sd_listen_fds(3)), or the configured ones. Opens none. */
-import { fstatSync, readFileSync, readlinkSync } from "node:fs";
+import { fstatSync, lstatSync, readFileSync, readlinkSync } from "node:fs";
+import { dirname } from "node:path";
 import type { Config } from "../config/schema.ts";
+import { messageOf, systemCode } from "../lib/errors.ts";
 
 export type Listener =
   | { readonly kind: "tcp"; readonly host: string; readonly port: number }
@@ -66,4 +68,33 @@ export function configuredListeners(config: Config): Listener[] {
   const { host, port, socket } = config.server;
   const tcp: Listener = { kind: "tcp", host, port };
   return socket === "" ? [tcp] : [tcp, { kind: "unix", path: socket }];
+}
+
+/**
+ * Why the unix socket could not be opened, by what is there: the kernel's code alone does not tell a missing folder
+ * from one that is somebody else's.
+ */
+export function socketRefusal(path: string, error: unknown): Error {
+  const told = (why: string): Error => new Error(`server.socket is ${path}, and ${why}`, { cause: error });
+  const folder = dirname(path);
+  const above = look(folder);
+  if (above === null) return told(`there is no folder ${folder}: make it, or set server.socket`);
+  if (above === "else") return told(`${folder} is no folder: set server.socket`);
+  const code = systemCode(error);
+  const isTaken = code === "EADDRINUSE";
+  if (isTaken && look(path) === "socket") return told("another program listens on it: stop it, or set server.socket");
+  if (isTaken) return told("what lies there is no socket: move it away, or set server.socket");
+  if (code === "EACCES" || code === "EPERM") return told(`this user may make nothing in ${folder}: set server.socket`);
+  return told(messageOf(error));
+}
+
+function look(path: string): "folder" | "socket" | "else" | null {
+  try {
+    // With "/." a link to a folder is the folder.
+    const stat = lstatSync(path);
+    if (stat.isSymbolicLink()) return look(`${path}/.`) === null ? "else" : "folder";
+    return stat.isDirectory() ? "folder" : stat.isSocket() ? "socket" : "else";
+  } catch {
+    return null;
+  }
 }

@@ -1,5 +1,6 @@
 /** The commands that look at a data folder from outside: journal verify, dump, compact and images verify. What would fight a running daemon asks it instead. */
-import { join, resolve } from "node:path";
+import { chown, stat } from "node:fs/promises";
+import { dirname, isAbsolute, join } from "node:path";
 import { Client } from "../client/http.ts";
 import type { Config } from "../config/schema.ts";
 import { ImageStore } from "../images/store.ts";
@@ -7,13 +8,14 @@ import type { Finding } from "../images/verify.ts";
 import { isLoss, verifyImages } from "../images/verify.ts";
 import { compactJournal } from "../journal/compact.ts";
 import { dumpJournal } from "../journal/dump.ts";
-import { DataDirLocked, lockDataDir } from "../journal/lock.ts";
-import { listSegments } from "../journal/names.ts";
+import { DataDirLocked, holdForLook } from "../journal/lock.ts";
+import { requireSegments } from "../journal/names.ts";
 import { loadBase, replaySegments } from "../journal/replay.ts";
 import type { Head, JournalRecord } from "../journal/types.ts";
 import { verifyJournal } from "../journal/verify.ts";
 import { systemClock } from "../lib/clock.ts";
 import { messageOf } from "../lib/errors.ts";
+import type { Files } from "../lib/files.ts";
 import { diskFiles } from "../lib/files.ts";
 import type { Log } from "../lib/log.ts";
 import { createLog } from "../lib/log.ts";
@@ -92,9 +94,9 @@ export async function verifyStore(config: Config, say: Say): Promise<number> {
 }
 
 async function findWrongs(config: Config): Promise<Finding[]> {
-  let lock;
+  let release;
   try {
-    lock = lockDataDir(config.state.dataDir);
+    release = holdForLook(config.state.dataDir);
   } catch (error) {
     if (error instanceof DataDirLocked) return askDaemon(config, error);
     throw error;
@@ -102,32 +104,52 @@ async function findWrongs(config: Config): Promise<Finding[]> {
   try {
     const state = await readState(config);
     const known = [...state.images.values()].map((image) => ({ digest: image.digest, sizeBytes: image.size_bytes }));
-    const store = new ImageStore({ files: diskFiles, imagesDir: config.build.imagesDir, log: stderrLog() });
+    const store = new ImageStore({ files: ownersFiles, imagesDir: config.build.imagesDir, log: stderrLog() });
     const findings: Finding[] = [];
     for await (const finding of verifyImages(store, known)) findings.push(finding);
     return findings;
   } finally {
-    lock.release();
+    release();
   }
 }
+
+/**
+ * A folder that root makes for a daemon's files belongs to whom the folder around it belongs to, so that the daemon can
+ * use it.
+ */
+const ownersFiles: Files = {
+  ...diskFiles,
+  async mkdir(path, mode) {
+    const isNew = (await diskFiles.stat(path)) === null;
+    await diskFiles.mkdir(path, mode);
+    const { uid, gid } = await stat(dirname(path));
+    if (isNew && process.getuid?.() === 0) await chown(path, uid, gid);
+  },
+};
 
 /** Where the running daemon of this config is asked: its socket where there is one, since no setting closes it. */
 export function apiUrlOf(config: Config): string {
   const { socket, host, port, tlsCert } = config.server;
   const address = host === "::" || host === "0.0.0.0" ? "127.0.0.1" : host.includes(":") ? `[${host}]` : host;
-  // As the daemon takes it: from the folder that it was started in.
-  return socket !== "" ? `unix:${resolve(socket)}` : `${tlsCert === "" ? "http" : "https"}://${address}:${port}`;
+  return isAbsolute(socket) ? `unix:${socket}` : `${tlsCert === "" ? "http" : "https"}://${address}:${port}`;
 }
 
 /** The daemon that holds the lock does the work. */
 async function askDaemon(config: Config, locked: DataDirLocked): Promise<Finding[]> {
   const apiUrl = apiUrlOf(config);
-  const client = new Client({ apiUrl, clock: systemClock, userAgent: `zwrmd/${VERSION}` });
   try {
-    const { body } = await client.request("POST", "/v1/images/verify", { timeoutMs: VERIFY_TIMEOUT_MS });
+    const body = await callDaemon(apiUrl, "POST", "/v1/images/verify", VERIFY_TIMEOUT_MS);
     return (body as { findings: Finding[] }).findings;
   } catch (error) {
     throw new Error(`${locked.message} It was asked at ${apiUrl} to verify its images itself, in vain: ${messageOf(error)}`);
+  }
+}
+
+/** One call to the running daemon; gives the body of its answer. Rejects with ClientError. */
+export async function callDaemon(apiUrl: string, method: string, path: string, timeoutMs: number): Promise<unknown> {
+  const client = new Client({ apiUrl, clock: systemClock, userAgent: `zwrmd/${VERSION}` });
+  try {
+    return (await client.request(method, path, { timeoutMs })).body;
   } finally {
     client.close();
   }
@@ -138,7 +160,8 @@ async function readState(config: Config): Promise<State> {
   const state = new State();
   const target = new Replay(state);
   const folder = journalFolder(config);
-  await replaySegments(diskFiles, folder, await listSegments(diskFiles, folder), await loadBase(diskFiles, folder, target), target);
+  const segments = await requireSegments(diskFiles, folder);
+  await replaySegments(diskFiles, folder, segments, await loadBase(diskFiles, folder, target), target);
   return state;
 }
 

@@ -72,8 +72,9 @@ class Front<R extends RouteShape, C> implements HttpServer, ListenerEvents {
 
   async listen(where: Listen): Promise<AddressInfo | string> {
     const listener = new Listener(this.#limits, "tls" in where ? (where.tls ?? null) : null, this);
-    const address = await listener.listen(where);
+    // Before it listens: one that fails behind that, at its socket's mode, is closed with the others.
     this.#listeners.push(listener);
+    const address = await listener.listen(where);
     // An error of accepting (EMFILE) is about one connection; the listener goes on.
     listener.server.on("error", (error) => this.#options.log.error("A listener failed.", { error: error.message }));
     return address;

@@ -18,6 +18,20 @@ export function storageFull(cause?: unknown): ApiError {
   return new ApiError("storage_full", "Too little disk would be left free for this image; nothing was kept.", cause === undefined ? {} : { cause });
 }
 
+/** The folder of the images is not there, or is another one. */
+export function storeGone(root: string, images: string, isThere: boolean): ApiError {
+  const missing = `There is no image store in ${root}: the folder ${images} is not there`;
+  const what = isThere ? `${images} was replaced while the daemon ran` : missing;
+  const advice = "Is build.images_dir right, and its disk mounted?";
+  return new ApiError("storage_failed", `${what}. ${advice}`, { headers: { "Retry-After": "10" } });
+}
+
+/** A stored file that went into quarantine, or by another hand, while its upload was verified. */
+export function fileGone(): ApiError {
+  const message = "The stored image went away while this upload was verified: push it again.";
+  return new ApiError("storage_failed", message, { headers: { "Retry-After": "1" } });
+}
+
 /** Runs one step on the disk. Throws ApiError `storage_full` (no space, no quota) or `storage_failed` (anything else), with the system's error as cause. */
 export async function onDisk<T>(step: () => Promise<T>): Promise<T> {
   try {

@@ -7,7 +7,8 @@ import type { Files, FileStat } from "../lib/files.ts";
 import type { Log } from "../lib/log.ts";
 import { Holds, Turns } from "./locks.ts";
 import { type Digest, ImagePaths } from "./paths.ts";
-import { onDisk, roomBytes, storageFull } from "./storage.ts";
+import { fileGone, onDisk, roomBytes, storageFull, storeGone } from "./storage.ts";
+import { StoredFile } from "./stored.ts";
 import { IncomingFile, receive, type Source, tooLarge } from "./upload.ts";
 
 export interface ImageStoreOptions {
@@ -26,7 +27,7 @@ export interface ImportLimits {
 
 export interface Imported {
   readonly sizeBytes: number;
-  /** True where the file was there before: the upload's bytes were verified, and not kept twice. */
+  /** True where the file was there before, byte for byte the upload, or came by another upload meanwhile. */
   readonly existed: boolean;
 }
 
@@ -43,6 +44,8 @@ export class ImageStore {
   /** One image sync at a time: syncs of many uploads would take all of Node's four pool threads from the journal. */
   readonly #syncs = new Turns<"sync">();
   readonly #pieces = new PieceSizes();
+  /** The folder of the images as `open` found it (FileStat). */
+  #folderId: string | null = null;
   /** What uploads write to now. */
   readonly #incoming = new Set<string>();
   /** Folders whose own name is durable. */
@@ -60,6 +63,7 @@ export class ImageStore {
   async open(): Promise<number> {
     const { root, images, incoming, quarantine } = this.paths;
     for (const folder of [images, incoming, quarantine]) await this.files.mkdir(folder);
+    this.#folderId = (await this.files.stat(images))?.id ?? null;
     await this.files.syncFolder(root);
     // Also where it was there: whoever made it may have died before its name was durable.
     await this.files.syncFolder(dirname(root));
@@ -71,14 +75,20 @@ export class ImageStore {
 
   /**
    * Streams an image in; the answer comes when the file and its name are durable. A caller that then records the image holds the digest around both.
+   * A file that is there already is compared byte by byte with what comes, and replaced where it differs.
    * Throws ApiError `image_too_large`, `storage_full`, `storage_failed`, `digest_mismatch`, `malformed_request` (the source broke off); nothing is kept then.
    */
   import(digest: Digest, source: Source, limits: ImportLimits): Promise<Imported> {
     return this.hold(digest, async () => {
       if (limits.declaredBytes !== null && limits.declaredBytes > limits.maxBytes) throw tooLarge(limits.maxBytes);
-      const there = await this.#turns.take(digest, () => this.sizeOf(digest));
-      // Storing is needless only beside a file of the right size, and before the end only the declaration tells the size.
-      return there !== null && there === limits.declaredBytes ? this.#check(digest, source, limits) : this.#store(digest, source, limits);
+      await this.requireFolder();
+      // Behind a removal that runs.
+      const stored = await this.#turns.take(digest, () => StoredFile.open(this.files, this.paths.fileOf(digest)));
+      try {
+        return await this.#take(digest, source, limits, stored);
+      } finally {
+        await stored?.close();
+      }
     });
   }
 
@@ -113,17 +123,27 @@ export class ImageStore {
 
   /** Moves the file to quarantine, durably, and gives its new path; null where it is another file than `seen` by now. Throws ApiError `storage_failed`. */
   quarantine(digest: Digest, seen: FileStat): Promise<string | null> {
-    return this.#turns.take(digest, async () => {
-      const path = this.paths.fileOf(digest);
-      const now = await onDisk(() => this.files.stat(path));
-      if (now === null || now.size !== seen.size || now.mtimeMs !== seen.mtimeMs) return null;
-      const target = this.paths.newQuarantine(digest);
-      await onDisk(() => this.files.mkdir(this.paths.quarantine));
-      await onDisk(() => this.files.rename(path, target));
-      await onDisk(() => this.files.syncFolder(this.paths.quarantine));
-      await onDisk(() => this.files.syncFolder(this.paths.folderOf(digest)));
-      return target;
-    });
+    return this.#turns.take(digest, () => this.#setAside(digest, seen));
+  }
+
+  async #setAside(digest: Digest, seen: FileStat): Promise<string | null> {
+    const path = this.paths.fileOf(digest);
+    const now = await onDisk(() => this.files.stat(path));
+    if (now === null || now.id !== seen.id || now.size !== seen.size || now.mtimeMs !== seen.mtimeMs) return null;
+    const target = this.paths.newQuarantine(digest);
+    await onDisk(() => this.files.mkdir(this.paths.quarantine));
+    await onDisk(() => this.files.rename(path, target));
+    await onDisk(() => this.files.syncFolder(this.paths.quarantine));
+    await onDisk(() => this.files.syncFolder(this.paths.folderOf(digest)));
+    return target;
+  }
+
+  /** Throws ApiError `storage_failed` where the folder of the images is not there, or another than at the start. */
+  async requireFolder(): Promise<void> {
+    const { root, images } = this.paths;
+    const found = await onDisk(() => this.files.stat(images));
+    if (found !== null && (this.#folderId === null || found.id === this.#folderId)) return;
+    throw storeGone(root, images, found !== null);
   }
 
   /** Paths in `incoming` that no running upload writes. */
@@ -132,57 +152,108 @@ export class ImageStore {
     return names.map((name) => `${this.paths.incoming}/${name}`).filter((path) => !this.#incoming.has(path));
   }
 
-  /** An upload of what is there: knowing a digest is not having the image, so its bytes are read all the same. */
-  async #check(digest: Digest, source: Source, { maxBytes }: ImportLimits): Promise<Imported> {
-    const sizeBytes = await receive(digest, source, maxBytes, null);
-    return this.#turns.take(digest, async () => {
-      // It can have gone into quarantine, or by another hand.
-      if ((await this.sizeOf(digest)) !== sizeBytes) {
-        throw new ApiError("storage_failed", "The stored image went away while this upload was verified: push it again.", { headers: { "Retry-After": "1" } });
+  /** Writes nothing while the bytes are those in place; they are read all the same: a digest is not the image. */
+  async #take(digest: Digest, source: Source, limits: ImportLimits, stored: StoredFile | null): Promise<Imported> {
+    const { declaredBytes, maxBytes } = limits;
+    const taken: { file: IncomingFile | null } = { file: null };
+    try {
+      if (stored === null) taken.file = await this.#begin(declaredBytes ?? 0);
+      let looked = 0;
+      const sizeBytes = await receive(digest, source, maxBytes, async (piece, position) => {
+        if (taken.file === null && stored !== null) {
+          if (await this.#has(stored, piece, position)) return;
+          taken.file = await this.#begin(declaredBytes ?? 0);
+          await this.#copyBefore(stored, position, taken.file);
+        }
+        if (taken.file !== null) looked = await this.#write(taken.file, piece, position, looked);
+      });
+      if (taken.file === null && stored !== null && stored.stat.size !== sizeBytes) {
+        taken.file = await this.#begin(sizeBytes);
+        await this.#copyBefore(stored, sizeBytes, taken.file);
       }
+      const { file } = taken;
+      if (file === null) return await this.#confirm(digest, sizeBytes);
+      await file.seal();
+      return { sizeBytes, existed: await this.#turns.take(digest, () => this.#place(digest, file, stored)) };
+    } finally {
+      if (taken.file !== null) await this.#discard(taken.file);
+    }
+  }
+
+  /** A part that the disk cannot read any more is as good as gone. */
+  async #has(stored: StoredFile, piece: Uint8Array, position: number): Promise<boolean> {
+    try {
+      return await stored.has(piece, position);
+    } catch (error) {
+      const fields = { bytes_from: position, reason: messageOf(error) };
+      this.#log.warn("an image's file cannot be read; it is written anew", fields);
+      return false;
+    }
+  }
+
+  /** A file for an upload, where there is room for `bytes`. Whoever has it discards it. */
+  async #begin(bytes: number): Promise<IncomingFile> {
+    await this.#room(bytes);
+    const path = this.paths.newIncoming();
+    this.#incoming.add(path);
+    try {
+      const sync = (fd: number): Promise<void> => this.#syncs.take("sync", () => this.files.datasync(fd));
+      return await IncomingFile.create(this.files, path, sync);
+    } catch (error) {
+      this.#incoming.delete(path);
+      throw error;
+    }
+  }
+
+  async #discard(file: IncomingFile): Promise<void> {
+    const failure = await file.discard();
+    this.#incoming.delete(file.path);
+    if (failure === null) return;
+    const fields = { path: file.path, error: messageOf(failure) };
+    this.#log.warn("an unfinished upload could not be removed; the next start clears it", fields);
+  }
+
+  /** What the upload and the file in place have in common, up to `end`: the upload's own bytes of it are gone. */
+  async #copyBefore(stored: StoredFile, end: number, file: IncomingFile): Promise<void> {
+    let looked = 0;
+    for await (const { piece, position } of stored.before(end)) {
+      looked = await this.#write(file, piece, position, looked);
+    }
+  }
+
+  /** Writes a piece; up to `looked` there was room when it was last looked at. Gives how far there is now. */
+  async #write(file: IncomingFile, piece: Uint8Array, position: number, looked: number): Promise<number> {
+    let roomUpTo = looked;
+    if (position + piece.length > looked) {
+      const room = await this.#room(piece.length);
+      // Uploads that run together share what is left until the next look.
+      roomUpTo = position + Math.max(piece.length, Math.min(LOOK_EVERY, room / this.#incoming.size));
+    }
+    await file.write(piece, position);
+    return roomUpTo;
+  }
+
+  /** The file in place was the upload, byte for byte. */
+  #confirm(digest: Digest, sizeBytes: number): Promise<Imported> {
+    return this.#turns.take(digest, async () => {
+      if ((await this.sizeOf(digest)) !== sizeBytes) throw fileGone();
       await this.#syncNames(digest);
       return { sizeBytes, existed: true };
     });
   }
 
-  async #store(digest: Digest, source: Source, { declaredBytes, maxBytes }: ImportLimits): Promise<Imported> {
-    await this.#room(declaredBytes ?? 0);
-    const path = this.paths.newIncoming();
-    this.#incoming.add(path);
-    try {
-      const file = await IncomingFile.create(this.files, path, (fd) => this.#syncs.take("sync", () => this.files.datasync(fd)));
-      try {
-        const sizeBytes = await this.#write(digest, source, maxBytes, file);
-        return { sizeBytes, existed: await this.#turns.take(digest, () => this.#place(digest, file, sizeBytes)) };
-      } finally {
-        const failure = await file.discard();
-        if (failure !== null) this.#log.warn("an unfinished upload could not be removed; the next start clears it", { path, error: messageOf(failure) });
-      }
-    } finally {
-      this.#incoming.delete(path);
+  /** Puts a sealed file in place, durably, and sets `damaged` aside. True where another upload was faster. */
+  async #place(digest: Digest, file: IncomingFile, damaged: StoredFile | null): Promise<boolean> {
+    if (damaged !== null) {
+      const movedTo = await this.#setAside(digest, damaged.stat);
+      const fields = { digest, moved_to: movedTo };
+      if (movedTo !== null) this.#log.warn("an image was not what its name says; a push has replaced it", fields);
     }
-  }
-
-  async #write(digest: Digest, source: Source, maxBytes: number, file: IncomingFile): Promise<number> {
-    let looked = 0;
-    const sizeBytes = await receive(digest, source, maxBytes, async (piece, position) => {
-      if (position + piece.length > looked) {
-        const room = await this.#room(piece.length);
-        // Uploads that run together share what is left until the next look.
-        looked = position + Math.max(piece.length, Math.min(LOOK_EVERY, room / this.#incoming.size));
-      }
-      await file.write(piece, position);
-    });
-    await file.seal();
-    return sizeBytes;
-  }
-
-  /** Puts a sealed file in place, durably. True where one of its size was there already, so that nothing was moved. */
-  async #place(digest: Digest, file: IncomingFile, sizeBytes: number): Promise<boolean> {
-    const existed = (await this.sizeOf(digest)) === sizeBytes;
+    const existed = (await this.sizeOf(digest)) !== null;
     try {
       await onDisk(() => this.files.mkdir(this.paths.folderOf(digest)));
-      if (!existed) await file.moveTo(this.paths.fileOf(digest));
+      // Also over the faster one's file, which has the same bytes.
+      await file.moveTo(this.paths.fileOf(digest));
       await this.#syncNames(digest);
       return existed;
     } catch (error) {

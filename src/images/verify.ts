@@ -33,8 +33,12 @@ export function isLoss(finding: Finding): boolean {
   return finding.kind === "quarantined" || finding.kind === "missing" || finding.kind === "failed";
 }
 
-/** Verifies every file and every known image, one after another. `known` is read after the folders are listed, and may be live; `signal` ends it. Throws where a folder cannot be read. */
+/**
+ * Verifies every file and every known image, one after another. `known` is read after the folders are listed, and may
+ * be live; `signal` ends it. Throws where a folder cannot be read, or is not there.
+ */
 export async function* verifyImages(store: ImageStore, known: Iterable<KnownImage>, signal: AbortSignal = new AbortController().signal): AsyncGenerator<Finding> {
+  await store.requireFolder();
   const { digests, strangers } = await listImages(store);
   const sizes = new Map(Array.from(known, ({ digest, sizeBytes }) => [digest, sizeBytes]));
   for (const digest of digests) {
@@ -62,14 +66,22 @@ export async function verifyOne(store: ImageStore, digest: Digest, knownBytes: n
         if (knownBytes === null || knownBytes === sizeBytes) return { kind: "good", digest, sizeBytes };
         return { kind: "failed", digest, reason: `the file is right and has ${sizeBytes} bytes, the log says ${knownBytes}` };
       }
-      const movedTo = await store.quarantine(digest, seen);
+      const movedTo = await store.quarantine(digest, seen).catch((error: unknown) => {
+        const reason = `its bytes hash to ${actual}, and it could not be set aside: ${causeOf(error)}`;
+        throw new Error(reason, { cause: error });
+      });
       if (movedTo !== null) return { kind: "quarantined", digest, sizeBytes, actual, movedTo };
       // Null: an upload put another file there meanwhile. Its bytes are looked at anew.
     }
   } catch (error) {
     if (systemCode(error) === "ENOENT") return { kind: "missing", digest };
-    return { kind: "failed", digest, reason: messageOf(error instanceof ApiError ? error.cause : error) };
+    return { kind: "failed", digest, reason: causeOf(error) };
   }
+}
+
+/** What the disk said. */
+function causeOf(error: unknown): string {
+  return messageOf(error instanceof ApiError ? error.cause : error);
 }
 
 async function hashFile({ files, paths }: ImageStore, digest: Digest, signal: AbortSignal): Promise<{ readonly actual: Digest; readonly sizeBytes: number }> {

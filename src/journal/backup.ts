@@ -6,6 +6,7 @@ import { JournalDamaged } from "./errors.ts";
 import { NEWLINE, readPieces } from "./lines.ts";
 import type { Named } from "./names.ts";
 import { listSegments, listSnapshots } from "./names.ts";
+import { NoteCheck, readNote } from "./note.ts";
 import { BadLine, CHAIN_START, Chain } from "./record.ts";
 import { checkFirst, findProof, walkSegment } from "./segment.ts";
 import { readSnapshot } from "./snapshot.ts";
@@ -43,12 +44,16 @@ export interface JournalEnd {
 
 /** Finds the end of a journal; null where there are no segments. Throws JournalDamaged where what follows the last good line is no torn end, unless a daemon may be writing it (`live`). */
 export async function findEnd(files: Files, folder: string, live: boolean): Promise<JournalEnd | null> {
-  const segment = (await listSegments(files, folder)).at(-1);
+  const noted = new NoteCheck(await readNote(files, folder), folder);
+  const segments = await listSegments(files, folder);
+  const segment = segments.at(-1);
   if (segment === undefined) return null;
+  noted.segments(segments);
   const chain = new Chain(null);
   const { head, bad } = await walkSegment(files, segment, chain, () => undefined);
   const last = head?.seq ?? segment.seq - 1;
   if (!live && bad !== null && (await findProof(files, segment.path, bad.offset, last + 1)) !== null) throw new JournalDamaged(segment.path, bad.line, bad.offset, bad.reason);
+  if (!live) noted.ended(segment.path, head, bad);
   return { last, proven: head === null ? last : chain.batch - 1 };
 }
 

@@ -3,7 +3,7 @@ import { messageOf } from "../lib/errors.ts";
 import type { Files } from "../lib/files.ts";
 import { JournalDamaged } from "./errors.ts";
 import type { Named } from "./names.ts";
-import { listSegments, listSnapshots } from "./names.ts";
+import { listSnapshots, requireSegments } from "./names.ts";
 import { lastLine } from "./segment.ts";
 import { readSnapshot } from "./snapshot.ts";
 import type { Head } from "./types.ts";
@@ -27,13 +27,14 @@ export interface Compacted {
 
 /**
  * Removes segments, oldest first and each for good before the next, so that what is left has no gap whenever this is interrupted.
- * May run beside a daemon that writes. Throws JournalDamaged, with nothing removed, where a snapshot is not of this chain.
+ * May run beside a daemon that writes. Throws JournalAbsent, and JournalDamaged, with nothing removed, where a snapshot
+ * is not of this chain.
  */
 export async function compactJournal(files: Files, folder: string, options: CompactOptions): Promise<Compacted> {
-  const segments = await listSegments(files, folder);
+  const segments = await requireSegments(files, folder);
   const { kept, bad } = await newestGood(files, folder);
   const oldestKept = kept.at(-1);
-  const oldestSeq = segments[0]?.seq ?? 1;
+  const oldestSeq = segments[0].seq;
   if (oldestKept === undefined || kept.length < KEPT_SNAPSHOTS) {
     const damaged = bad.length === 0 ? "" : ` (${bad.join("; ")})`;
     return { removed: [], oldestSeq, because: `segments go when ${KEPT_SNAPSHOTS} good snapshots stand for them; there are ${kept.length}${damaged}` };

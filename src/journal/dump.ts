@@ -3,7 +3,7 @@ import type { Files } from "../lib/files.ts";
 import { JournalCompacted, JournalDamaged } from "./errors.ts";
 import { NEWLINE, readAt, readPieces, withReader } from "./lines.ts";
 import type { Named } from "./names.ts";
-import { listSegments } from "./names.ts";
+import { listSegments, requireSegments } from "./names.ts";
 import { BadLine, Chain, startOf } from "./record.ts";
 import type { JournalRecord } from "./types.ts";
 
@@ -24,27 +24,35 @@ export async function oldestSeq(files: Files, folder: string): Promise<number> {
 }
 
 /**
- * The lines of a range in order, each checked against the one before. Throws JournalCompacted where the first is gone, JournalDamaged for a line that does not fit
- * or for a range that ends early. Leaving the loop early closes the file.
+ * The lines of a range in order, each checked against the one before. Throws JournalCompacted where the first is gone,
+ * JournalAbsent where there is no journal,
+ * JournalDamaged for a line that does not fit or a range that ends early, an Error where the range begins behind the
+ * end. Leaving the loop early closes the file.
  */
 export async function* dumpJournal(files: Files, folder: string, { from, until }: DumpRange): AsyncGenerator<JournalRecord, void, void> {
-  const segments = await listSegments(files, folder);
-  const oldest = segments[0];
-  if (oldest !== undefined && from < oldest.seq) throw new JournalCompacted(from, oldest.seq);
+  const segments = await requireSegments(files, folder);
+  const [oldest] = segments;
+  if (from < oldest.seq) throw new JournalCompacted(from, oldest.seq);
   const chain = new Chain(null);
   const first = Math.max(0, segments.findLastIndex((segment) => segment.seq <= from));
   let reached = from - 1;
+  let last: number | null = null;
   for (const segment of segments.slice(first)) {
     if (until !== null && segment.seq > until) break;
     const start = segment.seq <= from ? await seek(files, segment, from) : 0;
     const mayEndBadly = until === null && segment === segments.at(-1);
     for await (const record of readFrom(files, segment, start, chain, mayEndBadly)) {
       if (until !== null && record.seq > until) return;
+      last = record.seq;
       if (record.seq < from) continue;
       reached = record.seq;
       yield record;
       if (record.seq === until) return;
     }
+  }
+  if (until === null && last !== null && last < from - 1) {
+    const what = `the log ends with seq ${last}, so there is nothing after ${from - 1}`;
+    throw new Error(`${what}: is it the log that the number is of?`);
   }
   if (until !== null && reached < until) throw new JournalDamaged(segments.at(-1)?.path ?? folder, 1, 0, `the lines end with seq ${reached}, where ${until} was written`);
 }

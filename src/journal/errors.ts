@@ -20,6 +20,14 @@ export class JournalDamaged extends Error {
   }
 }
 
+/** Nothing is there that could be looked at, so nothing can be said of it. */
+export class JournalAbsent extends Error {
+  constructor(folder: string, why: string) {
+    super(`there is no journal in ${folder}: ${why}. Is state.data_dir right?`);
+    this.name = "JournalAbsent";
+  }
+}
+
 /** This line was not written, or none can be. `cause` is the disk's own error where there is one. */
 export class JournalOff extends Error {
   readonly reason: string;

@@ -1,43 +1,30 @@
 /** The append-only log: gives every entry its seq, writes batches with one sync each, says what is durable, stops before it lies. Has never heard of hosts. */
-import { dirname, join } from "node:path";
+import { dirname } from "node:path";
 import { setImmediate } from "node:timers/promises";
-import type { Clock } from "../lib/clock.ts";
 import { toRfc3339 } from "../lib/clock.ts";
 import { messageOf } from "../lib/errors.ts";
-import type { Files } from "../lib/files.ts";
-import { writeAll } from "../lib/files.ts";
-import type { Log } from "../lib/log.ts";
 import { VERSION } from "../lib/version.ts";
 import { JournalOff } from "./errors.ts";
+import { firstSeqOf } from "./names.ts";
+import { tryNote } from "./note.ts";
+import type { JournalOptions } from "./options.ts";
+import { Displaced, PlaceWatch } from "./place.ts";
 import type { Batch } from "./queue.ts";
 import { Queue, Waiters } from "./queue.ts";
 import type { Opened } from "./recovery.ts";
 import { recover } from "./recovery.ts";
 import type { ReplayTarget } from "./replay.ts";
-import { PROBE_NAME, cutTorn } from "./repair.ts";
+import { cutTorn } from "./repair.ts";
 import { FORMAT, SEGMENT_TYPE } from "./segment.ts";
-import { isShortage } from "./shortage.ts";
+import { isShortage, tryRoom } from "./shortage.ts";
 import type { Head, JournalEntry, JournalRecord, Torn, Writability } from "./types.ts";
 import { SegmentWriter } from "./writer.ts";
 
+export type { JournalOptions } from "./options.ts";
 export type { ReplayTarget } from "./replay.ts";
 export { JournalCompacted, JournalDamaged, JournalOff } from "./errors.ts";
 
-/** What a probe must be able to write before changes are let in again. */
-const PROBE_BYTES = 64 * 1024;
 const WRITABLE: Writability = { writable: true };
-
-export interface JournalOptions {
-  /** Made when missing (0700); files in it are 0600. */
-  readonly folder: string;
-  readonly files: Files;
-  readonly clock: Clock;
-  readonly log: Log;
-  /** A segment of so many bytes is closed before the next line. */
-  readonly segmentBytes: number;
-  /** After each sync: the lines and bytes it made durable, and the seconds that write and sync took. */
-  readonly onSync?: (sync: { readonly records: number; readonly bytes: number; readonly seconds: number }) => void;
-}
 
 /** A segment that takes no further line, and the chain's head at its end. */
 export interface ClosedSegment {
@@ -53,6 +40,7 @@ export class Journal {
   readonly #durableListeners: ((records: readonly JournalRecord[]) => void)[] = [];
   readonly #failureListeners: ((reason: string) => void)[] = [];
   readonly #closedListeners: ((closed: ClosedSegment) => void)[] = [];
+  readonly #watch: PlaceWatch;
   #probes: (() => void)[] = [];
   #durable: Head;
   #writability: Writability;
@@ -70,16 +58,21 @@ export class Journal {
     const { files, folder } = options;
     await files.mkdir(folder, 0o700);
     await files.syncFolder(dirname(folder));
-    return new Journal(options, await recover(files, folder, options.log, target));
+    const folderId = (await files.stat(folder))?.id ?? null;
+    const journal = new Journal(options, folderId, await recover(files, folder, options.log, target));
+    await journal.#note();
+    return journal;
   }
 
-  private constructor(options: JournalOptions, opened: Opened) {
+  private constructor(options: JournalOptions, folderId: string | null, opened: Opened) {
     this.#options = options;
     this.#durable = opened.head;
     this.#torn = opened.torn;
     this.#uncut = opened.uncut;
     this.#writability = opened.uncut === null ? WRITABLE : { writable: false, reason: opened.uncut.reason, untilRestart: false };
-    this.#writer = new SegmentWriter(options.files, options.folder, opened.active);
+    const { files, folder, guard } = options;
+    this.#writer = new SegmentWriter(files, folder, opened.active);
+    this.#watch = new PlaceWatch(files, { path: folder, id: folderId }, () => this.#writer.displacement(), guard);
     this.#queue = new Queue(opened.head.seq, this.#writer.end, options.segmentBytes, () => this.#firstLine());
   }
 
@@ -104,7 +97,8 @@ export class Journal {
   }
 
   get writability(): Writability {
-    return this.#writability;
+    const { displaced } = this.#watch;
+    return displaced === null ? this.#writability : { writable: false, reason: displaced, untilRestart: true };
   }
 
   /**
@@ -113,7 +107,8 @@ export class Journal {
    */
   append(entry: JournalEntry): number {
     if (this.#closing !== null) throw new JournalOff("the journal is closed");
-    if (!this.#writability.writable && this.#writability.untilRestart) throw new JournalOff(this.#writability.reason);
+    const { writability } = this;
+    if (!writability.writable && writability.untilRestart) throw new JournalOff(writability.reason);
     const seq = this.#queue.push(entry);
     this.#wake();
     return seq;
@@ -126,7 +121,8 @@ export class Journal {
   settled(seq: number): Promise<void> {
     if (seq <= this.#durable.seq) return Promise.resolve();
     if (seq <= this.#queue.lastSeq) return this.#waiters.wait(seq);
-    return Promise.reject(new JournalOff(this.#writability.writable ? `there is no line ${seq}` : this.#writability.reason));
+    const { writability } = this;
+    return Promise.reject(new JournalOff(writability.writable ? `there is no line ${seq}` : writability.reason));
   }
 
   /** After each sync, in order, before `settled` resolves. */
@@ -144,15 +140,22 @@ export class Journal {
     this.#closedListeners.push(listener);
   }
 
-  /** While there is no room: tries to write 64 KiB beside, and lets changes in again when that works. Else it just tells. */
+  /** Turns writing off, until a restart, where folder, segment or guard is not in its place. Waits for no write. */
+  async look(): Promise<Writability> {
+    if (this.#closing === null && (await this.#watch.look()) !== null) this.#wake();
+    return this.writability;
+  }
+
+  /** A look; and while there is no room: tries to write 64 KiB beside, and lets changes in again when that works. */
   async probe(): Promise<Writability> {
-    if (this.#closing === null && !this.#writability.writable && !this.#writability.untilRestart) {
+    const found = await this.look();
+    if (this.#closing === null && !found.writable && !found.untilRestart) {
       await new Promise<void>((resolve) => {
         this.#probes.push(resolve);
         this.#wake();
       });
     }
-    return this.#writability;
+    return this.writability;
   }
 
   /** Writes and syncs what is queued, and closes. Later appends throw. */
@@ -163,6 +166,7 @@ export class Journal {
 
   async #close(): Promise<void> {
     await this.#running;
+    if (this.writability.writable) await this.#note();
     await this.#writer.close();
   }
 
@@ -179,6 +183,7 @@ export class Journal {
   async #run(): Promise<void> {
     do {
       await setImmediate();
+      this.#heedWatch();
       const batch = this.#queue.take(this.#durable);
       if (batch !== null) await this.#commit(batch);
       else await this.#tryProbes();
@@ -190,10 +195,14 @@ export class Journal {
     const { clock } = this.#options;
     const started = clock.mono();
     try {
+      await this.#watch.beforeWrite(batch.beginsSegment);
       await this.#cutTorn();
-      if (batch.beginsSegment) this.#announceClosed(await this.#writer.begin(batch.firstSeq));
+      if (batch.beginsSegment) {
+        this.#announceClosed(await this.#writer.begin(batch.firstSeq));
+        await this.#note();
+      }
       await this.#writer.write(batch.bytes);
-      await this.#writer.sync();
+      await this.#watch.during(this.#writer.sync());
     } catch (error) {
       await this.#fail(error);
       return;
@@ -204,6 +213,20 @@ export class Journal {
     this.#options.onSync?.({ records: batch.records.length, bytes: batch.bytes.length, seconds: (clock.mono() - started) / 1000 });
     this.#tell(this.#durableListeners, batch.records);
     this.#waiters.settle(batch.head.seq);
+  }
+
+  /** What a look has found while no write was there to fail of it. */
+  #heedWatch(): void {
+    const { displaced } = this.#watch;
+    if (displaced === null || (!this.#writability.writable && this.#writability.untilRestart)) return;
+    this.#giveUp(new Displaced(displaced), true)();
+  }
+
+  /** Notes how far the journal has come (note.ts); without it the next start only misses less of what was removed. */
+  async #note(): Promise<void> {
+    if (this.#writer.path === null) return;
+    const { files, folder, log } = this.#options;
+    await tryNote(files, folder, { segment: firstSeqOf(this.#writer.path), head: this.#durable }, log);
   }
 
   async #cutTorn(): Promise<void> {
@@ -217,8 +240,9 @@ export class Journal {
     const passes = isShortage(error);
     const refuse = this.#giveUp(error, !passes);
     try {
-      // A torn end that is not kept beside yet must not be cut; nothing was written behind it.
-      if (this.#uncut === null) await (passes ? this.#writer.cut() : this.#writer.truncate());
+      // A torn end that is not kept yet must not be cut, nor a file that may be another daemon's by now.
+      const mayCut = this.#uncut === null && !(error instanceof Displaced);
+      if (mayCut) await (passes ? this.#writer.cut() : this.#writer.truncate());
     } catch (cutError) {
       if (passes) this.#giveUp(cutError, true)();
       else this.#options.log.warn("journal: the unsure end could not be cut off", { error: messageOf(cutError) });
@@ -248,17 +272,9 @@ export class Journal {
 
   async #tryRoom(): Promise<void> {
     const { files, folder, log } = this.#options;
-    const path = join(folder, PROBE_NAME);
     try {
       await this.#cutTorn();
-      const fd = await files.open(path, "w", 0o600);
-      try {
-        await writeAll(files, fd, Buffer.alloc(PROBE_BYTES), 0);
-        await files.datasync(fd);
-      } finally {
-        await files.close(fd).catch(() => undefined);
-        await files.unlink(path).catch(() => undefined);
-      }
+      await tryRoom(files, folder);
       this.#writability = WRITABLE;
       log.info("journal: there is room again");
     } catch (error) {

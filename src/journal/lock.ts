@@ -1,11 +1,14 @@
 /** One process a data folder: a lock that the kernel holds for the open file, across namespaces, and lets go at SIGKILL. */
 import { spawnSync } from "node:child_process";
-import { closeSync, ftruncateSync, mkdirSync, openSync, readFileSync, writeSync } from "node:fs";
+import { closeSync, fchownSync, fstatSync, ftruncateSync, mkdirSync, openSync } from "node:fs";
+import { readFileSync, statSync, writeSync } from "node:fs";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import type { Clock } from "../lib/clock.ts";
 import { systemClock, toRfc3339 } from "../lib/clock.ts";
-import { messageOf } from "../lib/errors.ts";
+import { messageOf, systemCode } from "../lib/errors.ts";
+import { diskFiles } from "../lib/files.ts";
+import { displacementOf } from "./place.ts";
 
 export const LOCK_NAME = "lock";
 
@@ -14,6 +17,8 @@ const HELD = 75;
 
 export interface Lock {
   readonly path: string;
+  /** Why the lock keeps nobody out any more; null while it does. Never throws. */
+  displacement(): Promise<string | null>;
   /** Lets the lock go; the end of the process does, too. */
   release(): void;
 }
@@ -39,14 +44,17 @@ export function lockDataDir(dataDir: string, clock: Clock = systemClock): Lock {
   const fd = openSync(path, "a+", 0o600);
   try {
     takeLock(dataDir, path, fd);
+    giveToOwner(dataDir, fd);
     sayWho(fd, clock);
   } catch (error) {
     closeSync(fd);
     throw error;
   }
+  const { dev, ino } = fstatSync(fd);
   let isHeld = true;
   return {
     path,
+    displacement: () => displacementOf(diskFiles, path, `${dev}:${ino}`),
     release() {
       if (isHeld) closeSync(fd);
       isHeld = false;
@@ -54,8 +62,42 @@ export function lockDataDir(dataDir: string, clock: Clock = systemClock): Lock {
   };
 }
 
-function takeLock(dataDir: string, path: string, fd: number): void {
-  const flock = spawnSync("flock", ["-n", "-E", String(HELD), "3"], { stdio: ["ignore", "ignore", "pipe", fd], encoding: "utf8", timeout: 10_000 });
+/** Lets a look at the folder go. */
+export type Release = () => void;
+
+/**
+ * For tools that only look: keeps a daemon from starting meanwhile, and lets other tools look too. Makes and writes
+ * nothing, so it works on what is read-only;
+ * where no daemon has ever made a lock there is none to hold. Throws as `lockDataDir`.
+ */
+export function holdForLook(dataDir: string): Release {
+  const path = join(dataDir, LOCK_NAME);
+  const fd = openToRead(path);
+  if (fd === null) return () => undefined;
+  try {
+    takeLock(dataDir, path, fd, ["-s"]);
+  } catch (error) {
+    closeSync(fd);
+    throw error;
+  }
+  return () => closeSync(fd);
+}
+
+function openToRead(path: string): number | null {
+  try {
+    return openSync(path, "r");
+  } catch (error) {
+    if (systemCode(error) === "ENOENT") return null;
+    throw error;
+  }
+}
+
+function takeLock(dataDir: string, path: string, fd: number, how: readonly string[] = []): void {
+  const flock = spawnSync("flock", [...how, "-n", "-E", String(HELD), "3"], {
+    stdio: ["ignore", "ignore", "pipe", fd],
+    encoding: "utf8",
+    timeout: 10_000,
+  });
   if (flock.status === 0) return;
   if (flock.status === HELD) throw new DataDirLocked(dataDir, path, holderOf(path));
   throw new Error(`cannot lock ${path}: ${explain(flock)}`);
@@ -71,6 +113,20 @@ function explain(flock: { readonly error?: Error; readonly status: number | null
   return `flock exited with ${flock.status}${said === "" ? "" : `: ${said}`}; does the file system know locks?`;
 }
 
+function isAlive(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch (error) {
+    return systemCode(error) !== "ESRCH";
+  }
+}
+
+/** What root makes in another user's folder is that user's: their daemon must be able to take the lock. */
+function giveToOwner(dataDir: string, fd: number): void {
+  const { uid, gid } = statSync(dataDir);
+  if (process.getuid?.() === 0 && uid !== 0) fchownSync(fd, uid, gid);
+}
+
 /** For people only: the lock itself is the kernel's. */
 function sayWho(fd: number, clock: Clock): void {
   ftruncateSync(fd, 0);
@@ -81,6 +137,10 @@ function holderOf(path: string): string {
   try {
     const who: unknown = JSON.parse(readFileSync(path, "utf8"));
     if (typeof who === "object" && who !== null && "pid" in who && "host" in who && "since" in who) {
+      // A tool that looks holds the lock and leaves no name: what stands there then is that of a daemon which has
+      // ended.
+      const hasEnded = who.host === hostname() && typeof who.pid === "number" && !isAlive(who.pid);
+      if (hasEnded) return "another process, such as zwrmd images verify";
       return `process ${String(who.pid)} on ${String(who.host)}, since ${String(who.since)}`;
     }
   } catch {

@@ -1,10 +1,16 @@
 /** The names in the journal's folder, and what they say. Reads no file. */
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import type { Files } from "../lib/files.ts";
-import { JournalDamaged } from "./errors.ts";
+import { JournalAbsent, JournalDamaged } from "./errors.ts";
 
 const SEGMENT = /^(\d{20})\.jsonl$/;
 const SNAPSHOT = /^(\d{20})\.snapshot$/;
+
+/** The file that `Journal.probe` writes and removes. */
+export const PROBE_NAME = ".probe";
+
+/** How far the journal has come (note.ts). It ends in no `.snapshot`: it is none of the state. */
+export const NOTE_NAME = "head-snapshot";
 
 /** One file of the chain: a segment, or a snapshot. */
 export interface Named {
@@ -22,6 +28,11 @@ export function snapshotName(headSeq: number): string {
   return `${String(headSeq).padStart(20, "0")}.snapshot`;
 }
 
+/** The first seq of the segment at a path that `segmentName` made. */
+export function firstSeqOf(path: string): number {
+  return Number(SEGMENT.exec(basename(path))?.[1] ?? NaN);
+}
+
 /** The segments in order. Throws JournalDamaged for a `.jsonl` file that cannot be one: it may be a segment under a wrong name. */
 export async function listSegments(files: Files, folder: string): Promise<Named[]> {
   const names = (await files.list(folder)).filter((name) => name.endsWith(".jsonl") && !name.startsWith("."));
@@ -30,6 +41,17 @@ export async function listSegments(files: Files, folder: string): Promise<Named[
     if (named !== null && named.seq >= 1) return named;
     throw new JournalDamaged(join(folder, name), 1, 0, "its name is not that of a segment (20 digits and .jsonl); if it is none, move it out of this folder");
   });
+}
+
+/**
+ * The segments of a journal that must be there, for all who look at one: no lines are not good lines. Throws
+ * JournalAbsent, and as `listSegments`.
+ */
+export async function requireSegments(files: Files, folder: string): Promise<[Named, ...Named[]]> {
+  const [oldest, ...others] = await listSegments(files, folder);
+  if (oldest !== undefined) return [oldest, ...others];
+  const isThere = (await files.stat(folder)) !== null;
+  throw new JournalAbsent(folder, isThere ? "it holds no segment" : "there is no such folder");
 }
 
 /** The snapshots, newest first; whether they are good is for `readSnapshot` to say. */

@@ -4,6 +4,8 @@ import type { Files } from "../lib/files.ts";
 import type { Log } from "../lib/log.ts";
 import { JournalDamaged } from "./errors.ts";
 import { listSegments } from "./names.ts";
+import type { Note } from "./note.ts";
+import { NoteCheck, readNote } from "./note.ts";
 import type { LastSegment } from "./repair.ts";
 import { cutTorn, makeDurable, removeLeftovers } from "./repair.ts";
 import type { ReplayTarget, Replayed } from "./replay.ts";
@@ -28,10 +30,14 @@ export interface Opened {
 /** Replays into `target` and repairs the end. Throws JournalDamaged, the disk's errors, and what the target throws; nothing is open then. */
 export async function recover(files: Files, folder: string, log: Log, target: ReplayTarget): Promise<Opened> {
   await removeLeftovers(files, folder);
+  const noted = new NoteCheck(await findNote(files, folder, log), folder);
   const segments = await listSegments(files, folder);
+  noted.segments(segments);
   const base = await loadBase(files, folder, target);
   for (const reason of base.unusable) log.warn("journal: a snapshot was passed over", { reason });
-  const replayed = await replaySegments(files, folder, segments, base, target);
+  noted.passed(base.head);
+  const replayed = await replaySegments(files, folder, segments, base, watched(target, noted));
+  noted.ended(replayed.last?.segment.path ?? folder, replayed.head, replayed.last?.walked.bad ?? null);
   log.info("journal: replayed", { snapshot: base.snapshot?.name ?? null, records: replayed.records, head: `${replayed.head.seq}:${replayed.head.sum}` });
   if (replayed.last === null) return { head: replayed.head, active: null, torn: null, uncut: null };
   const last = await judge(files, replayed.last, replayed.head, log);
@@ -42,6 +48,29 @@ export async function recover(files: Files, folder: string, log: Log, target: Re
     await files.close(fd).catch(() => undefined);
     throw error;
   }
+}
+
+/** A note that does not read keeps nobody from starting: it only says less. `journal verify` names it. */
+async function findNote(files: Files, folder: string, log: Log): Promise<Note | null> {
+  try {
+    return await readNote(files, folder);
+  } catch (error) {
+    if (!(error instanceof JournalDamaged)) throw error;
+    log.warn("journal: the note of its head was passed over", { reason: error.message });
+    return null;
+  }
+}
+
+/** The target, and each line held against the note first. */
+function watched(target: ReplayTarget, noted: NoteCheck): ReplayTarget {
+  return {
+    snapshotLine: (line) => target.snapshotLine(line),
+    reset: () => target.reset(),
+    record(record) {
+      noted.passed(record);
+      target.record(record);
+    },
+  };
 }
 
 /** Throws JournalDamaged where a line behind the bad one proves that the bad one had been synced. */
@@ -62,7 +91,7 @@ async function judge(files: Files, { segment, walked }: NonNullable<Replayed["la
 
 async function repair(files: Files, folder: string, log: Log, found: { readonly head: Head; readonly last: LastSegment; readonly fd: number }): Promise<Opened> {
   const { head, last, fd } = found;
-  const active = { fd, path: last.path, end: last.end };
+  const active = { fd, path: last.path, end: last.end, id: (await files.stat(last.path))?.id ?? null };
   await makeDurable(files, fd, last);
   await files.syncFolder(folder);
   try {

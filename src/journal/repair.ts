@@ -3,8 +3,9 @@ import { basename, join } from "node:path";
 import { systemCode } from "../lib/errors.ts";
 import type { Files } from "../lib/files.ts";
 import { writeAll } from "../lib/files.ts";
-import { isShortage } from "./shortage.ts";
 import { readAt } from "./lines.ts";
+import { PROBE_NAME } from "./names.ts";
+import { isShortage } from "./shortage.ts";
 import type { Torn } from "./types.ts";
 
 const COPY_BYTES = 1024 * 1024;
@@ -80,9 +81,6 @@ export async function removeLeftovers(files: Files, folder: string): Promise<voi
     if (name.startsWith(".") && (name.endsWith(".new") || name === PROBE_NAME)) await files.unlink(join(folder, name)).catch(ignoreMissing);
   }
 }
-
-/** The file that `Journal.probe` writes and removes. */
-export const PROBE_NAME = ".probe";
 
 function ignoreMissing(error: unknown): void {
   if (systemCode(error) !== "ENOENT") throw error;

@@ -2,7 +2,8 @@
 import type { Files } from "../lib/files.ts";
 import { JournalCompacted, JournalDamaged } from "./errors.ts";
 import type { Named } from "./names.ts";
-import { listSegments, listSnapshots } from "./names.ts";
+import { listSnapshots, requireSegments } from "./names.ts";
+import { NoteCheck, readNote } from "./note.ts";
 import { CHAIN_START, Chain } from "./record.ts";
 import { findProof, walkSegment } from "./segment.ts";
 import { readSnapshot } from "./snapshot.ts";
@@ -36,12 +37,16 @@ interface Expected {
 }
 
 /**
- * Walks every segment and yields after each; returns the sum of it. Throws JournalDamaged at the first thing wrong, a bad snapshot included.
+ * Walks every segment and yields after each; returns the sum of it. Throws JournalAbsent where there is none,
+ * JournalDamaged at the first thing wrong, a bad snapshot included.
  * `noted` is a head noted elsewhere: the chain must pass through it. Without one the chain shows that nothing is damaged, not that nobody rewrote all of it.
  */
 export async function* verifyJournal(files: Files, folder: string, noted: Head | null = null): AsyncGenerator<Progress, Verified, void> {
   const snapshots = await readSnapshots(files, folder);
-  const segments = await listSegments(files, folder);
+  // Before the segments: beside a daemon that writes, what is noted later may be of one that is not listed.
+  const kept = new NoteCheck(await readNote(files, folder), folder);
+  const segments = await requireSegments(files, folder);
+  kept.segments(segments);
   const expected = noted === null ? snapshots : [...snapshots, { head: noted, path: null }];
   const bySeq = groupBySeq(expected);
   const oldest = segments[0];
@@ -52,6 +57,7 @@ export async function* verifyJournal(files: Files, folder: string, noted: Head |
   for (const segment of segments) {
     checkNext(segment, head);
     const walked = await walkSegment(files, segment, chain, (record) => {
+      kept.passed(record);
       for (const expectation of bySeq.get(record.seq) ?? []) checkPassed(folder, expectation, record.sum);
     });
     head = walked.head;
@@ -64,9 +70,10 @@ export async function* verifyJournal(files: Files, folder: string, noted: Head |
     }
     if (head !== null) yield { file: segment.path, records: walked.lines, head: { seq: head.seq, sum: head.sum } };
   }
-  checkReached(folder, oldest?.seq ?? 1, head?.seq ?? 0, expected);
+  kept.ended(segments.at(-1)?.path ?? folder, head, tail);
+  checkReached(folder, oldest.seq, head?.seq ?? 0, expected);
   const end = head === null || head.seq === 0 ? null : { seq: head.seq, sum: head.sum };
-  return { segments: segments.length, records, oldestSeq: oldest?.seq ?? 1, head: end, snapshots: snapshots.length, tail };
+  return { segments: segments.length, records, oldestSeq: oldest.seq, head: end, snapshots: snapshots.length, tail };
 }
 
 async function readSnapshots(files: Files, folder: string): Promise<Expected[]> {
@@ -82,8 +89,8 @@ function groupBySeq(expected: readonly Expected[]): ReadonlyMap<number, readonly
 }
 
 /** The head that the oldest segment follows: a snapshot's or the operator's where the lines before were compacted away; null where nobody knows it. */
-function startOfChain(oldest: Named | undefined, expected: readonly Expected[]): Head | null {
-  if (oldest === undefined || oldest.seq === 1) return CHAIN_START;
+function startOfChain(oldest: Named, expected: readonly Expected[]): Head | null {
+  if (oldest.seq === 1) return CHAIN_START;
   return expected.find(({ head }) => head.seq === oldest.seq - 1)?.head ?? null;
 }
 

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import type { Files } from "../lib/files.ts";
 import { writeAll } from "../lib/files.ts";
 import { segmentName } from "./names.ts";
+import { displacementOf } from "./place.ts";
 import { SyncFailed } from "./shortage.ts";
 
 /** The active segment. */
@@ -11,6 +12,8 @@ export interface ActiveFile {
   readonly path: string;
   /** Where the last durable line ends. */
   readonly end: number;
+  /** The file itself (FileStat); null for the moment in which it is made. */
+  readonly id: string | null;
 }
 
 export class SegmentWriter {
@@ -44,11 +47,18 @@ export class SegmentWriter {
     if (closing?.end === 0) return null;
     const path = join(this.#folder, segmentName(firstSeq));
     const fd = await this.#files.open(path, "wx", 0o600);
-    this.#active = { fd, path, end: 0 };
+    this.#active = { fd, path, end: 0, id: null };
     // All of the old one is synced, so its close can lose nothing.
     if (closing !== null) await this.#files.close(closing.fd).catch(() => undefined);
+    this.#active = { fd, path, end: 0, id: (await this.#files.stat(path))?.id ?? null };
     await this.#synced(`folder ${this.#folder}`, this.#files.syncFolder(this.#folder));
     return closing?.path ?? null;
+  }
+
+  /** Why what is written would not be found at the active segment's path; null where it would. Never throws. */
+  async displacement(): Promise<string | null> {
+    const active = this.#active;
+    return active === null || active.id === null ? null : displacementOf(this.#files, active.path, active.id);
   }
 
   /** Writes at the end of the active segment; nothing counts before `sync`. */

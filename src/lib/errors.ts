@@ -38,6 +38,8 @@ export const ERRORS = {
   user_exists: [409, "Another user has this email."],
   org_exists: [409, "Another org has this slug."],
   compacted: [410, "The events asked for were let go; `oldest_seq` names the oldest that is left."],
+  ahead_of_log: [410, "The position is behind the end of the log, `last_seq`: it is of another log. Begin anew."],
+  other_cluster: [410, "The position is one of another cluster than this, `cluster_id`. Begin anew."],
   body_too_large: [413, "The body is larger than server.max_body_bytes."],
   image_too_large: [413, "The image is larger than images.max_bytes."],
   uri_too_long: [414, "The request target is longer than the daemon reads."],

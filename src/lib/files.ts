@@ -7,6 +7,11 @@ export interface FileStat {
   readonly size: number;
   readonly mtimeMs: number;
   readonly isFile: boolean;
+  /**
+   * Names the file or folder itself, whatever its path: the same for two paths of one, and for as long as it is open
+   * for no other one.
+   */
+  readonly id: string;
 }
 
 export interface DiskSpace {
@@ -80,8 +85,9 @@ export const diskFiles: Files = {
   },
   list: async (path) => (await missingIs(promises.readdir(path), [])).sort(),
   async stat(path) {
-    const found = await missingIs<fs.Stats | null>(promises.stat(path), null);
-    return found === null ? null : { size: found.size, mtimeMs: found.mtimeMs, isFile: found.isFile() };
+    const found = await missingIs<fs.Stats | null>(call((done) => fs.stat(path, done)), null);
+    if (found === null) return null;
+    return { size: found.size, mtimeMs: found.mtimeMs, isFile: found.isFile(), id: `${found.dev}:${found.ino}` };
   },
   async space(path) {
     const found = await promises.statfs(path);

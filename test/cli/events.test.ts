@@ -120,6 +120,56 @@ test("fails at once where the first stream does not come about, and at what is n
   assert.deepEqual([oldest.run.out, oldest.lastIds], [LINES[3], ["0", "3", "4"]]);
 });
 
+/** A daemon that names its cluster in the stream's headers. */
+function ofCluster(cluster: string, rows: readonly Row[]): readonly [number, unknown, Record<string, string>] {
+  const text = rows.map((each) => `id: ${each.seq}\ndata: ${JSON.stringify(each)}\n\n`).join("");
+  return [200, `: zwrmd events of cluster ${cluster}\n\n${text}`, { "Content-Type": "text/event-stream", "X-Zwrm-Cluster": cluster }];
+}
+
+async function followSteps(t: Parameters<typeof fakeApi>[0], ...steps: (readonly [number, unknown, Record<string, string>?])[]) {
+  const clock = new ManualClock();
+  const left = [...steps];
+  const server = await fakeApi(t, () => left.shift() ?? refusal(401, "unauthorized"));
+  const run = await finish(server.run("events --follow", { clock }), clock);
+  return { run, asked: server.seen.map(({ url, headers }) => `${url} ${String(headers["last-event-id"])}`) };
+}
+
+test("a restored log answers after a break: the follower names its cluster, says that another answers, and begins anew with the first event", async (t) => {
+  const gone = refusal(410, "other_cluster", { cluster_id: "b", last_seq: 3 });
+  const { run, asked } = await followSteps(t, ofCluster("a", LOG), gone, ofCluster("b", LOG.slice(0, 1)));
+  assert.deepEqual(asked, ["/v1/events 0", "/v1/events?cluster_id=a 4", "/v1/events?cluster_id=b 0", "/v1/events?cluster_id=b 1"]);
+  assert.equal(run.code, 1, "the last refusal of the test");
+  assert.equal(run.out, LINES.join("") + (LINES[0] ?? ""));
+  assert.match(run.err, /Another cluster answers, b instead of a: what was read up to 4 may not be in it, and what follows begins anew with its first event\.\n/);
+});
+
+test("a log that ends before what was seen of it: the follower says so and begins anew, with the oldest that is left", async (t) => {
+  const ahead = refusal(410, "ahead_of_log", { cluster_id: "a", last_seq: 2 });
+  const { run, asked } = await followSteps(t, ofCluster("a", LOG), ahead, refusal(410, "compacted", { oldest_seq: 2 }), ofCluster("a", LOG.slice(1, 2)));
+  assert.deepEqual(asked.slice(0, 4), ["/v1/events 0", "/v1/events?cluster_id=a 4", "/v1/events?cluster_id=a 0", "/v1/events?cluster_id=a 1"]);
+  assert.equal(run.out, LINES.join("") + (LINES[1] ?? ""));
+  assert.match(run.err, /The log ends with 2, and 4 was seen of it: .* begins anew/);
+  assert.match(run.err, /Events before 2 were let go by the operator\./);
+});
+
+test("pages of one log only: the cluster of the first goes with every further one", async (t) => {
+  const server = await fakeApi(t, (seen) => {
+    const [status, body] = paged(seen);
+    return [status, Object.assign({}, body, { cluster_id: "a" })];
+  });
+  await server.run("events");
+  assert.deepEqual(server.seen.map(({ url }) => url), ["/v1/events?after=0&limit=1000", "/v1/events?after=2&limit=1000&cluster_id=a"]);
+});
+
+test("a position beyond the end that was asked for is an error, and nothing is waited for", async (t) => {
+  const server = await fakeApi(t, () => refusal(410, "ahead_of_log", { cluster_id: "a", last_seq: 2 }));
+  for (const line of ["events --after 9", "events --after 9 --follow"]) {
+    const { code, out, err } = await server.run(line);
+    assert.deepEqual([code, out], [1, ""], line);
+    assert.match(err, /It is ahead_of_log\. Without --after/);
+  }
+});
+
 const BRIEF = { brief: true, nameOf: (id: string) => id };
 const WHOLE = { ...BRIEF, brief: false };
 

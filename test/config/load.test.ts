@@ -83,6 +83,15 @@ test("the command line wins over the environment, which wins over the file", () 
   assert.deepEqual([config.state.dataDir, config.server.port, config.server.host], ["/flag", 2, "127.0.0.1"]);
 });
 
+test("a relative socket is the path by which any process reaches it, unless that would be too long for the kernel", () => {
+  const socketOf = (given: string): string => load(`[server]\nsocket = ${JSON.stringify(given)}`).config.server.socket;
+  assert.equal(socketOf("data/z.sock"), join(process.cwd(), "data/z.sock"));
+  assert.equal(socketOf("/run/z.sock"), "/run/z.sock");
+  assert.equal(socketOf(""), "");
+  const long = `${"x".repeat(100)}.sock`;
+  assert.equal(socketOf(long), long);
+});
+
 test("images_dir follows data_dir until it is set", () => {
   assert.equal(load("", { overrides: { "state.data_dir": "data" } }).config.build.imagesDir, "data/images");
   assert.equal(load('[build]\nimages_dir = "/srv/images"', { overrides: { "state.data_dir": "/data" } }).config.build.imagesDir, "/srv/images");

@@ -27,6 +27,7 @@ export class PowerCutFiles implements Files {
   /** Called before a call takes effect: whoever was told something up to now was told it before this call had done anything. */
   beforeEffect: (call: keyof Files) => void = () => undefined;
   readonly #descriptors = new Map<number, Descriptor>();
+  readonly #ids = new Map<MemoryFile | MemoryFolder, number>();
   #nextFd = 1_000;
   #nextId = 1;
 
@@ -136,7 +137,8 @@ export class PowerCutFiles implements Files {
     await this.#turn("stat");
     const found = this.#find(path);
     if (found === null) return null;
-    return found instanceof MemoryFile ? { size: found.size, mtimeMs: 0, isFile: true } : { size: 0, mtimeMs: 0, isFile: false };
+    const id = String(this.#idOf(found));
+    return found instanceof MemoryFile ? { size: found.size, mtimeMs: 0, isFile: true, id } : { size: 0, mtimeMs: 0, isFile: false, id };
   }
 
   async space(): Promise<DiskSpace> {
@@ -147,6 +149,12 @@ export class PowerCutFiles implements Files {
   async #turn(call: keyof Files): Promise<void> {
     await new Promise((resolve) => setImmediate(resolve));
     this.beforeEffect(call);
+  }
+
+  #idOf(node: MemoryFile | MemoryFolder): number {
+    const id = this.#ids.get(node) ?? this.#nextId++;
+    this.#ids.set(node, id);
+    return id;
   }
 
   #binding(node: Binding["node"]): Binding {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { readFileSync, statSync, truncateSync, unlinkSync, writeFileSync } from "node:fs";
+import { readFileSync, statSync, unlinkSync, writeFileSync } from "node:fs";
 import http from "node:http";
 import type { AddressInfo } from "node:net";
 import { Readable } from "node:stream";
@@ -104,15 +104,69 @@ test("reads and verifies an image that is there already, and does not write it a
   assert.deepEqual(place.tree(), [nameOf(image.digest)]);
 });
 
-test("replaces a file of the wrong size", async () => {
+for (const [what, damage] of [
+  ["a byte flipped at its end", (bytes: Buffer): Buffer => Buffer.concat([bytes.subarray(0, -1), Buffer.of((bytes.at(-1) ?? 0) ^ 1)])],
+  ["a byte flipped in its middle", (bytes: Buffer): Buffer => Buffer.concat([bytes.subarray(0, 150_000), Buffer.of((bytes.at(150_000) ?? 0) ^ 1), bytes.subarray(150_001)])],
+  ["only zeros, of the right size", (bytes: Buffer): Buffer => Buffer.alloc(bytes.length)],
+  ["its end cut off", (bytes: Buffer): Buffer => bytes.subarray(0, -1)],
+  ["something behind its end", (bytes: Buffer): Buffer => Buffer.concat([bytes, Buffer.of(1)])],
+  ["nothing in it", (): Buffer => Buffer.alloc(0)],
+] as const) {
+  test(`a push repairs an image with ${what}, and keeps what was there for a person to look at`, async () => {
+    const store = await place.open();
+    const image = randomImage(300_000);
+    for (const declared of [300_000, null]) {
+      await push(store, image);
+      const damaged = damage(image.bytes);
+      writeFileSync(place.pathOf(image.digest), damaged);
+      assert.deepEqual(await push(store, image, { declared }), { sizeBytes: 300_000, existed: false });
+      assert.deepEqual(readFileSync(place.pathOf(image.digest)), image.bytes);
+      const aside = place.tree().filter((name) => name.startsWith("quarantine/"));
+      assert.deepEqual(aside.map((name) => readFileSync(`${place.imagesDir}/${name}`)), [damaged]);
+      for (const name of aside) unlinkSync(`${place.imagesDir}/${name}`);
+      assert.deepEqual(place.tree(), [nameOf(image.digest)]);
+    }
+    assert.deepEqual(place.warnings.splice(0), Array<string>(2).fill("an image was not what its name says; a push has replaced it"));
+  });
+}
+
+test("a damaged image stays where it is when what is pushed is not the image either", async () => {
   const store = await place.open();
   const image = randomImage(300_000);
-  for (const declared of [300_000, null]) {
-    await push(store, image);
-    truncateSync(place.pathOf(image.digest), 299_999);
-    assert.deepEqual(await push(store, image, { declared }), { sizeBytes: 300_000, existed: false });
-    assert.deepEqual(readFileSync(place.pathOf(image.digest)), image.bytes);
-  }
+  await push(store, image);
+  const damaged = Buffer.alloc(300_000, 7);
+  writeFileSync(place.pathOf(image.digest), damaged);
+  const wrong = { digest: image.digest, bytes: Buffer.concat([damaged.subarray(0, 200_000), Buffer.alloc(100_000, 8)]) };
+  await assert.rejects(push(store, wrong), refused("digest_mismatch"));
+  assert.deepEqual(readFileSync(place.pathOf(image.digest)), damaged);
+  assert.deepEqual(place.tree(), [nameOf(image.digest)]);
+});
+
+test("a part that the disk cannot read any more is written anew by a push", async () => {
+  let broken = false;
+  const store = await place.open({
+    ...diskFiles,
+    async read(fd, buffer, offset, length, position) {
+      if (broken && position >= 128 * 1024) throw systemError("EIO");
+      return diskFiles.read(fd, buffer, offset, length, position);
+    },
+  });
+  const image = randomImage(300_000);
+  await push(store, image);
+  broken = true;
+  assert.deepEqual(await push(store, image), { sizeBytes: 300_000, existed: false });
+  broken = false;
+  assert.deepEqual(readFileSync(place.pathOf(image.digest)), image.bytes);
+  assert.deepEqual(place.warnings.splice(0), ["an image's file cannot be read; it is written anew", "an image was not what its name says; a push has replaced it"]);
+});
+
+test("an image that is whole takes no room for its second push, on a disk that is full", async () => {
+  const image = randomImage(1000);
+  let freeBytes = 60 * GIB;
+  const store = await place.open({ ...diskFiles, space: () => Promise.resolve({ freeBytes, totalBytes: 100 * GIB }) });
+  await push(store, image);
+  freeBytes = 0;
+  for (const declared of [1000, null]) assert.equal((await push(store, image, { declared })).existed, true);
 });
 
 test("asks for another push where the file goes away while its upload is verified", async () => {

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { existsSync, mkdirSync, readFileSync, unlinkSync, utimesSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, renameSync, unlinkSync, utimesSync, writeFileSync } from "node:fs";
 import { afterEach, beforeEach, test } from "node:test";
 import type { ImageStore } from "../../src/images/store.ts";
 import { isLoss, verifyImages, verifyOne } from "../../src/images/verify.ts";
@@ -47,6 +47,35 @@ test("finds every image good where nothing is wrong", async () => {
   const findings = await verify(store, images.map(entry));
   assert.deepEqual(new Set(findings), new Set(images.map(({ digest, bytes }) => ({ kind: "good", digest, sizeBytes: bytes.length }))));
   assert.ok(!findings.some(isLoss));
+});
+
+test("a store whose folder is not there is an error, and not a store without faults", async () => {
+  await assert.rejects(verify(place.unopened(), []), /There is no image store in .*: the folder .*\/sha256 is not there/);
+  const store = await place.open();
+  await pushed(store);
+  renameSync(place.imagesDir, `${place.imagesDir}.away`);
+  await assert.rejects(verify(store, []), /no image store/);
+  // As where the disk behind it is no longer mounted, and the folders of an earlier start lie below.
+  await place.open();
+  await assert.rejects(verify(store, []), /sha256 was replaced while the daemon ran/);
+});
+
+test("takes no image into a folder that was put in the place of the store's own while the daemon ran", async () => {
+  const store = await place.open();
+  await pushed(store);
+  renameSync(place.imagesDir, `${place.imagesDir}.away`);
+  await place.open();
+  await assert.rejects(pushed(store), /sha256 was replaced while the daemon ran/);
+  assert.deepEqual(place.tree(), []);
+});
+
+test("wrong bytes that cannot be set aside are a failure that says both", async () => {
+  const store = await place.open({ ...diskFiles, rename: (from, to) => (to.includes("/quarantine/") ? Promise.reject(systemError("EROFS")) : diskFiles.rename(from, to)) });
+  const image = await pushed(store);
+  rot(place.pathOf(image.digest));
+  const [finding] = await verify(store, [entry(image)]);
+  assert.ok(finding?.kind === "failed" && isLoss(finding));
+  assert.match(finding.reason, /its bytes hash to sha256:[0-9a-f]{64}, and it could not be set aside: EROFS/);
 });
 
 test("moves wrong bytes to quarantine, durably, and takes the image anew when it is pushed", async () => {

@@ -72,7 +72,7 @@ test("a backup gives back every segment and the two newest snapshots, byte for b
   const { root, folder, heads, last } = await bench(t);
   const { file, head, oldestSeq, bytes } = await backUp(folder, last);
   assert.deepEqual([oldestSeq, head.seq, bytes], [1, last, file.length]);
-  const wanted = readdirSync(folder).filter((name) => !name.endsWith(".snapshot") || heads.slice(-2).some(({ seq }) => Number(name.slice(0, 20)) === seq));
+  const wanted = readdirSync(folder).filter((name) => name.endsWith(".jsonl") || (name.endsWith(".snapshot") && heads.slice(-2).some(({ seq }) => Number(name.slice(0, 20)) === seq)));
   assert.ok(heads.length > 2 && wanted.length > 5);
   for (const size of [1, 7, 700, file.length]) {
     const again = join(root, "again");

@@ -6,6 +6,7 @@ import { join } from "node:path";
 import type { TestContext } from "node:test";
 import { Journal } from "../../src/journal/journal.ts";
 import type { JournalOptions, ReplayTarget } from "../../src/journal/journal.ts";
+import { NOTE_NAME } from "../../src/journal/names.ts";
 import type { JournalEntry, JournalRecord } from "../../src/journal/types.ts";
 import { systemClock } from "../../src/lib/clock.ts";
 import { diskFiles } from "../../src/lib/files.ts";
@@ -64,19 +65,29 @@ export async function appendBatch(journal: Journal, count: number, data: unknown
   return seqs;
 }
 
-/** A closed journal of batches of so many lines each; the first batch holds the segment's own first line besides. */
+/** Takes the note of the head away, as it is where a daemon was killed: only a stop in order notes the last line. */
+export function forgetHead(folder: string): void {
+  rmSync(join(folder, NOTE_NAME), { force: true });
+}
+
+/**
+ * A journal as a kill leaves it, of batches of so many lines each; the first batch holds the segment's own first line
+ * besides.
+ */
 export async function makeJournal(folder: string, batches: readonly number[], more: Partial<JournalOptions> = {}, data: unknown = { n: 1 }): Promise<void> {
   const journal = await open(folder, more);
   for (const count of batches) await appendBatch(journal, count, data);
   await journal.close();
+  forgetHead(folder);
 }
 
-/** Opens a journal, closes it, and gives what the replay found. */
+/** Opens a journal, ends it as a kill does, and gives what the replay found. */
 export async function reopen(folder: string, files: Files = unsyncedFiles): Promise<Memory & { readonly head: number }> {
   const memory = new Memory();
   const journal = await open(folder, { files }, memory);
   const head = journal.durable.seq;
   await journal.close();
+  forgetHead(folder);
   return Object.assign(memory, { head });
 }
 

@@ -2,11 +2,11 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { readFileSync } from "node:fs";
+import { chownSync, mkdirSync, readFileSync, readdirSync, statSync, writeFileSync } from "node:fs";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
-import { DataDirLocked, lockDataDir } from "../../src/journal/lock.ts";
+import { DataDirLocked, holdForLook, lockDataDir } from "../../src/journal/lock.ts";
 import { tempFolder } from "./lab.ts";
 
 const LOCK = new URL("../../src/journal/lock.ts", import.meta.url).href;
@@ -43,6 +43,35 @@ test("a lock keeps out its own process, too, until it is released, and releasing
   first.release();
   assert.throws(() => lockDataDir(folder), DataDirLocked);
   second.release();
+});
+
+test("a look makes no lock and writes nothing, goes with other looks, and keeps a daemon out until it is over", async (t) => {
+  const folder = join(tempFolder(t), "data");
+  holdForLook(folder)();
+  mkdirSync(folder);
+  holdForLook(folder)();
+  assert.deepEqual(readdirSync(folder), []);
+  lockDataDir(folder).release();
+  // As a daemon that has ended leaves it.
+  writeFileSync(join(folder, "lock"), JSON.stringify({ pid: 4_194_305, host: hostname(), since: "2026-01-01T00:00:00.000Z" }));
+  const before = readFileSync(join(folder, "lock"));
+  const [first, second] = [holdForLook(folder), holdForLook(folder)];
+  first();
+  assert.throws(() => lockDataDir(folder), /in use by another process, such as zwrmd images verify/);
+  second();
+  assert.deepEqual(readFileSync(join(folder, "lock")), before);
+  const lock = lockDataDir(folder);
+  assert.throws(() => holdForLook(folder), DataDirLocked);
+  lock.release();
+});
+
+test("a lock that root makes in another user's folder is that user's", (t) => {
+  if (process.getuid?.() !== 0) return t.skip("only root makes files of others");
+  const folder = tempFolder(t);
+  chownSync(folder, 12_345, 12_346);
+  lockDataDir(folder).release();
+  const { uid, gid } = statSync(join(folder, "lock"));
+  assert.deepEqual([uid, gid], [12_345, 12_346]);
 });
 
 test("says what is missing where flock cannot be run", (t) => {

@@ -10,7 +10,7 @@ import { snapshotName } from "../../src/journal/names.ts";
 import { listSnapshots, readSnapshot, writeSnapshot } from "../../src/journal/snapshot.ts";
 import type { Head } from "../../src/journal/types.ts";
 import { diskFiles } from "../../src/lib/files.ts";
-import { FaultyFiles, Memory, appendBatch, flip, makeJournal, open, reopen, segmentNames, segmentPath, tempFolder } from "./lab.ts";
+import { FaultyFiles, Memory, appendBatch, flip, forgetHead, makeJournal, open, reopen, segmentNames, segmentPath, tempFolder } from "./lab.ts";
 
 const LINES = ["[\"hosts\",\"h-1\",{}]", "{\"n\":2}", "\"é🦀\""];
 
@@ -132,6 +132,7 @@ test("refuses a snapshot that is ahead of the segments: lines that were on disk 
   const { folder, heads } = await bench(t, true);
   const names = segmentNames(folder);
   for (const name of names.slice(-2)) rmSync(join(folder, name));
+  forgetHead(folder);
   await assert.rejects(reopen(folder), (error) => error instanceof JournalDamaged && error.file.endsWith(snapshotName(at(heads, -1).seq)));
   for (const name of names.slice(0, -2)) rmSync(join(folder, name));
   await assert.rejects(reopen(folder), (error) => error instanceof JournalDamaged && error.reason.includes("missing"));
@@ -157,6 +158,7 @@ test("starts from a snapshot alone where the segments before it are gone and the
   const names = segmentNames(folder);
   for (const name of names.slice(0, -1)) rmSync(join(folder, name));
   writeFileSync(join(folder, at(names, -1)), "");
+  forgetHead(folder);
   const journal = await open(folder);
   assert.deepEqual(journal.durable, at(heads, -1));
   assert.deepEqual(await appendBatch(journal, 1), [at(heads, -1).seq + 2]);

@@ -1,6 +1,6 @@
 /** What looks at a journal from outside: verify, dump, compact. */
 import assert from "node:assert/strict";
-import { appendFileSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { appendFileSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import type { TestContext } from "node:test";
@@ -54,7 +54,25 @@ test("verify walks every segment, counts, and gives the head", async (t) => {
   const { folder, heads, end } = await bench(t, 2);
   const found = await verify(folder);
   assert.deepEqual(found, { segments: heads.length + 1, records: end.seq, oldestSeq: 1, head: end, snapshots: 2, tail: null, steps: heads.length + 1 });
-  assert.deepEqual(await verify(join(folder, "nothing")), { segments: 0, records: 0, oldestSeq: 1, head: null, snapshots: 0, tail: null, steps: 0 });
+});
+
+for (const [what, lay, why] of [
+  ["a folder that is not there", (): void => undefined, /there is no journal in .*: there is no such folder\. Is state\.data_dir right\?/],
+  ["a folder without a segment", (folder: string): void => void mkdirSync(folder), /there is no journal in .*: it holds no segment/],
+] as const) {
+  test(`verify, dump and compact of ${what} are errors: nothing to look at is not nothing wrong`, async (t) => {
+    const folder = join(tempFolder(t), "journal");
+    lay(folder);
+    await assert.rejects(verify(folder), why);
+    await assert.rejects(dump(folder, 1), why);
+    await assert.rejects(compactJournal(diskFiles, folder, { keepSince: Infinity }), why);
+  });
+}
+
+test("a dump from behind the end is an error, and one from the end itself gives nothing", async (t) => {
+  const { folder, end } = await bench(t);
+  assert.deepEqual(await dump(folder, end.seq + 1), []);
+  await assert.rejects(dump(folder, end.seq + 2), new RegExp(`the log ends with seq ${end.seq}, so there is nothing after ${end.seq + 1}`));
 });
 
 test("verify finds one bit flipped in any segment, and in a snapshot", async (t) => {
@@ -140,7 +158,6 @@ test("dump gives the lines from any seq on, over segment borders, and up to any"
     assert.deepEqual(await dump(folder, from, Math.max(from, end.seq - 3)).catch(() => "short"), from > end.seq ? "short" : upTo(from, Math.max(from, end.seq - 3)));
   }
   assert.equal(await oldestSeq(diskFiles, folder), 1);
-  assert.deepEqual(await dump(join(folder, "nothing"), 1), []);
 });
 
 test("dump finds its place in a large segment without reading all of it", async (t) => {

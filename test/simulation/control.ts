@@ -330,6 +330,7 @@ function createHands(store: Store, fleet: Fleet, clock: ProcessClock): Hands {
     version: "0",
     offlineAfterMs: OFFLINE_AFTER_MS,
     maxImageBytes: 1,
+    lookAtStorage: () => Promise.resolve(store.writability),
     startedAt: clock.mono(),
     stopping: () => false,
     verification: { last: Promise.resolve(), signal: new AbortController().signal },

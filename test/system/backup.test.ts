@@ -1,12 +1,13 @@
 /** Part B, Commands: `zwrmd backup FILE` and `zwrmd restore FILE`, of the real program, beside a running daemon and of a stopped one. */
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
-import { appendFileSync, chownSync, existsSync, mkdirSync, readFileSync, readdirSync, statSync, symlinkSync, writeFileSync } from "node:fs";
+import { appendFileSync, chownSync, existsSync, linkSync, mkdirSync, readFileSync, readdirSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { PROGRAM, TestDaemon, eventually, run, runProgram, startDaemon } from "../support/daemon.ts";
 import type { Owner, RunResult } from "../support/daemon.ts";
 import { register, show } from "../support/fleet.ts";
+import { imageOf } from "../support/images.ts";
 import { appendLine, assertChain, readJournal, segments } from "../support/journal.ts";
 import { listAt, pick, textAt } from "../support/json.ts";
 import type { Json } from "../support/json.ts";
@@ -252,6 +253,49 @@ test("what cannot be a backup's place is refused: a folder, a pipe or a device; 
   symlinkSync(target, link);
   await done(daemon.command("backup", link));
   assert.equal(readFileSync(target, "utf8"), "mine");
+});
+
+test("a backup never goes over what the daemon lives on, by whatever name: a segment, the lock, an image, the config, through a linked folder or a second name", async (t) => {
+  const daemon = await startDaemon({ config: SOCKET }, t);
+  await register(daemon, "h-1");
+  const image = imageOf(Buffer.from("an image"));
+  assert.equal((await daemon.request("PUT", `/v1/images/${image.digest}`, { body: image.bytes })).status, 201);
+  const hex = image.digest.slice("sha256:".length);
+  const imageFile = join(daemon.dataDir, "images", "sha256", hex.slice(0, 2), hex);
+  const segment = join(daemon.dataDir, "journal", segments(daemon.dataDir)[0] ?? "");
+  const linked = join(daemon.folder, "linked");
+  symlinkSync(join(daemon.dataDir, "journal"), linked);
+  const link = join(daemon.folder, "link");
+  symlinkSync(segment, link);
+  const twin = join(daemon.folder, "twin");
+  linkSync(segment, twin);
+  const imageTwin = join(daemon.folder, "image-twin");
+  linkSync(imageFile, imageTwin);
+  const places = [segment, join(linked, segments(daemon.dataDir)[0] ?? ""), link, twin, imageTwin, imageFile, join(daemon.dataDir, "lock"), join(daemon.dataDir, "new"), daemon.configFile];
+  for (const running of [true, false]) {
+    for (const place of places) {
+      const before = existsSync(place) ? readFileSync(place) : null;
+      await refused(daemon.command("backup", place), /: the daemon lives on that, and nothing was written\. Choose a place outside of it\.$/m);
+      assert.deepEqual(existsSync(place) ? readFileSync(place) : null, before, place);
+    }
+    if (running) await daemon.stop();
+  }
+  await daemon.start();
+  assert.deepEqual(await hostIds(daemon), ["h-1"]);
+});
+
+test("stdout that is led to what the daemon lives on is refused by every tool, before anything is written", async (t) => {
+  const daemon = await startDaemon({ config: SOCKET }, t);
+  await register(daemon, "h-1");
+  await daemon.stop();
+  const segment = join(daemon.dataDir, "journal", segments(daemon.dataDir)[0] ?? "");
+  const before = readFileSync(segment);
+  for (const words of ["backup -", "journal dump", "journal verify", "images verify"]) {
+    const { code, stderr } = await run("sh", ["-c", `"$0" "$1" ${words} --config "$2" >>"$3"`, process.execPath, PROGRAM, daemon.configFile, segment]);
+    assert.equal(code, 1, words);
+    assert.match(stderr, /what stdout is led to is in state\.data_dir/, words);
+    assert.deepEqual(readFileSync(segment), before, words);
+  }
 });
 
 test("Exit codes: 2 for wrong usage, 1 where there is nothing to back up or to restore; --help names both", async (t) => {

@@ -7,7 +7,7 @@ import { eventually, startDaemon } from "../support/daemon.ts";
 import type { Owner, TestDaemon } from "../support/daemon.ts";
 import { assertError, request } from "../support/http.ts";
 import type { RequestOptions } from "../support/http.ts";
-import { conforms, count, exactly, like, listAt, mapOf, nullOr, numberAt, oneOf, pick, shape, text, time } from "../support/json.ts";
+import { conforms, count, exactly, like, listAt, mapOf, nullOr, numberAt, oneOf, pick, shape, text, textAt, time } from "../support/json.ts";
 import type { Json } from "../support/json.ts";
 import { appendSession, ask, bearer, expect, login, makeKey, makeOrg, makePerson, randomToken } from "./identity-world.ts";
 
@@ -32,10 +32,12 @@ class Stream {
   readonly events: Streamed[] = [];
   #over = false;
   #text = "";
+  readonly headers: http.IncomingHttpHeaders;
   readonly #req: http.ClientRequest;
 
   constructor(req: http.ClientRequest, res: http.IncomingMessage) {
     this.#req = req;
+    this.headers = res.headers;
     res.once("close", () => (this.#over = true));
     res.on("error", () => undefined);
     res.on("data", (part: Buffer) => {
@@ -78,6 +80,10 @@ const root = await makePerson(daemon, "root", { hostAdmin: true });
 
 async function events(query: string, options: RequestOptions = {}): Promise<Json> {
   return expect(await daemon.request("GET", `/v1/events${query}`, options), 200);
+}
+
+async function clusterId(): Promise<string> {
+  return textAt(expect(await daemon.request("GET", "/v1/status"), 200), "cluster_id");
 }
 
 async function lastSeq(): Promise<number> {
@@ -125,10 +131,39 @@ test("pages join without a gap or a repeat; limit is 100 unless said, and at mos
   }
   assert.equal(after, null);
   assert.deepEqual(seqs, seqs.map((_, index) => index + 1));
-  assert.deepEqual(await events(`?after=${seqs.length}`), { events: [], next_after: null });
+  assert.deepEqual(await events(`?after=${seqs.length}`), { events: [], next_after: null, cluster_id: await clusterId() });
   for (const [query, field] of [["?limit=0", "limit"], ["?limit=1001", "limit"], ["?limit=x", "limit"], ["?after=-1", "after"], ["?after=x", "after"]] as const) {
     assertError(await daemon.request("GET", `/v1/events${query}`), 400, "invalid_field", field);
   }
+});
+
+test("every page and every stream names the cluster", async (t) => {
+  const cluster = await clusterId();
+  assert.equal(pick(await events("?limit=1"), "cluster_id"), cluster);
+  const stream = await follow(daemon, t, {}, `/v1/events?cluster_id=${cluster}`);
+  assert.equal(stream.headers["x-zwrm-cluster"], cluster);
+});
+
+test("a position beyond the end of the log is 410 with the last seq and the cluster, and no wait for what will be another event", async () => {
+  const last = await lastSeq();
+  const cluster = await clusterId();
+  for (const headers of [{}, { accept: "text/event-stream" }]) {
+    assert.equal((await daemon.request("GET", `/v1/events?after=${last + 1}`, { headers })).status, 410);
+    assert.equal((await daemon.request("GET", `/v1/events?after=${last}`)).status, 200, "the end itself is a place to wait");
+    const answer = await daemon.request("GET", "/v1/events", { headers: { ...headers, "last-event-id": String(last + 1) } });
+    assert.deepEqual([answer.status, pick(answer.json, "code")], [410, "ahead_of_log"]);
+    assert.deepEqual([pick(answer.json, "last_seq"), pick(answer.json, "cluster_id")], [last, cluster]);
+  }
+});
+
+test("a position of another cluster is 410, however short it is", async () => {
+  for (const headers of [{}, { accept: "text/event-stream" }]) {
+    const answer = await daemon.request("GET", "/v1/events?after=1&cluster_id=00000000-0000-4000-8000-000000000000", { headers });
+    assert.deepEqual([answer.status, pick(answer.json, "code")], [410, "other_cluster"]);
+    assert.equal(pick(answer.json, "cluster_id"), await clusterId());
+  }
+  assertError(await daemon.request("GET", "/v1/events?cluster_id="), 400, "invalid_field", "cluster_id");
+  assert.equal((await daemon.request("GET", `/v1/events?after=1&cluster_id=${await clusterId()}`)).status, 200);
 });
 
 test("a stream gives what was, then what comes, each with its seq as id", async (t) => {

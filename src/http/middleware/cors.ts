@@ -30,6 +30,7 @@ export const EXPOSE_HEADERS = [
   "Retry-After",
   "WWW-Authenticate",
   "X-Request-Id",
+  "X-Zwrm-Cluster",
 ] as const;
 /** Seconds that a browser may keep a preflight's answer; a reload of the config is seen by then. */
 const MAX_AGE = "600";

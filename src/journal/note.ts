@@ -1,0 +1,100 @@
+/**
+ * The note of how far a journal has come, beside its segments: what must be there at the next start, since a segment
+ * that is gone cannot tell that it was there.
+ */
+import { join } from "node:path";
+import { messageOf } from "../lib/errors.ts";
+import type { Files } from "../lib/files.ts";
+import { readWhole, writeDurably } from "../lib/files.ts";
+import type { Log } from "../lib/log.ts";
+import { JournalDamaged } from "./errors.ts";
+import type { Named } from "./names.ts";
+import { NOTE_NAME, segmentName } from "./names.ts";
+import type { Bad } from "./segment.ts";
+import type { Head } from "./types.ts";
+
+const SHAPE = /^\{"noted":1,"segment":([1-9]\d{0,15}),"seq":(0|[1-9]\d{0,15}),"sum":"([0-9a-f]{64})"\}\n$/;
+
+export interface Note {
+  /** The first seq of a segment that was there, its name durable, before any of its lines was acknowledged. */
+  readonly segment: number;
+  /** A line that was durable. */
+  readonly head: Head;
+}
+
+/** Makes the note, durable when this resolves; the one before it stays until then. Throws the disk's error. */
+export async function writeNote(files: Files, folder: string, { segment, head }: Note): Promise<void> {
+  const line = `{"noted":1,"segment":${segment},"seq":${head.seq},"sum":"${head.sum}"}\n`;
+  await writeDurably(files, folder, NOTE_NAME, Buffer.from(line));
+}
+
+/** As `writeNote`; a note that cannot be made is a warning: the next start only misses less of what was removed. */
+export async function tryNote(files: Files, folder: string, note: Note, log: Log): Promise<void> {
+  try {
+    await writeNote(files, folder, note);
+  } catch (error) {
+    log.warn("journal: its head was not noted", { reason: messageOf(error) });
+  }
+}
+
+/**
+ * Null where there is none, as before the first start of this version. Throws JournalDamaged for one that does not
+ * read.
+ */
+export async function readNote(files: Files, folder: string): Promise<Note | null> {
+  const path = join(folder, NOTE_NAME);
+  if ((await files.stat(path)) === null) return null;
+  const [, segment, seq, sum] = SHAPE.exec((await readWhole(files, path)).toString("latin1")) ?? [];
+  if (segment === undefined || seq === undefined || sum === undefined) {
+    const what = "this note of the head is not one that this version reads";
+    throw new JournalDamaged(path, 1, 0, `${what}; without it a segment that was removed is not missed`);
+  }
+  return { segment: Number(segment), head: { seq: Number(seq), sum } };
+}
+
+/** Holds what is on disk against a note that was read before it. Throws JournalDamaged. */
+export class NoteCheck {
+  readonly #note: Note | null;
+  readonly #folder: string;
+
+  constructor(note: Note | null, folder: string) {
+    this.#note = note;
+    this.#folder = folder;
+  }
+
+  /** The segments that there are, in order. The noted one may only have been let go with those before it. */
+  segments(segments: readonly Named[]): void {
+    if (this.#note === null) return;
+    const { segment } = this.#note;
+    const oldest = segments[0]?.seq ?? 0;
+    if (oldest > segment || segments.some(({ seq }) => seq === segment)) return;
+    throw this.#missing(segmentName(segment), "this segment is missing");
+  }
+
+  /** A line on the way. */
+  passed({ seq, sum }: Head): void {
+    const noted = this.#note?.head;
+    if (noted === undefined || noted.seq !== seq || noted.sum === sum) return;
+    throw this.#missing(NOTE_NAME, `line ${seq} has the sum ${sum}, and ${noted.sum} was noted`);
+  }
+
+  /** Where the good lines end: behind the last of them, and with what stands there instead of the next. */
+  ended(path: string, head: Head | null, bad: Bad | null): void {
+    const noted = this.#note?.head.seq ?? 0;
+    const last = head?.seq ?? 0;
+    if (last >= noted) return;
+    const what = bad === null ? "" : `${bad.reason}; `;
+    const reason = `${what}the good lines end with seq ${last}, and seq ${noted} was on disk, ${this.#remedy()}`;
+    throw new JournalDamaged(path, bad?.line ?? 1, bad?.offset ?? 0, reason);
+  }
+
+  #missing(name: string, what: string): JournalDamaged {
+    const reason = `${what}: lines that were acknowledged are not there, ${this.#remedy()}`;
+    return new JournalDamaged(join(this.#folder, name), 1, 0, reason);
+  }
+
+  #remedy(): string {
+    const remedy = "Put back what was removed, or restore a backup; to go on without those lines, remove that note";
+    return `as ${join(this.#folder, NOTE_NAME)} notes. ${remedy}`;
+  }
+}

@@ -1,40 +1,48 @@
 /**
  * The exec driver: a machine is a command line of the operator's, in a session of its own, which outlives the agent. Nothing of it goes through
  * the agent: its output goes to a file, its exit code is written down by the small shell that waits for it, and its pid with the time of its
- * start finds it again.
+ * start finds it again. Which processes are a machine's, processes.ts says.
  */
 import { spawn } from "node:child_process";
-import { accessSync, closeSync, constants, fstatSync, mkdirSync, openSync, readSync, rmSync, writeFileSync } from "node:fs";
+import type { ChildProcess } from "node:child_process";
+import { accessSync, closeSync, constants, readSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Clock } from "../lib/clock.ts";
-import { messageOf, systemCode } from "../lib/errors.ts";
 import type { TypeOf } from "../lib/schema.ts";
 import { number, object, pattern } from "../lib/schema.ts";
-import { CONSOLE_NAME } from "./console.ts";
-import { environmentFile, fillIn } from "./exec-command.ts";
-import type { Values } from "./exec-command.ts";
-import { findByWords, groupMembers, isAlive, kernelBootId, readStat } from "./proc.ts";
+import { environmentFile, fillIn, forShell } from "./exec-command.ts";
+import type { Command, Values } from "./exec-command.ts";
+import { CONSOLE_NAME, createOwn, ENV_NAME, EXIT_NAME, makeWorkFolder, openConsole, openOwn, statOwn, WORK_NAME } from "./machine-folder.ts";
+import { isAlive, kernelBootId, readStat } from "./proc.ts";
+import { findWaiter, MachineProcesses, markedMachines, marksOf, WAITER_NAME } from "./processes.ts";
 import type { Exit, Launch, Launched, RunningMachine, Runtime } from "./runtime.ts";
-import { LaunchError } from "./runtime.ts";
+import { hostFault, LaunchError } from "./runtime.ts";
 
-const EXIT_NAME = "exit";
-const ENV_NAME = "env";
 /** How often a machine that is not this process's child is looked at: an exit is known within a second. */
 const LOOK_MS = 250;
+/** How long the start of an agent waits for the end of what a machine has left behind. */
+const LEFT_BEHIND_MS = 5_000;
 
 /** What the waiter writes down is shorter than this. */
 const EXIT_BYTES = 256;
-/** A machine may have put anything under the agent's own names in its folder. With O_NONBLOCK a fifo is refused, not waited for. */
-const { O_APPEND, O_CREAT, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_WRONLY } = constants;
 
-/** Waits for the machine and writes down how it ended, also while no agent is there. `trap` keeps it waiting when its group is asked to stop. */
+/**
+ * Waits for the machine and writes down how it ended, also while no agent is there. `trap` keeps it waiting when others ask its group to stop. It has
+ * no variable of its own, since the machine's are in the same place.
+ */
 const WAITER = `trap : TERM INT HUP
-dir=$1 launch=$2
-shift 2
-"$@"
-code=$?
-printf '%s %s\\n' "$launch" "$code" >"$dir/${EXIT_NAME}.new" && command -p mv "$dir/${EXIT_NAME}.new" "$dir/${EXIT_NAME}"
-exit "$code"`;
+run() {
+  shift 2
+  "$@"
+}
+note() {
+  set -C
+  command -p rm -rf "$1/${EXIT_NAME}.new"
+  printf '%s %s\\n' "$2" "$3" >"$1/${EXIT_NAME}.new" && command -p mv -f "$1/${EXIT_NAME}.new" "$1/${EXIT_NAME}"
+  exit "$3"
+}
+run "$@"
+note "$1" "$2" "$?"`;
 
 const UNSEEN = "nobody saw its exit code; it was killed, or the host ran out of memory or disk";
 
@@ -55,6 +63,8 @@ export interface ExecOptions {
   readonly passEnv: boolean;
   /** PATH, and nothing else of the agent's own environment, which may hold the licence. */
   readonly path: string;
+  /** What waits for a machine's command. */
+  readonly shell?: string;
 }
 
 export class ExecDriver implements Runtime {
@@ -66,115 +76,106 @@ export class ExecDriver implements Runtime {
   }
 
   async launch(launch: Launch): Promise<RunningMachine> {
-    const { clock, command, path } = this.#options;
-    const dir = this.#dirOf(launch.machine.id);
+    const { clock, command, path, shell = "/bin/sh" } = this.#options;
+    const { id } = launch.machine;
+    const dir = this.#dirOf(id);
     const words = fillIn(command, this.#values(launch, dir));
     requireProgram(words[0] ?? "", path);
-    const console = this.#prepare(launch, dir);
+    const env = environmentFile(launch.machine);
+    await this.#endLeftBehind(dir);
+    const { work, console } = prepare(dir, env);
     try {
-      const child = spawn("/bin/sh", ["-c", WAITER, "zwrm-machine", dir, launch.launchId, ...words], {
-        cwd: dir,
-        env: this.#environment(launch, dir),
-        detached: true,
-        stdio: ["ignore", console, console],
-      });
-      const exited = new Promise<void>((resolve) => child.once("exit", () => resolve()));
-      await new Promise<void>((resolve, reject) => {
-        child.once("spawn", resolve);
-        child.once("error", (error) => reject(new LaunchError(`it cannot be started on this host: ${error.message}`, false, { cause: error })));
-      });
+      const child = await start(shell, [dir, launch.launchId], work, console, forShell(words, this.#environment(launch, dir, work)));
+      const startedAt = clock.wall();
+      const exit = new Promise<Exit>((resolve) => child.once("exit", (code, signal) => resolve(signal === null ? { code, detail: null } : { code, detail: null, signal })));
       child.unref();
       const pid = child.pid ?? 0;
       // A process that has ended already is a zombie until Node has seen its end, so it is still there to be read.
       const startTicks = readStat(pid)?.startTicks ?? 0;
-      return this.#running(launch.machine.id, launch.launchId, { pid, start_ticks: startTicks, kernel: this.#kernel }, clock.wall(), exited);
+      // Where the shell itself was ended, it may have written down the code before.
+      const end = exit.then((seen) => (seen.code === null ? (this.#exitOf(id, launch.launchId) ?? seen) : seen));
+      return this.#running(dir, { pid, start_ticks: startTicks, kernel: this.#kernel }, startedAt, end);
+    } catch (error) {
+      // It may have begun all the same.
+      void this.#endLeftBehind(dir).catch(() => undefined);
+      throw error instanceof LaunchError ? error : hostFault("it cannot be started on this host", error);
     } finally {
       closeSync(console);
     }
   }
 
   async adopt({ id, launchId, handle, startedAt }: Launched): Promise<RunningMachine | Exit> {
-    const known = readHandle(handle) ?? this.#findByName(id, launchId);
-    if (known === null) return this.#exitOf(id, launchId) ?? { code: null, detail: handle === null ? "the agent ended before it was started" : UNSEEN };
-    if (known.kernel !== this.#kernel) return { code: null, detail: "the host was restarted" };
-    if (!isAlive(known.pid, known.start_ticks)) return this.#afterEnd(id, launchId, known.pid);
-    return this.#running(id, launchId, known, startedAt, this.#goneAfterLooks(known.pid, known.start_ticks));
+    const dir = this.#dirOf(id);
+    const known = readHandle(handle) ?? this.#find(dir, launchId);
+    if (known !== null && known.kernel !== this.#kernel) return { code: null, detail: "the host was restarted", ranMs: null };
+    if (known !== null && isAlive(known.pid, known.start_ticks)) {
+      return this.#running(dir, known, startedAt, this.#gone(known).then(() => this.#exitOf(id, launchId) ?? { code: null, detail: UNSEEN }));
+    }
+    const unseen = { code: null, detail: handle === null ? "the agent ended before it was started" : UNSEEN, ranMs: null };
+    const exit = this.#exitOf(id, launchId, startedAt) ?? unseen;
+    // Its first process has ended; what that had started may not have.
+    const ended = new MachineProcesses(this.#options.clock, dir, null).end().then(() => exit);
+    const late = new Promise<null>((resolve) => void this.#options.clock.after(LEFT_BEHIND_MS, () => resolve(null)));
+    return (await Promise.race([ended, late])) ?? { handle, startedAt, exited: ended, terminate: () => undefined, kill: () => undefined };
   }
 
   async search(id: string): Promise<RunningMachine | null> {
-    const found = this.#findByName(id);
+    const dir = this.#dirOf(id);
+    const found = this.#find(dir);
     // Of which start it is does not matter: with nothing written down there is none that its exit code could be told of.
-    return found === null ? null : this.#running(id, "", found, 0, this.#goneAfterLooks(found.pid, found.start_ticks));
+    const unseen = { code: null, detail: UNSEEN };
+    if (found !== null) return this.#running(dir, found, 0, this.#gone(found).then(() => unseen));
+    const left = new MachineProcesses(this.#options.clock, dir, null);
+    if (left.look().length === 0) return null;
+    return { handle: null, startedAt: 0, exited: left.end().then(() => unseen), terminate: () => undefined, kill: () => undefined };
   }
 
-  /** A start whose pid nobody could write down, or read: the waiter's command line names it. Without a launch id, any start of the machine. */
-  #findByName(id: string, ...launchId: readonly string[]): Handle | null {
-    const stat = findByWords(["zwrm-machine", this.#dirOf(id), ...launchId]);
-    return stat === null ? null : { pid: stat.pid, start_ticks: stat.startTicks, kernel: this.#kernel };
+  async marked(): Promise<ReadonlySet<string>> {
+    return markedMachines(this.#options.machinesDir);
   }
 
-  #running(id: string, launchId: string, handle: Handle, startedAt: number, gone: Promise<void>): RunningMachine {
-    const { pid, start_ticks: startTicks } = handle;
-    const send = (signal: NodeJS.Signals): void => {
-      if (isAlive(pid, startTicks)) signalGroup(pid, signal);
-    };
-    return {
-      handle,
-      startedAt,
-      exited: gone.then(() => this.#surelyAfterEnd(id, launchId, pid)),
-      terminate: () => send("SIGTERM"),
-      kill: () => send("SIGKILL"),
-    };
+  /** A start whose pid nobody could write down, or read. Without a launch id, any start of the machine. */
+  #find(dir: string, ...launchId: readonly string[]): Handle | null {
+    const leader = findWaiter(dir, ...launchId);
+    return leader === null ? null : { pid: leader.pid, start_ticks: leader.startTicks, kernel: this.#kernel };
   }
 
-  /** Never rejects: where the rest of its group cannot be seen or ended now, it tries again. */
-  async #surelyAfterEnd(id: string, launchId: string, pid: number): Promise<Exit> {
-    for (;;) {
-      try {
-        return this.#afterEnd(id, launchId, pid);
-      } catch {
-        await new Promise<void>((resolve) => void this.#options.clock.after(LOOK_MS, resolve));
-      }
-    }
+  /** `end` says how its first process ended; the machine has ended when all that it had started has. */
+  #running(dir: string, handle: Handle, startedAt: number, end: Promise<Exit>): RunningMachine {
+    const processes = new MachineProcesses(this.#options.clock, dir, { pid: handle.pid, startTicks: handle.start_ticks });
+    const exited = end.then(async (exit) => {
+      await processes.end();
+      return exit;
+    });
+    return { handle, startedAt, exited, terminate: () => processes.terminate(), kill: () => void processes.end() };
   }
 
-  /** The first process has ended: whatever else it started in its group ends with it. */
-  #afterEnd(id: string, launchId: string, pid: number): Exit {
-    const stat = readStat(pid);
-    // While members of its group are left, the kernel gives its number to no other process; one that has it now shows that none are.
-    if ((stat === null || stat.state === "Z") && groupMembers(pid).length > 0) signalGroup(pid, "SIGKILL");
-    return this.#exitOf(id, launchId) ?? { code: null, detail: UNSEEN };
+  /** Two starts of a machine never run side by side, also where an earlier agent knew of one process of the first only. */
+  async #endLeftBehind(dir: string): Promise<void> {
+    const left = new MachineProcesses(this.#options.clock, dir, null);
+    if (left.look().length > 0) await left.end();
   }
 
-  /** For a machine that is no child of this process. */
-  #goneAfterLooks(pid: number, startTicks: number): Promise<void> {
+  /** For a machine that is no child of this process: resolves when its first process has ended. */
+  #gone({ pid, start_ticks: startTicks }: Handle): Promise<void> {
     return new Promise((resolve) => {
       const look = (): void => {
-        if (isAlive(pid, startTicks)) this.#options.clock.after(LOOK_MS, look);
+        if (!hasGone(pid, startTicks)) this.#options.clock.after(LOOK_MS, look);
         else resolve();
       };
       look();
     });
   }
 
-  /** Null where the waiter wrote down none that can be read. */
-  #exitOf(id: string, launchId: string): Exit | null {
-    const [launch, code] = readStart(join(this.#dirOf(id), EXIT_NAME)).trim().split(" ");
+  /**
+   * What the waiter wrote down; null where that cannot be read. With the wall time of its start in milliseconds, the file also says how long it ran.
+   */
+  #exitOf(id: string, launchId: string, startedAt?: number): Exit | null {
+    const path = join(this.#dirOf(id), EXIT_NAME);
+    const [launch, code] = readBeginning(path).trim().split(" ");
     if (launch !== launchId || code === undefined || !/^\d{1,3}$/.test(code)) return null;
-    return { code: Number(code), detail: null };
-  }
-
-  /** Gives the open console. */
-  #prepare({ machine }: Launch, dir: string): number {
-    const env = environmentFile(machine);
-    try {
-      mkdirSync(dir, { recursive: true, mode: 0o700 });
-      rmSync(join(dir, ENV_NAME), { recursive: true, force: true });
-      writeFileSync(join(dir, ENV_NAME), env, { flag: "wx", mode: 0o600 });
-      return openSync(join(dir, CONSOLE_NAME), O_WRONLY | O_CREAT | O_APPEND | O_NONBLOCK, 0o600);
-    } catch (error) {
-      throw new LaunchError(`its folder cannot be written on this host: ${messageOf(error)}`, false, { cause: error });
-    }
+    const exit = { code: Number(code), detail: null };
+    return startedAt === undefined ? exit : { ...exit, ranMs: Math.max(0, (statOwn(path)?.mtimeMs ?? startedAt) - startedAt) };
   }
 
   #values({ machine, imagePath }: Launch, dir: string): Values {
@@ -186,17 +187,44 @@ export class ExecDriver implements Runtime {
       memory_mb: String(machine.memory_mb),
       env_file: join(dir, ENV_NAME),
       console: join(dir, CONSOLE_NAME),
-      dir,
+      dir: join(dir, WORK_NAME),
     };
   }
 
   /** What a machine's command writes as temporary goes with the machine. */
-  #environment({ machine }: Launch, dir: string): NodeJS.ProcessEnv {
-    return { PATH: this.#options.path, TMPDIR: dir, ...(this.#options.passEnv ? machine.env : {}), ZWRM_MACHINE_ID: machine.id };
+  #environment({ machine, launchId }: Launch, dir: string, work: string): Readonly<Record<string, string>> {
+    return { PATH: this.#options.path, TMPDIR: work, ...(this.#options.passEnv ? machine.env : {}), ...marksOf(dir, launchId) };
   }
 
   #dirOf(id: string): string {
     return join(this.#options.machinesDir, id);
+  }
+}
+
+/** Starts the waiter; resolves when it runs. Rejects with a LaunchError. */
+async function start(shell: string, name: readonly string[], cwd: string, console: number, { words, env }: Command): Promise<ChildProcess> {
+  const child = spawn(shell, ["-c", WAITER, WAITER_NAME, ...name, ...words], { cwd, env, detached: true, stdio: ["ignore", console, console] });
+  await new Promise<void>((resolve, reject) => {
+    child.once("spawn", resolve);
+    child.once("error", (error) => reject(hostFault("it cannot be started on this host", error)));
+  });
+  return child;
+}
+
+/** Makes ready its folder; gives where it works, and its open console. Throws a LaunchError. */
+function prepare(dir: string, env: string): { readonly work: string; readonly console: number } {
+  try {
+    const work = makeWorkFolder(dir);
+    rmSync(join(dir, EXIT_NAME), { recursive: true, force: true });
+    const file = createOwn(join(dir, ENV_NAME));
+    try {
+      writeFileSync(file, env);
+    } finally {
+      closeSync(file);
+    }
+    return { work, console: openConsole(dir) };
+  } catch (error) {
+    throw hostFault("its folder cannot be written on this host", error);
   }
 }
 
@@ -209,27 +237,27 @@ function readHandle(value: unknown): Handle | null {
   }
 }
 
-/** The first bytes of a file in a machine's folder; empty where there is none, or it is no plain file. */
-function readStart(path: string): string {
+/** False also where that cannot be seen. */
+function hasGone(pid: number, startTicks: number): boolean {
   try {
-    const fd = openSync(path, O_RDONLY | O_NONBLOCK | O_NOFOLLOW);
+    return !isAlive(pid, startTicks);
+  } catch {
+    return false;
+  }
+}
+
+/** The first bytes of a file in a machine's folder; empty where there is none, or it is no plain file. */
+function readBeginning(path: string): string {
+  try {
+    const fd = openOwn(path, constants.O_RDONLY);
     try {
       const buffer = Buffer.alloc(EXIT_BYTES);
-      return fstatSync(fd).isFile() ? buffer.toString("utf8", 0, readSync(fd, buffer)) : "";
+      return buffer.toString("utf8", 0, readSync(fd, buffer));
     } finally {
       closeSync(fd);
     }
   } catch {
     return "";
-  }
-}
-
-/** A group that has gone meanwhile needs no signal. */
-function signalGroup(leader: number, signal: NodeJS.Signals): void {
-  try {
-    process.kill(-leader, signal);
-  } catch (error) {
-    if (systemCode(error) !== "ESRCH") throw error;
   }
 }
 
@@ -244,5 +272,5 @@ function requireProgram(name: string, path: string): void {
       return false;
     }
   });
-  if (!found) throw new LaunchError(`the command of [runtime] on this host cannot be run: ${name} is not there, or no program`, true);
+  if (!found) throw new LaunchError(`the command of [runtime] on this host cannot be run: ${name} is not there, or no program`, true, { fault: "host" });
 }

@@ -23,6 +23,8 @@ export class HostMachine implements Actual {
   due: number;
   asked = false;
   failures = 0;
+  vain = 0;
+  fault: "host" | null = null;
   reason: string | null = null;
   exitCode: number | null = null;
   launch: LaunchNote | null = null;
@@ -61,12 +63,14 @@ export class HostMachine implements Actual {
   }
 
   toRecord(): MachineRecord {
-    const { machine, phase, asked, failures, launch } = this;
+    const { machine, phase, asked, failures, vain, fault, launch } = this;
     return {
       machine,
       phase,
       asked,
       failures,
+      vain: vain === 0 ? undefined : vain,
+      fault: fault ?? undefined,
       reason: this.reason === null ? undefined : printable(this.reason),
       exit_code: this.exitCode ?? undefined,
       launch: launch === null ? undefined : { id: launch.id, handle: launch.handle ?? undefined, started_at: launch.startedAt },
@@ -79,6 +83,8 @@ export class HostMachine implements Actual {
     machine.phase = record.phase;
     machine.asked = record.asked;
     machine.failures = record.failures;
+    machine.vain = record.vain ?? 0;
+    machine.fault = record.fault ?? null;
     machine.reason = record.reason ?? null;
     machine.exitCode = record.exit_code ?? null;
     machine.launch = launch === undefined ? null : { id: launch.id, handle: launch.handle ?? null, startedAt: launch.started_at };
@@ -91,6 +97,7 @@ export class HostMachine implements Actual {
       state: this.phase === "waiting" ? "starting" : this.phase,
       ...(this.running !== null && this.launch !== null ? { started_at: toRfc3339(this.launch.startedAt) } : {}),
       ...(this.reason === null ? {} : { reason: printable(this.reason) }),
+      ...(this.fault === null ? {} : { fault: this.fault }),
       ...(this.exitCode === null ? {} : { exit_code: this.exitCode }),
       ...(this.phase === "running" && this.ready !== null ? { ready: this.ready } : {}),
     };

@@ -7,6 +7,7 @@ import type { Clock } from "../lib/clock.ts";
 import { messageOf, systemCode } from "../lib/errors.ts";
 import type { Probe, Prober } from "./checks.ts";
 import { fillInCheck } from "./exec-command.ts";
+import { workFolder } from "./machine-folder.ts";
 import type { DesiredMachine } from "./wire.ts";
 
 export interface ProbeOptions {
@@ -44,7 +45,7 @@ function askTcp({ host, port, timeoutMs }: Probe & { readonly type: "tcp" }, clo
 
 function askExec({ command, timeoutMs }: Probe & { readonly type: "exec" }, machine: DesiredMachine, { clock, checkCommand, machinesDir, path }: ProbeOptions): Promise<string | null> {
   if (checkCommand.length === 0) return Promise.resolve("this host runs no exec checks: its [runtime] check_command is empty");
-  const dir = join(machinesDir, machine.id);
+  const dir = workFolder(join(machinesDir, machine.id));
   const [program = "", ...words] = fillInCheck(checkCommand, command, { id: machine.id, app_id: machine.app_id, dir });
   return new Promise((resolve) => {
     const child = spawn(program, words, { cwd: dir, env: { PATH: path, ZWRM_MACHINE_ID: machine.id }, stdio: "ignore", detached: true });

@@ -4,7 +4,6 @@ import { existsSync, mkdirSync, readFileSync, rmSync, truncateSync, writeFileSyn
 import { join } from "node:path";
 import test from "node:test";
 import type { TestContext } from "node:test";
-import { readStat } from "../../src/agent/proc.ts";
 import { desired } from "./fakes.ts";
 import { FakeControlPlane, TestAgent } from "./test-agent.ts";
 
@@ -43,9 +42,9 @@ class World {
     await this.control.reported("beats of the next agent", () => this.control.beats.length > heard + 1);
   }
 
-  /** The first processes of its starts. Between a fork and its exec what a start begins has the same words, but no session of its own. */
+  /** The first processes of its starts. */
   pids(id: string): number[] {
-    return this.agent.processes().filter((each) => each.id === id && readStat(each.pid)?.session === each.pid).map(({ pid }) => pid);
+    return this.agent.processes().filter((each) => each.id === id).map(({ pid }) => pid);
   }
 
   /** How often a machine's lost record is told of. */
@@ -56,20 +55,21 @@ class World {
 
 test("a machine that makes a folder where its exit code belongs crashes no agent, and keeps none from starting", async (context) => {
   const { control, agent } = await World.start(context);
-  const image = control.image("mkdir -p exit; while ! test -e end; do sleep 0.05; done; exit 0");
+  const image = control.image("mkdir -p ../exit; while ! test -e end; do sleep 0.05; done; exit 0");
   control.want(desired("m-1", { image, restart: "never" }), desired("m-2", { image: control.image(SERVE) }));
   await control.reported("both running", (machines) => machines.length === 2 && machines.every(({ state }) => state === "running"));
-  writeFileSync(join(agent.folder, "state/machines/m-1/end"), "");
-  await control.reported("its end", () => control.report("m-1")?.state === "failed");
-  assert.match(control.report("m-1")?.reason ?? "", /nobody saw its exit code/);
+  writeFileSync(join(agent.folder, "state/machines/m-1/work/end"), "");
+  await control.reported("its end", () => control.report("m-1")?.state === "stopped");
+  assert.equal(control.report("m-1")?.exit_code, 0);
   // The same while no agent is there.
   control.want(desired("m-3", { image, restart: "never" }));
   await control.reported("m-3 running", (machines) => machines.some(({ id, state }) => id === "m-3" && state === "running"));
   await agent.stop("SIGKILL");
-  writeFileSync(join(agent.folder, "state/machines/m-3/end"), "");
+  writeFileSync(join(agent.folder, "state/machines/m-3/work/end"), "");
   const heard = control.beats.length;
   agent.start();
   await control.reported("its end", () => control.beats.length > heard && control.report("m-3")?.state === "failed");
+  assert.match(control.report("m-3")?.reason ?? "", /^ended: nobody saw its exit code/);
 });
 
 for (const [what, change] of [

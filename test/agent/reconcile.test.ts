@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import test from "node:test";
 import { afterExit, callDelay, restartDelay } from "../../src/agent/backoff.ts";
 import type { Actual, Phase } from "../../src/agent/reconcile.ts";
+import type { Exit } from "../../src/agent/runtime.ts";
 import { nextDue, reconcile } from "../../src/agent/reconcile.ts";
 import { desired } from "./fakes.ts";
 
@@ -103,6 +104,16 @@ test("a machine that ran for ten minutes starts over with its backoff", () => {
   };
   assert.equal(delay(599_999), 32_000);
   assert.equal(delay(600_000), 1_000);
+});
+
+test("an end is told in one way: how, after how long, what follows", () => {
+  const reason = (restart: "always" | "on-failure" | "never", exit: Exit, ranMs: number | null, failures = 0): string => afterExit(restart, exit, ranMs, failures).reason;
+  assert.equal(reason("never", { code: 0, detail: null }, 2_960), "exit code 0 after 3.0 s");
+  assert.equal(reason("on-failure", { code: 1, detail: null }, 3_000, 1), "exit code 1 after 3.0 s; restart 2 in 2 s");
+  assert.equal(reason("never", { code: 1, detail: null }, 61_040), "exit code 1 after 61.0 s; its restart policy is never");
+  assert.equal(reason("always", { code: null, detail: null, signal: "SIGKILL" }, 40), "killed by SIGKILL after 0.0 s; restart 1 in 1 s");
+  assert.equal(reason("always", { code: null, detail: "the host was restarted" }, null), "ended: the host was restarted; restart 1 in 1 s");
+  assert.equal(reason("always", { code: null, detail: "nobody saw it" }, 1_000), "ended after 1.0 s: nobody saw it; restart 1 in 1 s");
 });
 
 test("calls are spread by chance over half to one and a half of their delay, 10 s at most", () => {

@@ -1,10 +1,11 @@
 /**
  * All that a machine has started: found in /proc by its marks, its session and its descent, whatever group it has moved to, and ended as a whole. It
- * touches no process that none of these names. Only what wipes its environment, leaves its session and outlives its parent is not found so.
+ * touches no process that none of these names. What wipes its environment, leaves its session and outlives its parent is found by its cgroup only.
  */
 import { basename, join } from "node:path";
 import type { Clock } from "../lib/clock.ts";
 import { systemCode } from "../lib/errors.ts";
+import { killCgroup, processesIn, removeCgroup } from "./cgroups.ts";
 import type { ProcessStat } from "./proc.ts";
 import { allProcesses, isAlive, readEnvironment, readStat, readWords, runs } from "./proc.ts";
 
@@ -74,20 +75,23 @@ export function findWaiter(dir: string, ...launchId: readonly string[]): Leader 
 export class MachineProcesses {
   readonly #clock: Clock;
   readonly #dir: string;
+  readonly #cgroups: readonly string[];
   #leader: Leader | null;
 
   /** `leader` is the first process of a start that was seen alive: its session is the machine's for as long as its number is not another's. */
-  constructor(clock: Clock, dir: string, leader: Leader | null) {
+  constructor(clock: Clock, dir: string, leader: Leader | null, cgroups: readonly string[] = []) {
     this.#clock = clock;
     this.#dir = dir;
     this.#leader = leader;
+    this.#cgroups = cgroups;
   }
 
   /** What runs of it now. Throws where that cannot be seen. */
   look(known: ReadonlyMap<number, ProcessStat> = new Map()): ProcessStat[] {
     const session = this.#session();
-    return withDescendants(allProcesses(), (process) =>
-      process.session === session || known.get(process.pid)?.startTicks === process.startTicks || isMarked(readEnvironment(process.pid), this.#dir));
+    const inside = new Set(this.#cgroups.flatMap(processesIn));
+    return withDescendants(allProcesses(), ({ pid, session: its, startTicks }) =>
+      inside.has(pid) || its === session || known.get(pid)?.startTicks === startTicks || isMarked(readEnvironment(pid), this.#dir));
   }
 
   /** Asks the command, and nothing else of the machine, to stop: how its children end is its own affair. One that only just begins is asked in a moment. */
@@ -110,7 +114,7 @@ export class MachineProcesses {
   async end(): Promise<void> {
     for (let quiet = 0, pause = SOON_MS; ; pause = Math.min(2 * pause, LATER_MS)) {
       quiet = this.#endNow() ? quiet + 1 : 0;
-      if (quiet >= QUIET_LOOKS) return;
+      if (quiet >= QUIET_LOOKS) return this.#cgroups.forEach(removeCgroup);
       const wait = quiet > 0 ? SOON_MS : pause;
       await new Promise<void>((resolve) => void this.#clock.after(wait, resolve));
     }
@@ -119,6 +123,7 @@ export class MachineProcesses {
   /** True where nothing of it was there. */
   #endNow(): boolean {
     const found = new Map<number, ProcessStat>();
+    this.#cgroups.forEach(killCgroup);
     try {
       for (let round = 0; round < ROUNDS; round += 1) {
         const more = this.look(found).filter(({ pid }) => !found.has(pid));

@@ -3,12 +3,12 @@
  * through the agent: its output goes to a file, its exit code is written down by the shell that waits for it (waiter.ts), and its pid with
  * the time of its start finds it again. Which processes are a machine's, processes.ts says.
  */
-import { accessSync, closeSync, constants, rmSync, writeFileSync } from "node:fs";
+import { accessSync, closeSync, constants, existsSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Clock } from "../lib/clock.ts";
 import type { TypeOf } from "../lib/schema.ts";
 import { number, object, optional, pattern, string } from "../lib/schema.ts";
-import { MachineCgroups, processesIn } from "./cgroups.ts";
+import { MachineCgroups } from "./cgroups.ts";
 import { environmentFile, fillIn, forShell } from "./exec-command.ts";
 import type { Values } from "./exec-command.ts";
 import { CONSOLE_NAME, createOwn, ENV_NAME, EXIT_NAME, makeWorkFolder, openConsole, WORK_NAME } from "./machine-folder.ts";
@@ -124,7 +124,7 @@ export class ExecDriver implements Runtime {
     const leader = findWaiter(this.#dirOf(id), ...launchId);
     if (leader === null) return null;
     const { pid, startTicks } = leader;
-    const cgroup = this.#cgroups.of(id, null, pid).find((path) => processesIn(path).includes(pid));
+    const cgroup = this.#cgroups.of(id, null, pid).find((path) => existsSync(path));
     return { pid, start_ticks: startTicks, kernel: this.#kernel, cgroup };
   }
 

@@ -85,6 +85,23 @@ test("an exit code is seen, and a stop asks the first process", async () => {
   assert.deepEqual(processesOf("m-stop"), []);
 });
 
+test("a first process that wants to finish its child's work can: a stop is its own to pass on", async () => {
+  const child = "(trap 'echo killed; exit 1' TERM; while [ ! -e go ]; do sleep 0.02; done; echo work) &";
+  const machine = await launch("m-child", `${child} trap 'touch go; wait $!; echo bye; exit 0' TERM; echo up; while :; do wait; done`);
+  await eventually("its start", () => (consoleOf("m-child") === "up\n" ? true : undefined));
+  machine.terminate();
+  assert.deepEqual(await machine.exited, { code: 0, detail: null });
+  assert.equal(consoleOf("m-child"), "up\nwork\nbye\n");
+});
+
+test("a stop that comes before the command has begun is heard all the same", async () => {
+  for (let times = 0; times < 5; times += 1) {
+    const machine = await launch(`m-soon-${times}`, "exec sleep 60");
+    machine.terminate();
+    assert.deepEqual(await machine.exited, { code: 143, detail: null });
+  }
+});
+
 test("what a machine leaves behind ends with it", async () => {
   const machine = await launch("m-orphan", "trap '' TERM; sleep 60 & echo $!");
   await machine.exited;

@@ -122,6 +122,24 @@ test("what runs with a lost record ends also where nobody wants it any more, and
   assert.equal(readFileSync(join(folder, "machine.json.broken")).length, 50);
 });
 
+test("a machine of which nothing is written down any more is found by its processes and ended; another agent's of the same id goes on", async (context) => {
+  const [world, beside] = [await World.start(context), await World.start(context)];
+  for (const { control } of [world, beside]) control.want(desired("m-1", { image: control.image("setsid -f sleep 40031; (sleep 40031 &) & exec sleep 40031") }));
+  for (const each of [world, beside]) await each.running("m-1");
+  const others = beside.pids("m-1");
+  assert.equal(others.length, 1);
+  await world.restart("m-1", (folder) => {
+    world.control.want();
+    rmSync(folder, { recursive: true });
+    // Its first process too: what is left has nothing but its marks.
+    for (const pid of world.pids("m-1")) process.kill(pid, "SIGKILL");
+  });
+  await world.control.reported("the end of all of it", () => world.agent.marked().length === 0);
+  assert.match(world.agent.output, /a machine ran that is written down nowhere, or as ended: what ran of it was ended/);
+  assert.deepEqual(beside.pids("m-1"), others);
+  assert.ok(beside.agent.marked().length >= 3);
+});
+
 test("a record whose handle says nothing usable, or whose start no time can tell, keeps no agent from starting", async (context) => {
   const world = await World.start(context);
   const { control } = world;

@@ -184,7 +184,7 @@ export class TestAgent {
   }
 
   /** All that its machines have started, whatever the agent knows of it. */
-  #marked(): number[] {
+  marked(): number[] {
     const mark = `\0ZWRM_MACHINE_DIR=${this.folder}/state/machines/`;
     return readdirSync("/proc").filter((pid) => `\0${readProcess(pid, "environ")}`.includes(mark)).map(Number);
   }
@@ -192,7 +192,7 @@ export class TestAgent {
   async close(): Promise<void> {
     await this.stop("SIGKILL");
     await eventually("the end of its machines", () => {
-      const left = this.#marked();
+      const left = this.marked();
       for (const pid of left) kill(pid);
       return left.length === 0 ? true : undefined;
     });

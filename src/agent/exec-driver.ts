@@ -56,7 +56,6 @@ export class ExecDriver implements Runtime {
   constructor(options: ExecOptions) {
     this.#options = options;
     this.#cgroups = new MachineCgroups(options.machinesDir);
-    this.#cgroups.sweep();
   }
 
   async launch(launch: Launch): Promise<RunningMachine> {
@@ -116,6 +115,7 @@ export class ExecDriver implements Runtime {
   }
 
   async marked(): Promise<ReadonlySet<string>> {
+    this.#cgroups.sweep();
     return markedMachines(this.#options.machinesDir);
   }
 

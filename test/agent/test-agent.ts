@@ -10,6 +10,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { DesiredMachine, HeartbeatRequest, MachineReport, RegisterRequest } from "../../src/agent/wire.ts";
+import { MachineCgroups } from "../../src/agent/cgroups.ts";
 import { readStat } from "../../src/agent/proc.ts";
 import { systemCode } from "../../src/lib/errors.ts";
 import { eventually, run } from "../support/daemon.ts";
@@ -196,6 +197,7 @@ export class TestAgent {
       for (const pid of left) kill(pid);
       return left.length === 0 ? true : undefined;
     });
+    new MachineCgroups(`${this.folder}/state/machines`).sweep();
     rmSync(this.folder, { recursive: true, force: true });
   }
 }

@@ -10,6 +10,8 @@ import test from "node:test";
 import type { TestContext } from "node:test";
 import { fileURLToPath } from "node:url";
 import { FakeControlPlane, LICENCE } from "../agent/test-agent.ts";
+import { readStat } from "../../src/agent/proc.ts";
+import { sha256Hex } from "../../src/lib/ids.ts";
 import { eventually, run } from "../support/daemon.ts";
 import { cleanEnv } from "../support/process.ts";
 import type { Exit, RunResult } from "../support/process.ts";
@@ -45,8 +47,17 @@ class Place {
     return readdirSync("/proc").filter((name) => /^\d+$/.test(name) && (says(name) || isThere(name))).map(Number);
   }
 
+  /** Those of its hosts' machines. */
+  #cgroups(): string[] {
+    const names = Array.from({ length: 9 }, (_, at) => `zwrm-${sha256Hex(join(this.dir, `h-${at + 1}`, "state/machines")).slice(0, 12)}-`);
+    const mounts = readFileSync("/proc/mounts", "utf8").split("\n").map((line) => line.split(" ")).filter(([, , type]) => type === "cgroup2");
+    const all = mounts.flatMap(([, path = ""]) => readdirSync(path, { recursive: true, encoding: "utf8" }));
+    return all.filter((path) => names.some((name) => path.includes(name)));
+  }
+
   assertEmpty(): void {
     assert.deepEqual(this.processes(), []);
+    assert.deepEqual(this.#cgroups(), []);
     assert.deepEqual(readdirSync(this.folder), []);
   }
 
@@ -114,7 +125,9 @@ async function runMachines(place: Place, context: TestContext, script: string, c
   const started = await place.run("start", "h-9", "--dir", place.dir);
   assert.equal(started.code, 0, started.stderr);
   await plane.reported("its machines", (machines) => machines.length === count && machines.every(({ state }) => state === "running"));
-  return place.processes().filter((pid) => read(() => readFileSync(`/proc/${pid}/cmdline`, "utf8")).includes("\0zwrm-machine\0"));
+  // Between a fork and its exec what a first process begins has the same words, but leads no session.
+  const isFirst = (pid: number): boolean => read(() => readFileSync(`/proc/${pid}/cmdline`, "utf8")).includes("\0zwrm-machine\0") && readStat(pid)?.session === pid;
+  return place.processes().filter(isFirst);
 }
 
 test("three hosts come online, the command's exit code comes through, and nothing is left", async (context) => {
@@ -231,6 +244,21 @@ test("machines end with it, also those that do not want to, and those of a stopp
   process.kill(place.pid("h-2"), "SIGSTOP");
   fleet.interrupt();
   assert.equal((await fleet.ended()).code, 0, fleet.output);
+  place.assertEmpty();
+});
+
+test("nothing of a machine outlives the fleet, whatever it has started, after its agent was killed too", async (context) => {
+  const place = new Place(context);
+  const fleet = place.start("1", "--port", "0", "--dir", place.dir);
+  await fleet.said(ONLINE);
+  const script = "timeout 40051 sleep 40051 & setsid -f sleep 40051; ( (nohup sleep 40051 >/dev/null 2>&1 &) & ); cat | sh -c 'sleep 40051; :' & wait";
+  await runMachines(place, context, script, 2);
+  const left = (): number => place.processes().filter((pid) => read(() => readFileSync(`/proc/${pid}/cmdline`, "utf8")).includes("\x0040051\0")).length;
+  await eventually("all of it", () => (left() === 2 * 5 ? true : undefined));
+  process.kill(place.pid("h-9"), "SIGKILL");
+  fleet.interrupt();
+  assert.equal((await fleet.ended()).code, 0, fleet.output);
+  assert.equal(left(), 0);
   place.assertEmpty();
 });
 

@@ -139,6 +139,8 @@ export class TestAgent {
   #child: ChildProcess | null = null;
   #exit: Promise<Exit> = Promise.resolve({ code: null, signal: null });
   output = "";
+  /** What runs the program with its words, where that is not to be done at once. */
+  wrapper: readonly string[] = [];
 
   /** `runtime` is TOML for that section. */
   constructor(url: string, owner: Owner, runtime = 'command = ["/bin/sh", "{image}"]', top = "") {
@@ -149,7 +151,8 @@ export class TestAgent {
 
   start(...args: readonly string[]): void {
     assert.ok(existsSync(PROGRAM), `${PROGRAM} is missing: run "npm run build" first`);
-    const child = spawn(process.execPath, [PROGRAM, "--config", this.configFile, ...args], { env: { PATH: process.env["PATH"] ?? "" }, stdio: ["ignore", "pipe", "pipe"] });
+    const [command = "", ...words] = [...this.wrapper, process.execPath, PROGRAM, "--config", this.configFile, ...args];
+    const child = spawn(command, words, { env: { PATH: process.env["PATH"] ?? "" }, stdio: ["ignore", "pipe", "pipe"] });
     this.#child = child;
     for (const stream of [child.stdout, child.stderr]) stream.on("data", (part: Buffer) => (this.output += part.toString("utf8")));
     this.#exit = new Promise((resolve) => child.once("close", (code, signal) => resolve({ code, signal })));

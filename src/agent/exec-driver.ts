@@ -12,7 +12,8 @@ import { MachineCgroups } from "./cgroups.ts";
 import { environmentFile, fillIn, forShell } from "./exec-command.ts";
 import type { Values } from "./exec-command.ts";
 import { CONSOLE_NAME, createOwn, ENV_NAME, EXIT_NAME, makeWorkFolder, openConsole, WORK_NAME } from "./machine-folder.ts";
-import { isAlive, kernelBootId, readStat } from "./proc.ts";
+import { isAlive, kernelBootId, ProcessTable, readStat } from "./proc.ts";
+import type { Leader } from "./processes.ts";
 import { findWaiter, MachineProcesses, markedMachines, marksOf } from "./processes.ts";
 import type { Exit, Launch, Launched, RunningMachine, Runtime } from "./runtime.ts";
 import { hostFault, LaunchError } from "./runtime.ts";
@@ -51,11 +52,13 @@ export interface ExecOptions {
 export class ExecDriver implements Runtime {
   readonly #options: ExecOptions;
   readonly #cgroups: MachineCgroups;
+  readonly #table: ProcessTable;
   readonly #kernel = kernelBootId();
 
   constructor(options: ExecOptions) {
     this.#options = options;
     this.#cgroups = new MachineCgroups(options.machinesDir);
+    this.#table = new ProcessTable(options.clock);
   }
 
   async launch(launch: Launch): Promise<RunningMachine> {
@@ -91,7 +94,7 @@ export class ExecDriver implements Runtime {
 
   async adopt({ id, launchId, handle, startedAt }: Launched): Promise<RunningMachine | Exit> {
     const dir = this.#dirOf(id);
-    const known = readHandle(handle) ?? this.#find(id, launchId);
+    const known = readHandle(handle) ?? (await this.#find(id, launchId));
     if (known !== null && known.kernel !== this.#kernel) return { code: null, detail: "the host was restarted", ranMs: null };
     if (known !== null && isAlive(known.pid, known.start_ticks)) {
       const end = this.#gone(known).then(() => readExit(dir, launchId) ?? { code: null, detail: UNSEEN });
@@ -106,22 +109,22 @@ export class ExecDriver implements Runtime {
   }
 
   async search(id: string): Promise<RunningMachine | null> {
-    const found = this.#find(id);
+    const found = await this.#find(id);
     // Of which start it is does not matter: with nothing written down there is none that its exit code could be told of.
     const unseen = { code: null, detail: UNSEEN };
     if (found !== null) return this.#running(id, found, 0, this.#gone(found).then(() => unseen));
     const left = this.#leftBehind(id);
-    return left.look().length === 0 ? null : leaderless(0, left.end().then(() => unseen));
+    return (await left.look()).length === 0 ? null : leaderless(0, left.end().then(() => unseen));
   }
 
   async marked(): Promise<ReadonlySet<string>> {
     this.#cgroups.sweep();
-    return markedMachines(this.#options.machinesDir);
+    return markedMachines(this.#table, this.#options.machinesDir);
   }
 
   /** A start whose pid nobody could write down, or read. Without a launch id, any start of the machine. */
-  #find(id: string, ...launchId: readonly string[]): Handle | null {
-    const leader = findWaiter(this.#dirOf(id), ...launchId);
+  async #find(id: string, ...launchId: readonly string[]): Promise<Handle | null> {
+    const leader = await findWaiter(this.#table, this.#dirOf(id), ...launchId);
     if (leader === null) return null;
     const { pid, startTicks } = leader;
     const cgroup = this.#cgroups.of(id, null, pid).find((path) => existsSync(path));
@@ -132,7 +135,7 @@ export class ExecDriver implements Runtime {
   #running(id: string, handle: Handle, startedAt: number, end: Promise<Exit>): RunningMachine {
     const { pid, start_ticks: startTicks, cgroup } = handle;
     const cgroups = this.#cgroups.of(id, cgroup ?? null, pid);
-    const processes = new MachineProcesses(this.#options.clock, this.#dirOf(id), { pid, startTicks }, cgroups);
+    const processes = this.#processes(id, { pid, startTicks }, cgroups);
     const exited = end.then(async (exit) => {
       await processes.end();
       return exit;
@@ -143,12 +146,16 @@ export class ExecDriver implements Runtime {
   /** Two starts of a machine never run side by side, also where an earlier agent knew of one process of the first only. */
   async #endLeftBehind(id: string): Promise<void> {
     const left = this.#leftBehind(id);
-    if (left.look().length > 0) await left.end();
+    if ((await left.look()).length > 0) await left.end();
   }
 
   /** What runs of a machine without its first process. */
   #leftBehind(id: string, cgroup?: string): MachineProcesses {
-    return new MachineProcesses(this.#options.clock, this.#dirOf(id), null, this.#cgroups.of(id, cgroup ?? null, null));
+    return this.#processes(id, null, this.#cgroups.of(id, cgroup ?? null, null));
+  }
+
+  #processes(id: string, leader: Leader | null, cgroups: readonly string[]): MachineProcesses {
+    return new MachineProcesses({ clock: this.#options.clock, table: this.#table, dir: this.#dirOf(id), leader, cgroups });
   }
 
   /** For a machine that is no child of this process: resolves when its first process has ended. */

@@ -1,5 +1,6 @@
 /** Processes as /proc shows them: who is alive, since when, whose child, in which session, under which names. It signals nobody. */
 import { readdirSync, readFileSync } from "node:fs";
+import type { Clock } from "../lib/clock.ts";
 import { systemCode } from "../lib/errors.ts";
 
 const NOT_READABLE: ReadonlySet<string> = new Set(["ENOENT", "ESRCH", "EACCES", "EPERM"]);
@@ -33,6 +34,57 @@ export function runs({ state }: ProcessStat): boolean {
 export function isAlive(pid: number, startTicks: number): boolean {
   const stat = readStat(pid);
   return stat !== null && stat.startTicks === startTicks && runs(stat);
+}
+
+/** All processes at one moment. */
+export class Snapshot {
+  readonly processes: readonly ProcessStat[] = allProcesses();
+  readonly #environments = new Map<number, string>();
+
+  /** See readEnvironment; read at most once. */
+  environment(pid: number): string {
+    const known = this.#environments.get(pid);
+    if (known !== undefined) return known;
+    const environment = readEnvironment(pid);
+    this.#environments.set(pid, environment);
+    return environment;
+  }
+}
+
+/** Looks once for all who ask in one moment: a look costs as much as there are processes, and machines end by the hundred. */
+export class ProcessTable {
+  readonly #clock: Clock;
+  #next: Promise<Snapshot> | null = null;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  /** What is there after this call. Rejects where that cannot be seen. */
+  look(): Promise<Snapshot> {
+    this.#next ??= new Promise((resolve, reject) => {
+      this.#clock.after(0, () => {
+        this.#next = null;
+        try {
+          resolve(new Snapshot());
+        } catch (error) {
+          reject(error);
+        }
+      });
+    });
+    return this.#next;
+  }
+}
+
+/** Those that a process has begun and that still run. Throws as `allProcesses` does. */
+export function childrenOf(pid: number): ProcessStat[] {
+  const listed = readText(`/proc/${pid}/task/${pid}/children`).trim();
+  // A kernel may be without that file.
+  if (listed === "") return allProcesses().filter(({ parent }) => parent === pid);
+  return listed.split(" ").flatMap((child) => {
+    const stat = readStat(Number(child));
+    return stat !== null && runs(stat) && stat.parent === pid ? [stat] : [];
+  });
 }
 
 /** Everything that runs, other than this process. Throws where /proc cannot be read. */

@@ -7,7 +7,7 @@ import { join } from "node:path";
 import test, { after } from "node:test";
 import { fillIn, fillInCheck, unknownPlaceholder } from "../../src/agent/exec-command.ts";
 import { ExecDriver } from "../../src/agent/exec-driver.ts";
-import { isAlive, readStat } from "../../src/agent/proc.ts";
+import { isAlive, ProcessTable, readStat } from "../../src/agent/proc.ts";
 import { MachineProcesses } from "../../src/agent/processes.ts";
 import type { RunningMachine } from "../../src/agent/runtime.ts";
 import { LaunchError } from "../../src/agent/runtime.ts";
@@ -41,8 +41,9 @@ async function launch(id: string, script: string, changes: Partial<DesiredMachin
 }
 
 /** What runs of a machine, in whatever group. */
-function processesOf(id: string): number[] {
-  return new MachineProcesses(systemClock, join(folder, id), null).look().map(({ pid }) => pid);
+async function processesOf(id: string): Promise<number[]> {
+  const found = await new MachineProcesses({ clock: systemClock, table: new ProcessTable(systemClock), dir: join(folder, id), leader: null }).look();
+  return found.map(({ pid }) => pid);
 }
 
 function consoleOf(id: string): string {
@@ -82,7 +83,7 @@ test("an exit code is seen, and a stop asks the first process", async () => {
   machine.terminate();
   assert.deepEqual(await machine.exited, { code: 7, detail: null });
   assert.equal(consoleOf("m-stop"), "up\nbye\n");
-  assert.deepEqual(processesOf("m-stop"), []);
+  assert.deepEqual(await processesOf("m-stop"), []);
 });
 
 test("a first process that wants to finish its child's work can: a stop is its own to pass on", async () => {
@@ -115,7 +116,7 @@ test("a machine that does not listen is killed with all that it started", async 
   machine.terminate();
   machine.kill();
   assert.deepEqual(await machine.exited, { code: null, detail: null, signal: "SIGKILL" });
-  assert.deepEqual(processesOf("m-deaf"), []);
+  assert.deepEqual(await processesOf("m-deaf"), []);
 });
 
 test("another agent adopts a machine by pid and start, and sees its exit code within a second", async () => {

@@ -8,9 +8,9 @@ import test, { after } from "node:test";
 import type { TestContext } from "node:test";
 import { MachineCgroups, processesIn, removeCgroup } from "../../src/agent/cgroups.ts";
 import type { ProcessStat } from "../../src/agent/proc.ts";
-import { isAlive, readStat } from "../../src/agent/proc.ts";
+import { isAlive, ProcessTable, readStat } from "../../src/agent/proc.ts";
 import type { Leader } from "../../src/agent/processes.ts";
-import { isMarked, MachineProcesses, machineOf, markedMachines, marksOf, withDescendants } from "../../src/agent/processes.ts";
+import { MachineProcesses, markedDir, markedMachines, marksOf, withDescendants } from "../../src/agent/processes.ts";
 import { systemClock } from "../../src/lib/clock.ts";
 import { eventually } from "../support/daemon.ts";
 import { stayAlive } from "./fakes.ts";
@@ -18,6 +18,8 @@ import { stayAlive } from "./fakes.ts";
 const root = mkdtempSync(join(tmpdir(), "zwrm-processes-"));
 after(() => rmSync(root, { recursive: true, force: true }));
 stayAlive(after);
+
+const table = new ProcessTable(systemClock);
 
 /** Scripts whose last word is in $1: a file to which each writes the pids of what it leaves. */
 const LEFT: Readonly<Record<string, string>> = {
@@ -49,6 +51,10 @@ async function start(context: TestContext, name: string, script: string, then = 
   return { leader, dir, left };
 }
 
+function processesOf(dir: string, leader: Leader | null = null, cgroups: readonly string[] = []): MachineProcesses {
+  return new MachineProcesses({ clock: systemClock, table, dir, leader, cgroups });
+}
+
 function leaderOf(pid: number): Leader {
   const stat = readStat(pid);
   assert.ok(stat !== null, `process ${pid}`);
@@ -63,11 +69,11 @@ for (const [what, script] of Object.entries(LEFT)) {
   test(`${what} ends with its machine, and its neighbour's does not`, async (context) => {
     const machine = await start(context, what, script);
     const other = await start(context, `${what} beside`, script);
-    await new MachineProcesses(systemClock, machine.dir, machine.leader).end();
+    await processesOf(machine.dir, machine.leader).end();
     for (const { pid, startTicks } of [machine.leader, machine.left]) assert.equal(isAlive(pid, startTicks), false);
-    assert.deepEqual(new MachineProcesses(systemClock, machine.dir, null).look(), []);
+    assert.deepEqual(await processesOf(machine.dir).look(), []);
     for (const { pid, startTicks } of [other.leader, other.left]) assert.equal(isAlive(pid, startTicks), true);
-    await new MachineProcesses(systemClock, other.dir, other.leader).end();
+    await processesOf(other.dir, other.leader).end();
     assert.equal(isAlive(other.left.pid, other.left.startTicks), false);
   });
 }
@@ -75,11 +81,11 @@ for (const [what, script] of Object.entries(LEFT)) {
 test("what its first process has left is found by its marks, and the machines that run by theirs", async (context) => {
   const { dir, leader, left } = await start(context, "m-orphan", LEFT["a daemon"] ?? "", "exit 0");
   await eventually("the end of the first", () => (isAlive(leader.pid, leader.startTicks) ? undefined : true));
-  assert.deepEqual([...markedMachines(root)], ["m-orphan"]);
-  assert.deepEqual([...markedMachines(join(root, "elsewhere"))], []);
-  await new MachineProcesses(systemClock, dir, null).end();
+  assert.deepEqual([...(await markedMachines(table, root))], ["m-orphan"]);
+  assert.deepEqual([...(await markedMachines(table, join(root, "elsewhere")))], []);
+  await processesOf(dir).end();
   assert.equal(isAlive(left.pid, left.startTicks), false);
-  assert.deepEqual([...markedMachines(root)], []);
+  assert.deepEqual([...(await markedMachines(table, root))], []);
 });
 
 test("a number that another process has now is nobody's session", async (context) => {
@@ -87,7 +93,7 @@ test("a number that another process has now is nobody's session", async (context
   const stranger = spawn("sleep", ["40011"], { detached: true, stdio: "ignore" });
   context.after(() => stranger.kill("SIGKILL"));
   const { pid, startTicks } = leaderOf(stranger.pid ?? 0);
-  await new MachineProcesses(systemClock, dir, { pid, startTicks: startTicks - 1 }).end();
+  await processesOf(dir, { pid, startTicks: startTicks - 1 }).end();
   assert.deepEqual([leader, left].map((each) => isAlive(each.pid, each.startTicks)), [false, false]);
   assert.equal(isAlive(pid, startTicks), true);
 });
@@ -101,9 +107,9 @@ test("what wipes its environment, leaves its session and outlives its parent is 
   const script = `echo 0 >"${cgroup}/cgroup.procs" || exit 1; env -i /usr/bin/setsid -f sh -c 'echo $$ >>"$1"; exec sleep 40011' sh "$1"`;
   const { leader, left } = await start(context, "m-cgroup", script, "exit 0");
   await eventually("the end of the first", () => (isAlive(leader.pid, leader.startTicks) ? undefined : true));
-  assert.deepEqual(new MachineProcesses(systemClock, dir, null).look(), [], "nothing else names it");
+  assert.deepEqual(await processesOf(dir).look(), [], "nothing else names it");
   assert.deepEqual(processesIn(cgroup), [left.pid]);
-  await new MachineProcesses(systemClock, dir, null, cgroups.of("m-cgroup", null, null)).end();
+  await processesOf(dir, null, cgroups.of("m-cgroup", null, null)).end();
   assert.equal(isAlive(left.pid, left.startTicks), false);
   assert.equal(statSync(cgroup, { throwIfNoEntry: false }), undefined, "it goes with the machine");
 });
@@ -123,17 +129,16 @@ test("marks are whole variables of this machine in this folder, or nothing", () 
   const dir = "/state/machines/m-1";
   const marks = Object.entries(marksOf(dir, "l-1")).map(([name, value]) => `${name}=${value}`);
   const environment = (...lines: readonly string[]): string => lines.map((line) => `${line}\0`).join("");
-  assert.equal(isMarked(environment("PATH=/bin", ...marks), dir), true);
-  assert.equal(isMarked(environment(...marks.toReversed()), dir), true);
-  assert.equal(isMarked(environment("ZWRM_MACHINE_ID=m-1", `TMPDIR=${dir}`), dir), true, "as agents before gave it");
-  for (const other of ["/state/machines/m-10", "/state/machines/m-", "/other/machines/m-1", "/state/machines"]) assert.equal(isMarked(environment(...marks), other), false, other);
-  for (const line of ["ZWRM_MACHINE_ID=m-1", `ZWRM_MACHINE_DIR=${dir}`, `X=${marks.join(" ")}`, `X=\n${marks.join("\n")}\n`, `XZWRM_MACHINE_ID=m-1 ZWRM_MACHINE_DIR=${dir}`]) {
-    assert.equal(isMarked(environment(line), dir), false, line);
+  assert.equal(markedDir(environment("PATH=/bin", ...marks)), dir);
+  assert.equal(markedDir(environment(...marks.toReversed(), "TMPDIR=/elsewhere/m-1")), dir);
+  assert.equal(markedDir(environment("ZWRM_MACHINE_ID=m-1", `TMPDIR=${dir}`)), dir, "as agents before gave it");
+  const [id = "", folder = ""] = marks;
+  const others = [id, folder, `X=${marks.join(" ")}`, `X=\n${marks.join("\n")}\n`, `X${id} ${folder}`, "ZWRM_MACHINE_ID=\0ZWRM_MACHINE_DIR=/", "ZWRM_MACHINE_ID=m-2\0TMPDIR=/x/m-1"];
+  for (const other of [...others, `ZWRM_MACHINE_ID=m\0${folder}`, `${id}0\0${folder}`, `ZWRM_MACHINE_ID=../machines/m-1\0${folder}`]) {
+    assert.equal(markedDir(environment(other)), null, other);
   }
-  assert.equal(machineOf(environment(...marks), "/state/machines"), "m-1");
-  assert.equal(machineOf(environment(...marks), "/other/machines"), null);
-  assert.equal(machineOf(environment("ZWRM_MACHINE_ID=../m-1", `ZWRM_MACHINE_DIR=${dir}`), "/state/machines"), null);
-  assert.equal(machineOf("", "/state/machines"), null);
+  assert.equal(markedDir(`${id}\0${folder}`), null, "a variable that is not closed may be cut");
+  assert.equal(markedDir(""), null);
 });
 
 test("descent goes through every generation, and never up or beside", () => {

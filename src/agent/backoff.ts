@@ -27,10 +27,15 @@ export type Verdict =
   | { readonly next: "stopped" | "failed"; readonly reason: string };
 
 /**
- * `failures` are the restarts in a row before this end, `ranMs` how long it ran, null where nobody knows. A clean end is no failure: with `always` it
- * is restarted all the same.
+ * `failures` are the restarts in a row before this end, `ranMs` how long it ran, null where nobody knows. A clean end
+ * is no failure: with `always` it is restarted all the same.
  */
-export function afterExit(restart: DesiredMachine["restart"], exit: Exit, ranMs: number | null, failures: number): Verdict {
+export function afterExit(
+  restart: DesiredMachine["restart"],
+  exit: Exit,
+  ranMs: number | null,
+  failures: number,
+): Verdict {
   const how = describeExit(exit, ranMs);
   if (restart !== "always" && exit.code === 0) return { next: "stopped", reason: how };
   if (restart === "never") return { next: "failed", reason: `${how}; its restart policy is never` };
@@ -39,7 +44,7 @@ export function afterExit(restart: DesiredMachine["restart"], exit: Exit, ranMs:
   return { next: "restart", failures: count, delayMs, reason: `${how}; restart ${count} in ${delayMs / 1000} s` };
 }
 
-/** "exit code 1 after 3.0 s", "killed by SIGKILL after 3.0 s", "ended: the host was restarted". The control plane shows it as it is. */
+/** "exit code 1 after 3.0 s", "killed by SIGKILL after 3.0 s", "ended: the host was restarted": shown as it is. */
 export function describeExit({ code, detail, signal }: Exit, ranMs: number | null): string {
   const how = code !== null ? `exit code ${code}` : signal !== undefined ? `killed by ${signal}` : "ended";
   const after = ranMs === null ? how : `${how} after ${(ranMs / 1000).toFixed(1)} s`;

@@ -1,6 +1,7 @@
 /**
- * A cgroup for each machine, below the agent's own, where the kernel has cgroup v2 and the agent may make one: whatever a machine's processes do,
- * they and all that they begin stay in it. It limits nothing, and where there is none, processes.ts does without.
+ * A cgroup for each machine, below the agent's own, where the kernel has cgroup v2 and the agent may make one:
+ * whatever a machine's processes do, they and all that they begin stay in it. It limits nothing, and where there is
+ * none, processes.ts does without.
  */
 import { mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -33,13 +34,19 @@ export class MachineCgroups {
   }
 
   /**
-   * Those that a machine's processes may be in: where this agent makes them, where an earlier one noted it, and where its first process is. One that
-   * this very process is in is never among them: it was started out of that machine.
+   * Those that a machine's processes may be in: where this agent makes them, where an earlier one noted it, and where
+   * its first process is. One that this very process is in is never among them: it was started out of that machine.
    */
   of(id: string, noted: string | null, pid: number | null): string[] {
     const own = `${ownCgroup() ?? ""}/`;
-    const found = [this.#base === null ? null : join(this.#base, this.#prefix + id), noted, pid === null ? null : cgroupOf(String(pid))];
-    const paths = found.filter((path) => path !== null).filter((path) => path.endsWith(`/${this.#prefix}${id}`) && !own.startsWith(`${path}/`));
+    const found = [
+      this.#base === null ? null : join(this.#base, this.#prefix + id),
+      noted,
+      pid === null ? null : cgroupOf(String(pid)),
+    ];
+    const paths = found
+      .filter((path) => path !== null)
+      .filter((path) => path.endsWith(`/${this.#prefix}${id}`) && !own.startsWith(`${path}/`));
     return [...new Set(paths)];
   }
 
@@ -54,7 +61,10 @@ export class MachineCgroups {
 /** The processes in a cgroup and in those below it; none where it is gone. */
 export function processesIn(cgroup: string): number[] {
   try {
-    const own = readFileSync(join(cgroup, "cgroup.procs"), "utf8").split("\n").filter((line) => line !== "").map(Number);
+    const own = readFileSync(join(cgroup, "cgroup.procs"), "utf8")
+      .split("\n")
+      .filter((line) => line !== "")
+      .map(Number);
     return [...own, ...foldersIn(cgroup).flatMap((name) => processesIn(join(cgroup, name)))];
   } catch {
     return [];
@@ -84,12 +94,17 @@ function ownCgroup(): string | null {
   return cgroupOf("self");
 }
 
-/** The path of a process's cgroup v2 in the file system; null where there is none, or it lies outside of what this process sees. */
+/**
+ * The path of a process's cgroup v2 in the file system; null where there is none, or it lies outside of what this
+ * process sees.
+ */
 function cgroupOf(pid: string): string | null {
   try {
     const [, path = ""] = /^0::(\/.*)$/m.exec(readFileSync(`/proc/${pid}/cgroup`, "utf8")) ?? [];
     // proc(5): id, parent, device, root, mount point, options, optional fields, "-", type.
-    const mounts = readFileSync("/proc/self/mountinfo", "utf8").split("\n").map((line) => line.split(" "));
+    const mounts = readFileSync("/proc/self/mountinfo", "utf8")
+      .split("\n")
+      .map((line) => line.split(" "));
     const [, , , root, point] = mounts.find((fields) => fields[fields.indexOf("-") + 1] === "cgroup2") ?? [];
     if (path === "" || point === undefined || root === undefined || path.split("/").includes("..")) return null;
     // A container sees a part of the tree only, and may see its own path as the host does.
@@ -102,7 +117,9 @@ function cgroupOf(pid: string): string | null {
 
 function foldersIn(path: string): string[] {
   try {
-    return readdirSync(path, { withFileTypes: true }).filter((entry) => entry.isDirectory()).map(({ name }) => name);
+    return readdirSync(path, { withFileTypes: true })
+      .filter((entry) => entry.isDirectory())
+      .map(({ name }) => name);
   } catch {
     return [];
   }

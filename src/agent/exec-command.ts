@@ -47,19 +47,23 @@ export function environmentFile({ env }: DesiredMachine): string {
     .join("");
 }
 
-/** Names that a shell sets, reads or reports of by itself, in dash, bash, busybox or ksh: they must not be in its own environment. */
+/** Names that dash, bash, busybox or ksh set, read or report of by themselves: a shell's own environment has none. */
 const SHELL_NAMES: ReadonlySet<string> = new Set(
   [
-    "_ ATTY CDPATH CHILD_MAX COLUMNS COPROC DIRSTACK EDITOR EMACS ENV EPOCHREALTIME EPOCHSECONDS ERRNO EUID EXECIGNORE FCEDIT FIGNORE FPATH FUNCNAME",
-    "FUNCNEST GLOBIGNORE GLOBSORT GROUPS IFS IGNOREEOF INPUTRC INSIDE_EMACS LINENO LINES MAIL MAILCHECK MAILPATH MAPFILE OLDPWD OPTARG OPTERR OPTIND",
-    "PIPESTATUS POSIXLY_CORRECT POSIX_PEDANTIC PPID PROMPT_COMMAND PROMPT_DIRTRIM PS0 PS1 PS2 PS3 PS4 PWD RANDOM REPLY SECONDS SHELLOPTS SHLVL SRANDOM",
-    "TIMEFORMAT TMOUT UID USERGROUPS VISUAL auto_resume histchars KSH_VERSION COMPREPLY COMP_CWORD COMP_KEY COMP_LINE COMP_POINT COMP_TYPE COMP_WORDBREAKS",
-    "COMP_WORDS HISTCMD HISTCONTROL HISTFILE HISTFILESIZE HISTIGNORE HISTSIZE HISTTIMEFORMAT READLINE_ARGUMENT READLINE_LINE READLINE_MARK READLINE_POINT",
-    "BASH BASHOPTS BASHPID BASH_ALIASES BASH_ARGC BASH_ARGV BASH_ARGV0 BASH_CMDS BASH_COMMAND BASH_COMPAT BASH_ENV BASH_EXECUTION_STRING BASH_LINENO",
-    "BASH_LOADABLES_PATH BASH_MONOSECONDS BASH_REMATCH BASH_SOURCE BASH_SUBSHELL BASH_TRAPSIG BASH_VERSINFO BASH_VERSION BASH_XTRACEFD",
+    "_ ATTY CDPATH CHILD_MAX COLUMNS COPROC DIRSTACK EDITOR EMACS ENV EPOCHREALTIME EPOCHSECONDS ERRNO EUID",
+    "EXECIGNORE FCEDIT FIGNORE FPATH FUNCNAME FUNCNEST GLOBIGNORE GLOBSORT GROUPS IFS IGNOREEOF INPUTRC",
+    "INSIDE_EMACS LINENO LINES MAIL MAILCHECK MAILPATH MAPFILE OLDPWD OPTARG OPTERR OPTIND PIPESTATUS",
+    "POSIXLY_CORRECT POSIX_PEDANTIC PPID PROMPT_COMMAND PROMPT_DIRTRIM PS0 PS1 PS2 PS3 PS4 PWD RANDOM REPLY",
+    "SECONDS SHELLOPTS SHLVL SRANDOM TIMEFORMAT TMOUT UID USERGROUPS VISUAL auto_resume histchars KSH_VERSION",
+    "COMPREPLY COMP_CWORD COMP_KEY COMP_LINE COMP_POINT COMP_TYPE COMP_WORDBREAKS COMP_WORDS HISTCMD HISTCONTROL",
+    "HISTFILE HISTFILESIZE HISTIGNORE HISTSIZE HISTTIMEFORMAT READLINE_ARGUMENT READLINE_LINE READLINE_MARK",
+    "READLINE_POINT BASH BASHOPTS BASHPID BASH_ALIASES BASH_ARGC BASH_ARGV BASH_ARGV0 BASH_CMDS BASH_COMMAND",
+    "BASH_COMPAT BASH_ENV BASH_EXECUTION_STRING BASH_LINENO BASH_LOADABLES_PATH BASH_MONOSECONDS BASH_REMATCH",
+    "BASH_SOURCE BASH_SUBSHELL BASH_TRAPSIG BASH_VERSINFO BASH_VERSION BASH_XTRACEFD",
     // What the dynamic linker and the C library make of them, they shall make of the command only.
-    "LD_AUDIT LD_BIND_NOW LD_DEBUG LD_DEBUG_OUTPUT LD_LIBRARY_PATH LD_PRELOAD LD_PROFILE LANG LANGUAGE LC_ADDRESS LC_ALL LC_COLLATE LC_CTYPE",
-    "LC_IDENTIFICATION LC_MEASUREMENT LC_MESSAGES LC_MONETARY LC_NAME LC_NUMERIC LC_PAPER LC_TELEPHONE LC_TIME",
+    "LD_AUDIT LD_BIND_NOW LD_DEBUG LD_DEBUG_OUTPUT LD_LIBRARY_PATH LD_PRELOAD LD_PROFILE LANG LANGUAGE LC_ADDRESS",
+    "LC_ALL LC_COLLATE LC_CTYPE LC_IDENTIFICATION LC_MEASUREMENT LC_MESSAGES LC_MONETARY LC_NAME LC_NUMERIC",
+    "LC_PAPER LC_TELEPHONE LC_TIME",
   ].flatMap((line) => line.split(" ")),
 );
 export interface Command {
@@ -71,8 +75,9 @@ export interface Command {
 const SHELL_MADE = ["PWD", "OLDPWD", "SHLVL", "_"];
 
 /**
- * A command with its environment for a shell that waits for it: the shell is given all but what it would change, or be changed by; those few are put
- * back, and its own taken away, by env(1) right before the command. They stand in its words, so no name of a secret is among them. Pure.
+ * A command with its environment for a shell that waits for it: the shell is given all but what it would change, or be
+ * changed by; those few are put back, and its own taken away, by env(1) right before the command. They stand in its
+ * words, so no name of a secret is among them. Pure.
  */
 export function forShell(words: readonly string[], env: Readonly<Record<string, string>>): Command {
   const entries = Object.entries(env);
@@ -80,5 +85,6 @@ export function forShell(words: readonly string[], env: Readonly<Record<string, 
   const unset = SHELL_MADE.flatMap((name) => ["-u", name]);
   // env(1) would take a program with "=" in its name for another variable.
   const guard = words[0]?.includes("=") === true ? ["/usr/bin/nice", "-n", "0"] : [];
-  return { words: ["/usr/bin/env", ...unset, ...given, ...guard, ...words], env: Object.fromEntries(entries.filter(([name]) => !SHELL_NAMES.has(name))) };
+  const rest = entries.filter(([name]) => !SHELL_NAMES.has(name));
+  return { words: ["/usr/bin/env", ...unset, ...given, ...guard, ...words], env: Object.fromEntries(rest) };
 }

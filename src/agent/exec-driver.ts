@@ -1,7 +1,8 @@
 /**
- * The exec driver: a machine is a command line of the operator's, in a session of its own, which outlives the agent. Nothing of it goes
- * through the agent: its output goes to a file, its exit code is written down by the shell that waits for it (waiter.ts), and its pid with
- * the time of its start finds it again. Which processes are a machine's, processes.ts says.
+ * The exec driver: a machine is a command line of the operator's, in a session of its own, which outlives the agent.
+ * Nothing of it goes through the agent: its output goes to a file, its exit code is written down by the shell that
+ * waits for it (waiter.ts), and its pid with the time of its start finds it again. Which processes are a machine's,
+ * processes.ts says.
  */
 import { accessSync, closeSync, constants, existsSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -11,7 +12,15 @@ import { number, object, optional, pattern, string } from "../lib/schema.ts";
 import { MachineCgroups } from "./cgroups.ts";
 import { environmentFile, fillIn, forShell } from "./exec-command.ts";
 import type { Values } from "./exec-command.ts";
-import { CONSOLE_NAME, createOwn, ENV_NAME, EXIT_NAME, makeWorkFolder, openConsole, WORK_NAME } from "./machine-folder.ts";
+import {
+  CONSOLE_NAME,
+  createOwn,
+  ENV_NAME,
+  EXIT_NAME,
+  makeWorkFolder,
+  openConsole,
+  WORK_NAME,
+} from "./machine-folder.ts";
 import { isAlive, kernelBootId, ProcessTable, readStat } from "./proc.ts";
 import type { Leader } from "./processes.ts";
 import { findWaiter, MachineProcesses, markedMachines, marksOf } from "./processes.ts";
@@ -95,7 +104,8 @@ export class ExecDriver implements Runtime {
   async adopt({ id, launchId, handle, startedAt }: Launched): Promise<RunningMachine | Exit> {
     const dir = this.#dirOf(id);
     const known = readHandle(handle) ?? (await this.#find(id, launchId));
-    if (known !== null && known.kernel !== this.#kernel) return { code: null, detail: "the host was restarted", ranMs: null };
+    if (known !== null && known.kernel !== this.#kernel)
+      return { code: null, detail: "the host was restarted", ranMs: null };
     if (known !== null && isAlive(known.pid, known.start_ticks)) {
       const end = this.#gone(known).then(() => readExit(dir, launchId) ?? { code: null, detail: UNSEEN });
       return this.#running(id, known, startedAt, end);
@@ -103,18 +113,32 @@ export class ExecDriver implements Runtime {
     const detail = handle === null ? "the agent ended before it was started" : UNSEEN;
     const exit = readExit(dir, launchId, startedAt) ?? { code: null, detail, ranMs: null };
     // Its first process has ended; what that had started may not have.
-    const exited = this.#leftBehind(id, known?.cgroup).end().then(() => exit);
+    const exited = this.#leftBehind(id, known?.cgroup)
+      .end()
+      .then(() => exit);
     const late = new Promise<null>((resolve) => void this.#options.clock.after(LEFT_BEHIND_MS, () => resolve(null)));
     return (await Promise.race([exited, late])) ?? leaderless(startedAt, exited);
   }
 
   async search(id: string): Promise<RunningMachine | null> {
     const found = await this.#find(id);
-    // Of which start it is does not matter: with nothing written down there is none that its exit code could be told of.
+    // Of which start it is does not matter: with nothing written down there is none that its exit code could be told
+    // of.
     const unseen = { code: null, detail: UNSEEN };
-    if (found !== null) return this.#running(id, found, 0, this.#gone(found).then(() => unseen));
+    if (found !== null)
+      return this.#running(
+        id,
+        found,
+        0,
+        this.#gone(found).then(() => unseen),
+      );
     const left = this.#leftBehind(id);
-    return (await left.look()).length === 0 ? null : leaderless(0, left.end().then(() => unseen));
+    return (await left.look()).length === 0
+      ? null
+      : leaderless(
+          0,
+          left.end().then(() => unseen),
+        );
   }
 
   async marked(): Promise<ReadonlySet<string>> {
@@ -143,7 +167,10 @@ export class ExecDriver implements Runtime {
     return { handle, startedAt, exited, terminate: () => processes.terminate(), kill: () => void processes.end() };
   }
 
-  /** Two starts of a machine never run side by side, also where an earlier agent knew of one process of the first only. */
+  /**
+   * Two starts of a machine never run side by side, also where an earlier agent knew of one process of the first
+   * only.
+   */
   async #endLeftBehind(id: string): Promise<void> {
     const left = this.#leftBehind(id);
     if ((await left.look()).length > 0) await left.end();
@@ -155,7 +182,13 @@ export class ExecDriver implements Runtime {
   }
 
   #processes(id: string, leader: Leader | null, cgroups: readonly string[]): MachineProcesses {
-    return new MachineProcesses({ clock: this.#options.clock, table: this.#table, dir: this.#dirOf(id), leader, cgroups });
+    return new MachineProcesses({
+      clock: this.#options.clock,
+      table: this.#table,
+      dir: this.#dirOf(id),
+      leader,
+      cgroups,
+    });
   }
 
   /** For a machine that is no child of this process: resolves when its first process has ended. */

@@ -39,6 +39,7 @@ interface Entry {
 
 const READ_PIECE = 1 << 20;
 const MIB = 1024 * 1024;
+const ADVICE = "make room there, or give this host a larger disk";
 
 /** A pull for which there is no room, also after eviction. */
 class NoRoom extends LaunchError {}
@@ -141,7 +142,11 @@ export class ImageCache implements Images {
     const over = entries.reduce((sum, { size }) => sum + size, 0) + wanted - maxBytes;
     const short = isTold(space) ? wanted + spareBytes(space) - space.freeBytes : 0;
     const plan = planEviction(this.#idle(entries), over, short);
-    if (plan.short > 0) throw new NoRoom(`the image ${digest} does not fit on the disk of ${folder}: ${numbersOf(wanted, space, short - plan.short)}; make room there, or give this host a larger disk`, true, { fault: "host" });
+    if (plan.short > 0) {
+      const numbers = numbersOf(wanted, space, short - plan.short);
+      const what = `the image ${digest} does not fit on the disk of ${folder}: ${numbers}; ${ADVICE}`;
+      throw new NoRoom(what, true, { fault: "host" });
+    }
     for (const entry of plan.evict) await this.#evict(entry);
     if (plan.over > 0) log.warn("the image cache is over its limit: machines need all that is in it", { over_bytes: plan.over, max_bytes: maxBytes });
     this.#coming.set(digest, (sizes.get(digest) ?? 0) + bytes);
@@ -160,7 +165,8 @@ export class ImageCache implements Images {
     for (const entry of evict) await this.#evict(entry);
     // With nothing to give up the next try here would end as this one.
     const final = evict.length === 0;
-    return new LaunchError(`the disk of ${folder} became full while the image ${digest} came: ${messageOf(cause)}; make room there, or give this host a larger disk`, final, { cause, fault: "host" });
+    const what = `the disk of ${folder} became full while the image ${digest} came: ${messageOf(cause)}; ${ADVICE}`;
+    return new LaunchError(what, final, { cause, fault: "host" });
   }
 
   #idle(entries: readonly Entry[]): Entry[] {

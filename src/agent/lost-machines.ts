@@ -49,7 +49,8 @@ export class LostMachines {
     // What was let go halfway has no record either: nothing of it runs, and there is nothing to say.
     if (reason === null && ended === 0) return;
     const done = ended === 0 ? "nothing of it ran" : "what ran of it was ended";
-    const what = path === null ? "a machine ran that is written down nowhere, or as ended" : "a machine's record cannot be read";
+    const unknown = "a machine ran that is written down nowhere, or as ended";
+    const what = path === null ? unknown : "a machine's record cannot be read";
     this.#options.log.warn(`${what}: ${done}, and its id may be used again`, { machine: id, path, reason: reason ?? "there is none", ended });
     if (reason !== null) this.#records.setAside(id);
   }

@@ -1,8 +1,19 @@
 /**
- * A machine's folder: the agent's files (record, environment, exit code, console) and, below `work`, all that is the machine's own. What the agent
- * opens here it opens as its own: never through a link, never what would have to be waited for.
+ * A machine's folder: the agent's files (record, environment, exit code, console) and, below `work`, all that is the
+ * machine's own. What the agent opens here it opens as its own: never through a link, never what would have to be
+ * waited for.
  */
-import { closeSync, constants, fstatSync, lstatSync, mkdirSync, openSync, readdirSync, renameSync, rmSync } from "node:fs";
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+} from "node:fs";
 import { join } from "node:path";
 import { systemCode } from "../lib/errors.ts";
 
@@ -16,7 +27,10 @@ export const OLD_CONSOLE_NAME = "console.log.1";
 /** Where it works. */
 export const WORK_NAME = "work";
 const OWN_NAMES: ReadonlySet<string> = new Set(
-  [RECORD_NAME, BROKEN_NAME, ENV_NAME, EXIT_NAME, CONSOLE_NAME, OLD_CONSOLE_NAME].flatMap((name) => [name, `${name}.new`]),
+  [RECORD_NAME, BROKEN_NAME, ENV_NAME, EXIT_NAME, CONSOLE_NAME, OLD_CONSOLE_NAME].flatMap((name) => [
+    name,
+    `${name}.new`,
+  ]),
 );
 
 /** The working folder of a machine. One that an older agent started works in the whole folder until its next start. */
@@ -25,7 +39,10 @@ export function workFolder(folder: string): string {
   return isFolder(path) ? path : folder;
 }
 
-/** Makes it for a start, with what a machine of an older agent had left beside the agent's files. Throws the disk's own errors. */
+/**
+ * Makes it for a start, with what a machine of an older agent had left beside the agent's files. Throws the disk's
+ * own errors.
+ */
 export function makeWorkFolder(folder: string): string {
   const path = join(folder, WORK_NAME);
   mkdirSync(folder, { recursive: true, mode: 0o700 });
@@ -64,7 +81,9 @@ export function openConsole(folder: string): number {
 }
 
 /** What stands under a name itself; null where nothing does. */
-export function statOwn(path: string): { readonly size: number; readonly ino: number; readonly mtimeMs: number; readonly isFile: boolean } | null {
+export function statOwn(
+  path: string,
+): { readonly size: number; readonly ino: number; readonly mtimeMs: number; readonly isFile: boolean } | null {
   try {
     const stat = lstatSync(path);
     return { size: stat.size, ino: stat.ino, mtimeMs: stat.mtimeMs, isFile: stat.isFile() };

@@ -1,6 +1,7 @@
 /**
- * Machines on disk, a folder each: its record, its environment, how it ended, what it wrote to its console, and the folder that it works in. The
- * console stays when a machine is let go, so that `zwrm-agent logs` can say why it ended, and is swept away a day later.
+ * Machines on disk, a folder each: its record, its environment, how it ended, what it wrote to its console, and the
+ * folder that it works in. The console stays when a machine is let go, so that `zwrm-agent logs` can say why it ended,
+ * and is swept away a day later.
  */
 import { closeSync, constants, readFileSync, writeFileSync } from "node:fs";
 import { lstat, mkdir, readdir, rename, rm } from "node:fs/promises";

@@ -101,14 +101,15 @@ export class Machines {
     await this.#records.settled();
   }
 
-  /** Machines that nothing is written down of and that run all the same, and those that are written down as ended and have not. */
+  /** Machines that run though nothing is written down of them, or that they have ended. */
   async #unknown(records: readonly MachineRecord[], lost: readonly LostRecord[]): Promise<LostRecord[]> {
     const { runtime, log } = this.#options;
     const marked = await runtime.marked().catch((error: unknown) => {
       log.warn("it cannot be seen which machines run that nothing is written down of", { reason: messageOf(error) });
       return new Set<string>();
     });
-    const known = new Set([...records.filter((record) => HostMachine.fromRecord(record, 0).isUp).map(({ machine }) => machine.id), ...lost.map(({ id }) => id)]);
+    const up = records.filter((record) => HostMachine.fromRecord(record, 0).isUp).map(({ machine }) => machine.id);
+    const known = new Set([...up, ...lost.map(({ id }) => id)]);
     return [...marked].filter((id) => !known.has(id)).map((id) => ({ id, path: null, reason: null }));
   }
 
@@ -123,7 +124,9 @@ export class Machines {
       if (machine.phase === "stopping") this.#change(machine, become.settled("stopped", null));
       return;
     }
-    const found = await runtime.adopt({ id, launchId: launch.id, handle: launch.handle, startedAt: launch.startedAt }).catch((error: unknown): Exit => ({ code: null, detail: messageOf(error), ranMs: null }));
+    const unseen = (error: unknown): Exit => ({ code: null, detail: messageOf(error), ranMs: null });
+    const { id: launchId, handle, startedAt } = launch;
+    const found = await runtime.adopt({ id, launchId, handle, startedAt }).catch(unseen);
     if (this.#closed) return;
     if (!("exited" in found)) {
       log.info("a machine ended while the agent was away", { machine: id, exit_code: found.code });
@@ -199,7 +202,8 @@ export class Machines {
 
   #notLaunched(machine: HostMachine, error: unknown): void {
     if (this.#machines.get(machine.id) !== machine || this.#closed) return;
-    if (machine.phase === "stopping") return this.#change(machine, { launch: null, ...become.settled("stopped", null) });
+    const isAsked = machine.phase === "stopping";
+    if (isAsked) return this.#change(machine, { launch: null, ...become.settled("stopped", null) });
     if (machine.phase !== "starting") return;
     this.#change(machine, become.notStarted(machine, error, this.#options.clock.mono()));
     const { id, phase, reason } = machine;
@@ -256,7 +260,8 @@ export class Machines {
     machine.stopChecks();
     this.#change(machine, become.ended(machine, exit, clock.mono()));
     const { id, phase, exitCode, reason } = machine;
-    if (!wasAsked) log.info("a machine ended", { machine: id, exit_code: exitCode, next: phase === "waiting" ? "restart" : phase, reason });
+    const next = phase === "waiting" ? "restart" : phase;
+    if (!wasAsked) log.info("a machine ended", { machine: id, exit_code: exitCode, next, reason });
   }
 
   #change(machine: HostMachine, change: Change): void {

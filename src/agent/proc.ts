@@ -1,4 +1,7 @@
-/** Processes as /proc shows them: who is alive, since when, whose child, in which session, under which names. It signals nobody. */
+/**
+ * Processes as /proc shows them: who is alive, since when, whose child, in which session, under which names. It
+ * signals nobody.
+ */
 import { readdirSync, readFileSync } from "node:fs";
 import type { Clock } from "../lib/clock.ts";
 import { systemCode } from "../lib/errors.ts";
@@ -18,11 +21,14 @@ export interface ProcessStat {
 /** Null where there is no such process. Throws as `allProcesses` does. */
 export function readStat(pid: number): ProcessStat | null {
   const text = readText(`/proc/${pid}/stat`);
-  // The name in parentheses may hold blanks and parentheses of its own; proc(5) numbers the fields from 1, and the third comes right behind it.
+  // The name in parentheses may hold blanks and parentheses of its own; proc(5) numbers the fields from 1, and the
+  // third comes right behind it.
   const fields = text.slice(text.lastIndexOf(")") + 2).split(" ");
   const [state = "", parent, , session] = fields;
   const startTicks = Number(fields[22 - 3] ?? NaN);
-  return Number.isSafeInteger(startTicks) ? { pid, state, parent: Number(parent), session: Number(session), startTicks } : null;
+  return Number.isSafeInteger(startTicks)
+    ? { pid, state, parent: Number(parent), session: Number(session), startTicks }
+    : null;
 }
 
 /** Whether it still runs: a zombie does not. */
@@ -51,7 +57,10 @@ export class Snapshot {
   }
 }
 
-/** Looks once for all who ask in one moment: a look costs as much as there are processes, and machines end by the hundred. */
+/**
+ * Looks once for all who ask in one moment: a look costs as much as there are processes, and machines end by the
+ * hundred.
+ */
 export class ProcessTable {
   readonly #clock: Clock;
   #next: Promise<Snapshot> | null = null;
@@ -111,10 +120,15 @@ export function kernelBootId(): string {
 }
 
 function pids(): number[] {
-  return readdirSync("/proc").filter((name) => /^\d+$/.test(name)).map(Number);
+  return readdirSync("/proc")
+    .filter((name) => /^\d+$/.test(name))
+    .map(Number);
 }
 
-/** Empty where the process has gone, or is none of ours to read. Throws where this process cannot read at all: that says of nobody that it has gone. */
+/**
+ * Empty where the process has gone, or is none of ours to read. Throws where this process cannot read at all: that
+ * says of nobody that it has gone.
+ */
 function readText(path: string): string {
   try {
     return readFileSync(path, "utf8");

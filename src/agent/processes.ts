@@ -1,6 +1,7 @@
 /**
- * All that a machine has started: found in /proc by its marks, its session and its descent, whatever group it has moved to, and ended as a whole. It
- * touches no process that none of these names. What wipes its environment, leaves its session and outlives its parent is found by its cgroup only.
+ * All that a machine has started: found in /proc by its marks, its session and its descent, whatever group it has
+ * moved to, and ended as a whole. It touches no process that none of these names. What wipes its environment, leaves
+ * its session and outlives its parent is found by its cgroup only.
  */
 import { basename, dirname } from "node:path";
 import type { Clock } from "../lib/clock.ts";
@@ -53,7 +54,10 @@ export async function markedMachines(table: ProcessTable, machinesDir: string): 
 }
 
 /** Those that `isRoot` names, and all that these have begun, in the order in which they are found. Pure. */
-export function withDescendants(processes: readonly ProcessStat[], isRoot: (process: ProcessStat) => boolean): ProcessStat[] {
+export function withDescendants(
+  processes: readonly ProcessStat[],
+  isRoot: (process: ProcessStat) => boolean,
+): ProcessStat[] {
   const children = new Map<number, ProcessStat[]>();
   for (const process of processes) {
     const siblings = children.get(process.parent);
@@ -67,14 +71,20 @@ export function withDescendants(processes: readonly ProcessStat[], isRoot: (proc
 }
 
 /**
- * The waiter of a start, whose pid nobody could write down, or read: its words say the folder and the launch, and it leads a session. Without a
- * launch id, that of any start. Words alone prove nothing, since anybody can have them.
+ * The waiter of a start, whose pid nobody could write down, or read: its words say the folder and the launch, and it
+ * leads a session. Without a launch id, that of any start. Words alone prove nothing, since anybody can have them.
  */
-export async function findWaiter(table: ProcessTable, dir: string, ...launchId: readonly string[]): Promise<Leader | null> {
+export async function findWaiter(
+  table: ProcessTable,
+  dir: string,
+  ...launchId: readonly string[]
+): Promise<Leader | null> {
   const words = `\0${[WAITER_NAME, dir, ...launchId].join("\0")}\0`;
   const snapshot = await table.look();
   const isIt = ({ pid, session }: ProcessStat): boolean =>
-    session === pid && `\0${readWords(pid)}`.includes(words) && valueIn(snapshot.environment(pid), "ZWRM_MACHINE_ID") === basename(dir);
+    session === pid &&
+    `\0${readWords(pid)}`.includes(words) &&
+    valueIn(snapshot.environment(pid), "ZWRM_MACHINE_ID") === basename(dir);
   return snapshot.processes.find(isIt) ?? null;
 }
 
@@ -83,7 +93,10 @@ export interface MachineProcessesOptions {
   readonly table: ProcessTable;
   /** The machine's folder. */
   readonly dir: string;
-  /** The first process of a start that was seen alive: its session is the machine's for as long as its number is not another's. */
+  /**
+   * The first process of a start that was seen alive: its session is the machine's for as long as its number is not
+   * another's.
+   */
   readonly leader: Leader | null;
   readonly cgroups?: readonly string[];
 }
@@ -114,7 +127,10 @@ export class MachineProcesses {
     });
   }
 
-  /** Asks the command, and nothing else of the machine, to stop: how its children end is its own affair. One that only just begins is asked in a moment. */
+  /**
+   * Asks the command, and nothing else of the machine, to stop: how its children end is its own affair. One that only
+   * just begins is asked in a moment.
+   */
   terminate(): void {
     const leader = this.#leader;
     if (leader === null) return;
@@ -149,7 +165,8 @@ export class MachineProcesses {
         const more = (await this.look(found)).filter(({ pid }) => !found.has(pid));
         if (more.length === 0) break;
         for (const process of more) {
-          // All are stopped before the first is ended: what had lost its parent could not be told by its descent any more.
+          // All are stopped before the first is ended: what had lost its parent could not be told by its descent any
+          // more.
           signal(process, "SIGSTOP");
           found.set(process.pid, process);
         }
@@ -172,7 +189,10 @@ export class MachineProcesses {
   }
 }
 
-/** Of a process that is still the one that was seen. What has gone needs no signal; what may not be sent one is found again. */
+/**
+ * Of a process that is still the one that was seen. What has gone needs no signal; what may not be sent one is found
+ * again.
+ */
 function signal({ pid, startTicks }: ProcessStat, name: NodeJS.Signals): void {
   const now = readStat(pid);
   if (now === null || now.startTicks !== startTicks || !runs(now)) return;

@@ -10,7 +10,7 @@ export interface Exit {
   readonly detail: string | null;
   /** The signal that ended it, where that is known and no code is. */
   readonly signal?: string;
-  /** How long it ran, in milliseconds, where whoever saw its end later knows better than by that moment; null where nobody knows. */
+  /** How long it ran, in milliseconds, where whoever saw its end later knows better; null where nobody knows. */
   readonly ranMs?: number | null;
 }
 
@@ -57,8 +57,8 @@ export interface Runtime {
 }
 
 /**
- * Why a machine could not be started. host: its disk, its programs, its kernel; on another host it may well start. control_plane: it does not answer,
- * or has not got the image in one piece. deployment: it asks for what no host can give.
+ * Why a machine could not be started. host: its disk, its programs, its kernel; on another host it may well start.
+ * control_plane: it does not answer. deployment: it asks for what no host can give.
  */
 export type LaunchFault = "host" | "control_plane" | "deployment";
 
@@ -84,9 +84,10 @@ export class LaunchError extends Error {
 /** What may be had a moment later: descriptors, memory, processes. */
 const PASSING: ReadonlySet<string> = new Set(["EAGAIN", "EMFILE", "ENFILE", "ENOMEM", "EINTR", "EBUSY", "ETXTBSY"]);
 
-/** Something that the host owes its machines is not there, such as room on its disk. Worth another try here only where it is of the passing kind. */
+/** What the host owes its machines is not there, such as room on its disk. Only what passes is worth another try. */
 export function hostFault(what: string, cause: unknown): LaunchError {
-  return new LaunchError(`${what}: ${messageOf(cause)}`, !PASSING.has(systemCode(cause) ?? "EAGAIN"), { cause, fault: "host" });
+  const isPassing = PASSING.has(systemCode(cause) ?? "EAGAIN");
+  return new LaunchError(`${what}: ${messageOf(cause)}`, !isPassing, { cause, fault: "host" });
 }
 
 /** Where a machine's image comes from. */

@@ -43,7 +43,8 @@ export const SCHEMA = {
     command: command({
       placeholders: Object.keys(PLACEHOLDERS),
       docs: [
-        "How a machine is run: a program and its words, without a shell. It must stay in the foreground, and end at SIGTERM, which it alone is sent.",
+        "How a machine is run: a program and its words, without a shell. It must stay in the foreground, and end at",
+        "SIGTERM, which it alone is sent.",
         ...Object.entries(PLACEHOLDERS).map(([key, meaning]) => `  {${key}}: ${meaning}`),
         "Without a command this host runs no machines. For example, as one line each:",
         '  a plain process:   ["{image}"]',
@@ -60,7 +61,11 @@ export const SCHEMA = {
       ],
     }),
     pass_env: boolean(false, { docs: ["Whether a machine's environment is given to the command's process too. For plain processes: a VM's monitor should not get it."] }),
-    stop_grace: duration("10s", { min: "100ms", max: "1h", docs: ["How long a machine's first process may take to end at SIGTERM before all of the machine is killed."] }),
+    stop_grace: duration("10s", {
+      min: "100ms",
+      max: "1h",
+      docs: ["How long a machine may take to end at SIGTERM before all of it is killed."],
+    }),
     console_max_mb: integer(4, { min: 1, max: 4096, docs: ["How much of a machine's output is kept, in MiB."] }),
   },
   log: {

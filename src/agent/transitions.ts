@@ -1,4 +1,7 @@
-/** What each event makes of a machine on this host: a table of pure functions, beside reconcile.ts, which says what is to be done next. machines.ts applies them. */
+/**
+ * What each event makes of a machine on this host: a table of pure functions, beside reconcile.ts, which says what is
+ * to be done next. machines.ts applies them.
+ */
 import { messageOf } from "../lib/errors.ts";
 import { afterExit, restartDelay } from "./backoff.ts";
 import type { HostMachine, LaunchNote } from "./machine.ts";
@@ -10,7 +13,19 @@ const VAIN_STARTS = 3;
 
 /** What an event reads of a machine. Times are monotonic milliseconds. */
 export type Before = Pick<HostMachine, "machine" | "phase" | "failures" | "vain" | "launch" | "upSince">;
-type Fields = "phase" | "due" | "asked" | "failures" | "vain" | "fault" | "reason" | "exitCode" | "launch" | "running" | "ready" | "upSince";
+type Fields =
+  | "phase"
+  | "due"
+  | "asked"
+  | "failures"
+  | "vain"
+  | "fault"
+  | "reason"
+  | "exitCode"
+  | "launch"
+  | "running"
+  | "ready"
+  | "upSince";
 /** The fields that the event changes. */
 export type Change = Partial<Pick<HostMachine, Fields>>;
 
@@ -27,7 +42,17 @@ export function launching(id: string, wall: number): Change {
 /** It runs, and has done so since `upSince`. */
 export function running({ launch }: Pick<Before, "launch">, process: RunningMachine, upSince: number): Change {
   const note: LaunchNote = { id: launch?.id ?? "", handle: process.handle, startedAt: process.startedAt };
-  return { phase: "running", due: Infinity, running: process, upSince, vain: 0, fault: null, reason: null, exitCode: null, launch: note };
+  return {
+    phase: "running",
+    due: Infinity,
+    running: process,
+    upSince,
+    vain: 0,
+    fault: null,
+    reason: null,
+    exitCode: null,
+    launch: note,
+  };
 }
 
 /** It was asked to stop, and is killed at `due`. */
@@ -51,8 +76,9 @@ export function ended(before: Before, exit: Exit, now: number): Change {
 }
 
 /**
- * Its start came to nothing. What no host can give is not tried again; what this host cannot give is left to another one: at once where it is known to
- * be so, else after three starts in a row. While it is the control plane that does not answer, no other host could do better.
+ * Its start came to nothing. What no host can give is not tried again; what this host cannot give is left to another
+ * one: at once where it is known to be so, else after three starts in a row. While it is the control plane that does
+ * not answer, no other host could do better.
  */
 export function notStarted(before: Before, error: unknown, now: number): Change {
   const { final, fault } = error instanceof LaunchError ? error : { final: false, fault: "host" as const };
@@ -60,7 +86,12 @@ export function notStarted(before: Before, error: unknown, now: number): Change 
   const none: Change = { launch: null };
   if (final) return { ...none, ...settled("failed", reason, fault === "host" ? "host" : null) };
   const vain = fault === "control_plane" ? before.vain : before.vain + 1;
-  if (vain >= VAIN_STARTS) return { ...none, vain, ...settled("failed", `${reason}; given up after ${vain} starts in a row that came to nothing`, "host") };
+  if (vain >= VAIN_STARTS)
+    return {
+      ...none,
+      vain,
+      ...settled("failed", `${reason}; given up after ${vain} starts in a row that came to nothing`, "host"),
+    };
   const failures = before.failures + 1;
   return { ...none, vain, failures, ...waiting(now + restartDelay(failures), reason) };
 }

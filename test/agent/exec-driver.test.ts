@@ -42,8 +42,8 @@ async function launch(id: string, script: string, changes: Partial<DesiredMachin
 
 /** What runs of a machine, in whatever group. */
 async function processesOf(id: string): Promise<number[]> {
-  const found = await new MachineProcesses({ clock: systemClock, table: new ProcessTable(systemClock), dir: join(folder, id), leader: null }).look();
-  return found.map(({ pid }) => pid);
+  const options = { clock: systemClock, table: new ProcessTable(systemClock), dir: join(folder, id), leader: null };
+  return (await new MachineProcesses(options).look()).map(({ pid }) => pid);
 }
 
 function consoleOf(id: string): string {
@@ -88,7 +88,8 @@ test("an exit code is seen, and a stop asks the first process", async () => {
 
 test("a first process that wants to finish its child's work can: a stop is its own to pass on", async () => {
   const child = "(trap 'echo killed; exit 1' TERM; while [ ! -e go ]; do sleep 0.02; done; echo work) &";
-  const machine = await launch("m-child", `${child} trap 'touch go; wait $!; echo bye; exit 0' TERM; echo up; while :; do wait; done`);
+  const first = "trap 'touch go; wait $!; echo bye; exit 0' TERM; echo up; while :; do wait; done";
+  const machine = await launch("m-child", `${child} ${first}`);
   await eventually("its start", () => (consoleOf("m-child") === "up\n" ? true : undefined));
   machine.terminate();
   assert.deepEqual(await machine.exited, { code: 0, detail: null });
@@ -136,7 +137,8 @@ test("a machine that ended while no agent was there still says how", async () =>
   const machine = await launch("m-away", "exit 9");
   await machine.exited;
   const { mtimeMs } = statSync(join(folder, "m-away/exit"));
-  const found = await driver().adopt({ id: "m-away", launchId: "l-m-away", handle: machine.handle, startedAt: mtimeMs - 5_000 });
+  const { handle } = machine;
+  const found = await driver().adopt({ id: "m-away", launchId: "l-m-away", handle, startedAt: mtimeMs - 5_000 });
   assert.deepEqual(found, { code: 9, detail: null, ranMs: 5_000 });
 });
 
@@ -173,7 +175,8 @@ test("a pid that another process has now is neither adopted nor signalled", asyn
 test("nothing that ran before the kernel's start is taken for alive", async () => {
   const machine = await launch("m-boot", "sleep 60");
   const handle = { ...(machine.handle as object), kernel: "00000000-0000-0000-0000-000000000000" };
-  assert.deepEqual(await driver().adopt({ id: "m-boot", launchId: "l-m-boot", handle, startedAt: 0 }), { code: null, detail: "the host was restarted", ranMs: null });
+  const found = await driver().adopt({ id: "m-boot", launchId: "l-m-boot", handle, startedAt: 0 });
+  assert.deepEqual(found, { code: null, detail: "the host was restarted", ranMs: null });
 });
 
 /** Everything but the file that the waiter writes. */

@@ -1,7 +1,20 @@
-/** What a machine lays where the agent's files are leads the agent nowhere; and what is the machine's own is out of the agent's way. */
+/**
+ * What a machine lays where the agent's files are leads the agent nowhere; and what is the machine's own is out of
+ * the agent's way.
+ */
 import assert from "node:assert/strict";
 import { execFileSync, spawn } from "node:child_process";
-import { existsSync, lstatSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import test, { after } from "node:test";
@@ -20,10 +33,25 @@ after(() => rmSync(root, { recursive: true, force: true }));
 stayAlive(after);
 
 const PATH = process.env["PATH"] ?? "";
-const RECORD = { machine: desired("m-1"), phase: "running", asked: false, failures: 0, vain: undefined, fault: undefined, reason: undefined, exit_code: undefined, launch: undefined } as const;
+const RECORD = {
+  machine: desired("m-1"),
+  phase: "running",
+  asked: false,
+  failures: 0,
+  vain: undefined,
+  fault: undefined,
+  reason: undefined,
+  exit_code: undefined,
+  launch: undefined,
+} as const;
 
 /** A folder for machines, a machine's in it, and a file of somebody else. */
-function place(name: string): { readonly machines: string; readonly dir: string; readonly victim: string; readonly content: string } {
+function place(name: string): {
+  readonly machines: string;
+  readonly dir: string;
+  readonly victim: string;
+  readonly content: string;
+} {
   const machines = join(root, name, "machines");
   mkdirSync(join(machines, "m-1"), { recursive: true });
   const [victim, content] = [join(root, name, "victim"), "x".repeat(900_000)];
@@ -32,7 +60,13 @@ function place(name: string): { readonly machines: string; readonly dir: string;
 }
 
 async function launch(machines: string, script: string, stopped = false): Promise<RunningMachine> {
-  const driver = new ExecDriver({ clock: systemClock, machinesDir: machines, command: ["/bin/sh", "-c", script], passEnv: false, path: PATH });
+  const driver = new ExecDriver({
+    clock: systemClock,
+    machinesDir: machines,
+    command: ["/bin/sh", "-c", script],
+    passEnv: false,
+    path: PATH,
+  });
   const machine = await driver.launch({ machine: desired("m-1"), imagePath: "", launchId: "l-1" });
   if (!stopped) await machine.exited;
   return machine;
@@ -125,15 +159,26 @@ code=$?
 printf '%s %s\\n' "$launch" "$code" >"$dir/exit.new" && command -p mv "$dir/exit.new" "$dir/exit"
 exit "$code"`;
 
-test("a machine that an older agent started is adopted, asked to stop, and ended with all that it has started", async (context) => {
+test("a machine of an older agent is adopted, and ended with all that it has started", async (context) => {
   const { machines, dir } = place("adopted");
   const script = "setsid -f sleep 40021; trap 'exit 6' TERM; echo up >up; while :; do sleep 0.05; done";
   const env = { PATH, TMPDIR: dir, ZWRM_MACHINE_ID: "m-1" };
-  const child = spawn("/bin/sh", ["-c", OLDER_WAITER, "zwrm-machine", dir, "l-old", "/bin/sh", "-c", script], { cwd: dir, env, detached: true, stdio: "ignore" });
+  const child = spawn("/bin/sh", ["-c", OLDER_WAITER, "zwrm-machine", dir, "l-old", "/bin/sh", "-c", script], {
+    cwd: dir,
+    env,
+    detached: true,
+    stdio: "ignore",
+  });
   const pid = child.pid ?? 0;
   context.after(() => child.kill("SIGKILL"));
   await eventually("its start", () => (existsSync(join(dir, "up")) ? true : undefined));
-  const driver = new ExecDriver({ clock: systemClock, machinesDir: machines, command: ["/bin/true"], passEnv: false, path: PATH });
+  const driver = new ExecDriver({
+    clock: systemClock,
+    machinesDir: machines,
+    command: ["/bin/true"],
+    passEnv: false,
+    path: PATH,
+  });
   assert.deepEqual([...(await driver.marked())], ["m-1"]);
   const kernel = readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
   for (const handle of [{ pid, start_ticks: readStat(pid)?.startTicks, kernel }, null]) {

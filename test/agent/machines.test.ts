@@ -79,7 +79,8 @@ test("an exit is told at once, and the machine is started again after its backof
   world.runtime.last("m-1").exit(3);
   await turn();
   assert.ok(world.changes > before);
-  assert.deepEqual(world.report("m-1"), { id: "m-1", state: "starting", reason: "exit code 3 after 0.0 s; restart 1 in 1 s", exit_code: 3 });
+  const reason = "exit code 3 after 0.0 s; restart 1 in 1 s";
+  assert.deepEqual(world.report("m-1"), { id: "m-1", state: "starting", reason, exit_code: 3 });
   await world.run(900);
   assert.equal(world.runtime.processes.length, 1);
   await world.run(200);
@@ -97,7 +98,8 @@ test("a clean end of a machine that is restarted on failure only is its end", as
   world.runtime.last("m-1").exit(0);
   await turn();
   await world.run(400_000);
-  assert.deepEqual(world.report("m-1"), { id: "m-1", state: "stopped", reason: "exit code 0 after 3.0 s", exit_code: 0 });
+  const reason = "exit code 0 after 3.0 s";
+  assert.deepEqual(world.report("m-1"), { id: "m-1", state: "stopped", reason, exit_code: 0 });
   assert.equal(world.runtime.processes.length, 1);
 });
 
@@ -178,11 +180,13 @@ test("a stop while the machine is being started follows the start", async () => 
 
 test("a start that cannot succeed here is given up; one that may is tried again", async () => {
   const world = new World();
-  world.runtime.refusals.push(new LaunchError("no such program", true, { fault: "host" }), new LaunchError("env: no name", true));
+  world.runtime.refusals.push(new LaunchError("no such program", true, { fault: "host" }));
+  world.runtime.refusals.push(new LaunchError("env: no name", true));
   await world.take(desired("m-1"));
   assert.deepEqual(world.report("m-1"), { id: "m-1", state: "failed", reason: "no such program", fault: "host" });
   await world.take(desired("m-0"));
-  assert.deepEqual(world.report("m-0"), { id: "m-0", state: "failed", reason: "env: no name" }, "no host could start it");
+  const report = { id: "m-0", state: "failed", reason: "env: no name" };
+  assert.deepEqual(world.report("m-0"), report, "no host could start it");
   world.images.refusals.push(new LaunchError("no\nroute", false, { fault: "control_plane" }));
   await world.take(desired("m-2"));
   assert.deepEqual(world.report("m-2"), { id: "m-2", state: "starting", reason: "no route" }, "a report holds no control characters");
@@ -190,7 +194,7 @@ test("a start that cannot succeed here is given up; one that may is tried again"
   assert.equal(world.report("m-2").state, "running");
 });
 
-test("nothing is started while its record cannot be written: on a full disk it is left to another host at once, and is started here when it is asked for anew", async () => {
+test("nothing is started while its record cannot be written: a full disk leaves it to another host", async () => {
   const world = new World();
   world.store.failing = Object.assign(new Error("ENOSPC: no space left"), { code: "ENOSPC" });
   await world.take(desired("m-1"));
@@ -204,7 +208,7 @@ test("nothing is started while its record cannot be written: on a full disk it i
   assert.equal("fault" in world.report("m-1"), false);
 });
 
-test("a start that comes to nothing three times in a row is left to another host; one that came up in between begins anew", async () => {
+test("three starts in a row that come to nothing leave it to another host; one that came up begins anew", async () => {
   const world = new World();
   const busy = (): Error => new LaunchError("no process can be made", false, { fault: "host" });
   world.runtime.refusals.push(busy(), busy());
@@ -232,7 +236,8 @@ test("starts in a row are counted over a restart of the agent", async () => {
 
 test("while the control plane hands out no image it is asked again and again, however long", async () => {
   const world = new World();
-  for (let tries = 0; tries < 8; tries += 1) world.images.refusals.push(new LaunchError("no answer", false, { fault: "control_plane" }));
+  const silent = new LaunchError("no answer", false, { fault: "control_plane" });
+  for (let tries = 0; tries < 8; tries += 1) world.images.refusals.push(silent);
   await world.take(desired("m-1"));
   for (let minutes = 0; minutes < 10; minutes += 1) {
     await world.run(60_000);

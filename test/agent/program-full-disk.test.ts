@@ -1,4 +1,7 @@
-/** The real agent on a disk that becomes full: what its host cannot give it leaves to another host, and how a machine ended it knows all the same. */
+/**
+ * The real agent on a disk that becomes full: what its host cannot give it leaves to another host, and how a machine
+ * ended it knows all the same.
+ */
 import assert from "node:assert/strict";
 import { closeSync, mkdirSync, openSync, rmSync, statSync, writeFileSync, writeSync } from "node:fs";
 import { join } from "node:path";
@@ -9,8 +12,13 @@ import { run } from "../support/daemon.ts";
 import { desired } from "./fakes.ts";
 import { FakeControlPlane, TestAgent } from "./test-agent.ts";
 
-/** An agent whose state lies on a tmpfs in a mount namespace of its own; null where none can be made. `fill` leaves no byte on it, and gives them back. */
-async function world(context: TestContext): Promise<{ control: FakeControlPlane; agent: TestAgent; fill: () => () => void } | null> {
+/**
+ * An agent whose state lies on a tmpfs in a mount namespace of its own; null where none can be made. `fill` leaves no
+ * byte on it, and gives them back.
+ */
+async function world(
+  context: TestContext,
+): Promise<{ control: FakeControlPlane; agent: TestAgent; fill: () => () => void } | null> {
   const unshare = process.getuid?.() === 0 ? ["unshare", "-m"] : ["unshare", "-r", "-m"];
   const [command = "", ...flags] = unshare;
   if ((await run(command, [...flags, "sh", "-c", "mount -t tmpfs tmpfs /tmp"])).code !== 0) return null;
@@ -38,7 +46,7 @@ async function world(context: TestContext): Promise<{ control: FakeControlPlane;
   return { control, agent, fill };
 }
 
-test("on a full disk a start is given up at once as the host's fault, while what runs goes on; with room it is started anew", async (context) => {
+test("on a full disk a start is given up at once as the host's fault, and what runs goes on", async (context) => {
   const made = await world(context);
   if (made === null) return context.skip("no mount namespace can be made here");
   const { control, fill } = made;
@@ -71,6 +79,8 @@ test("a job that ends well on a full disk has ended well, and is not run again",
   await control.reported("its end", () => control.report("m-1")?.state === "stopped");
   assert.equal(control.report("m-1")?.exit_code, 0);
   assert.match(control.report("m-1")?.reason ?? "", /^exit code 0 after \d+\.\d s$/);
-  const exit = statSync(`/proc/${agent.pid}/root${join(agent.folder, "state/machines/m-1/exit")}`, { throwIfNoEntry: false });
+  const exit = statSync(`/proc/${agent.pid}/root${join(agent.folder, "state/machines/m-1/exit")}`, {
+    throwIfNoEntry: false,
+  });
   assert.equal(exit, undefined, "nothing could be written down");
 });

@@ -122,9 +122,10 @@ test("what runs with a lost record ends also where nobody wants it any more, and
   assert.equal(readFileSync(join(folder, "machine.json.broken")).length, 50);
 });
 
-test("a machine of which nothing is written down any more is found by its processes and ended; another agent's of the same id goes on", async (context) => {
+test("what nothing is written down of is found by its marks and ended; another agent's goes on", async (context) => {
   const [world, beside] = [await World.start(context), await World.start(context)];
-  for (const { control } of [world, beside]) control.want(desired("m-1", { image: control.image("setsid -f sleep 40031; (sleep 40031 &) & exec sleep 40031") }));
+  const script = "setsid -f sleep 40031; (sleep 40031 &) & exec sleep 40031";
+  for (const { control } of [world, beside]) control.want(desired("m-1", { image: control.image(script) }));
   for (const each of [world, beside]) await each.running("m-1");
   const others = beside.pids("m-1");
   assert.equal(others.length, 1);

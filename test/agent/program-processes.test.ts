@@ -1,4 +1,7 @@
-/** The real agent and images that start processes in every way there is: nothing of a machine outlives it, whatever becomes of the agent meanwhile. */
+/**
+ * The real agent and images that start processes in every way there is: nothing of a machine outlives it, whatever
+ * becomes of the agent meanwhile.
+ */
 import assert from "node:assert/strict";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -18,7 +21,8 @@ const KINDS: Readonly<Record<string, string>> = {
   "a double fork": "( (setsid sh -c 'sleep 40003 & sleep 40003' &) & ); ( (sleep 40003 &) & ); sleep 40003",
   nohup: "nohup sleep 40004 >/dev/null 2>&1 & nohup sh -c 'sleep 40004; :' >/dev/null 2>&1 & wait",
   "a pipeline": "sleep 40005 | cat | sh -c 'sleep 40005; :'",
-  "no ear for SIGTERM": "trap '' TERM; setsid sh -c 'trap \"\" TERM; while :; do sleep 1; done' & while :; do sleep 1; done",
+  "no ear for SIGTERM":
+    "trap '' TERM; setsid sh -c 'trap \"\" TERM; while :; do sleep 1; done' & while :; do sleep 1; done",
 };
 
 async function world(context: TestContext): Promise<{ control: FakeControlPlane; agent: TestAgent }> {
@@ -31,18 +35,27 @@ async function world(context: TestContext): Promise<{ control: FakeControlPlane;
   return { control, agent };
 }
 
-/** Everything that was begun as one of these machines, in whatever group and session it is now: it has inherited their names. */
+/**
+ * Everything that was begun as one of these machines, in whatever group and session it is now: it has inherited their
+ * names.
+ */
 function runningOf(ids: readonly string[]): string[] {
-  return readdirSync("/proc").filter((name) => /^\d+$/.test(name)).flatMap((pid) => {
-    try {
-      const names = readFileSync(join("/proc", pid, "environ"), "utf8").split("\0");
-      const state = /^State:\t([A-Z])/m.exec(readFileSync(join("/proc", pid, "status"), "utf8"))?.[1];
-      if (state === "Z" || state === "X" || !ids.some((id) => names.includes(`ZWRM_MACHINE_ID=${id}`))) return [];
-      return [`${pid} ${readFileSync(join("/proc", pid, "cmdline"), "utf8").replaceAll("\0", " ").trim()}`];
-    } catch {
-      return [];
-    }
-  });
+  return readdirSync("/proc")
+    .filter((name) => /^\d+$/.test(name))
+    .flatMap((pid) => {
+      try {
+        const names = readFileSync(join("/proc", pid, "environ"), "utf8").split("\0");
+        const state = /^State:\t([A-Z])/m.exec(readFileSync(join("/proc", pid, "status"), "utf8"))?.[1];
+        if (state === "Z" || state === "X" || !ids.some((id) => names.includes(`ZWRM_MACHINE_ID=${id}`))) return [];
+        return [
+          `${pid} ${readFileSync(join("/proc", pid, "cmdline"), "utf8")
+            .replaceAll("\0", " ")
+            .trim()}`,
+        ];
+      } catch {
+        return [];
+      }
+    });
 }
 
 for (const [kind, script] of Object.entries(KINDS)) {
@@ -62,36 +75,51 @@ for (const [kind, script] of Object.entries(KINDS)) {
 test("a machine that fails again and again leaves none behind", async (context) => {
   const { control } = await world(context);
   const id = newId("m");
-  control.want(desired(id, { image: control.image("timeout 40007 sleep 40007 & setsid -f sleep 40007; sleep 0.2; exit 1") }));
-  await control.reported("its second restart", (machines) => machines.some(({ reason }) => reason?.includes("restart 2") === true));
+  control.want(
+    desired(id, { image: control.image("timeout 40007 sleep 40007 & setsid -f sleep 40007; sleep 0.2; exit 1") }),
+  );
+  await control.reported("its second restart", (machines) =>
+    machines.some(({ reason }) => reason?.includes("restart 2") === true),
+  );
   assert.deepEqual(runningOf([id]), []);
 });
 
-test("an agent that is killed at any moment leaves machines that the next one finds, and none that nobody finds", { timeout: 600_000 }, async (context) => {
-  const { control, agent } = await world(context);
-  const ids: string[] = [];
-  const images = Object.values(KINDS).map((script) => control.image(script));
-  for (let kill = 0; kill < KILLS; kill += 1) {
-    // Some are new, some go on, some end: whatever the agent is about when it dies.
-    const list = Array.from({ length: 4 }, (_, at) => {
-      const [image, index] = [images[(kill + at) % images.length] ?? "", 2 * kill + at];
-      const id = (ids[index] ??= newId("m"));
-      return desired(id, { image, restart: "always" });
-    });
-    control.want(...list);
-    await new Promise((resolve) => setTimeout(resolve, Math.random() * 700));
-    await agent.stop("SIGKILL");
-    const heard = control.beats.length;
-    agent.start();
-    await control.reported("the next agent", () => control.beats.length > heard + 1);
-    await control.reported("what is wanted and nothing else", (machines) =>
-      machines.length === list.length && list.every(({ id }) => machines.some((machine) => machine.id === id && machine.state === "running")));
-    const wanted = new Set(list.map(({ id }) => id));
-    assert.deepEqual(runningOf(ids.filter((id) => !wanted.has(id))), [], `after kill ${kill + 1}`);
-    const firsts = agent.processes().map(({ id }) => id);
-    assert.deepEqual(list.filter(({ id }) => firsts.filter((other) => other === id).length === 0).map(({ id }) => id), []);
-  }
-  control.want();
-  await control.reported("nothing", (machines) => machines.length === 0);
-  assert.deepEqual(runningOf(ids), []);
-});
+test(
+  "an agent that is killed at any moment leaves machines that the next one finds, and none that nobody finds",
+  { timeout: 600_000 },
+  async (context) => {
+    const { control, agent } = await world(context);
+    const ids: string[] = [];
+    const images = Object.values(KINDS).map((script) => control.image(script));
+    for (let kill = 0; kill < KILLS; kill += 1) {
+      // Some are new, some go on, some end: whatever the agent is about when it dies.
+      const list = Array.from({ length: 4 }, (_, at) => {
+        const [image, index] = [images[(kill + at) % images.length] ?? "", 2 * kill + at];
+        const id = (ids[index] ??= newId("m"));
+        return desired(id, { image, restart: "always" });
+      });
+      control.want(...list);
+      await new Promise((resolve) => setTimeout(resolve, Math.random() * 700));
+      await agent.stop("SIGKILL");
+      const heard = control.beats.length;
+      agent.start();
+      await control.reported("the next agent", () => control.beats.length > heard + 1);
+      await control.reported(
+        "what is wanted and nothing else",
+        (machines) =>
+          machines.length === list.length &&
+          list.every(({ id }) => machines.some((machine) => machine.id === id && machine.state === "running")),
+      );
+      const wanted = new Set(list.map(({ id }) => id));
+      assert.deepEqual(runningOf(ids.filter((id) => !wanted.has(id))), [], `after kill ${kill + 1}`);
+      const firsts = agent.processes().map(({ id }) => id);
+      assert.deepEqual(
+        list.filter(({ id }) => firsts.filter((other) => other === id).length === 0).map(({ id }) => id),
+        [],
+      );
+    }
+    control.want();
+    await control.reported("nothing", (machines) => machines.length === 0);
+    assert.deepEqual(runningOf(ids), []);
+  },
+);

@@ -152,7 +152,8 @@ export class TestAgent {
   start(...args: readonly string[]): void {
     assert.ok(existsSync(PROGRAM), `${PROGRAM} is missing: run "npm run build" first`);
     const [command = "", ...words] = [...this.wrapper, process.execPath, PROGRAM, "--config", this.configFile, ...args];
-    const child = spawn(command, words, { env: { PATH: process.env["PATH"] ?? "" }, stdio: ["ignore", "pipe", "pipe"] });
+    const env = { PATH: process.env["PATH"] ?? "" };
+    const child = spawn(command, words, { env, stdio: ["ignore", "pipe", "pipe"] });
     this.#child = child;
     for (const stream of [child.stdout, child.stderr]) stream.on("data", (part: Buffer) => (this.output += part.toString("utf8")));
     this.#exit = new Promise((resolve) => child.once("close", (code, signal) => resolve({ code, signal })));
@@ -183,7 +184,8 @@ export class TestAgent {
       const text = readProcess(pid);
       const at = text.indexOf(prefix);
       // Between a fork and its exec what the first process begins has the same words, but leads no session.
-      return at === -1 || readStat(Number(pid))?.session !== Number(pid) ? [] : [{ pid: Number(pid), id: text.slice(at + prefix.length).split("\0")[0] ?? "" }];
+      if (at === -1 || readStat(Number(pid))?.session !== Number(pid)) return [];
+      return [{ pid: Number(pid), id: text.slice(at + prefix.length).split("\0")[0] ?? "" }];
     });
   }
 

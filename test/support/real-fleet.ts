@@ -129,7 +129,8 @@ export class RealFleet {
   look(hostId: string): Seen {
     const folder = join(this.agent(hostId).folder, "state/machines");
     const alive = namesIn(folder).filter((id) => servesIn(join(folder, id)));
-    return { alive, ready: alive.filter((id) => isThere(join(folder, id, "work/ready")) && phaseIn(join(folder, id)) === "running") };
+    const isReady = (path: string): boolean => isThere(join(path, "work/ready")) && phaseIn(path) === "running";
+    return { alive, ready: alive.filter((id) => isReady(join(folder, id))) };
   }
 }
 

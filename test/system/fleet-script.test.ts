@@ -49,9 +49,11 @@ class Place {
 
   /** Those of its hosts' machines. */
   #cgroups(): string[] {
-    const names = Array.from({ length: 9 }, (_, at) => `zwrm-${sha256Hex(join(this.dir, `h-${at + 1}`, "state/machines")).slice(0, 12)}-`);
-    const mounts = readFileSync("/proc/mounts", "utf8").split("\n").map((line) => line.split(" ")).filter(([, , type]) => type === "cgroup2");
-    const all = mounts.flatMap(([, path = ""]) => readdirSync(path, { recursive: true, encoding: "utf8" }));
+    const folders = Array.from({ length: 9 }, (_, at) => join(this.dir, `h-${at + 1}`, "state/machines"));
+    const names = folders.map((folder) => `zwrm-${sha256Hex(folder).slice(0, 12)}-`);
+    const mounts = readFileSync("/proc/mounts", "utf8").split("\n").map((line) => line.split(" "));
+    const paths = mounts.filter(([, , type]) => type === "cgroup2").map(([, path = ""]) => path);
+    const all = paths.flatMap((path) => readdirSync(path, { recursive: true, encoding: "utf8" }));
     return all.filter((path) => names.some((name) => path.includes(name)));
   }
 
@@ -108,6 +110,10 @@ function read(get: () => string): string {
   }
 }
 
+function wordsOf(pid: number): string {
+  return read(() => readFileSync(`/proc/${pid}/cmdline`, "utf8"));
+}
+
 function isAlive(pid: number): boolean {
   return /^State:\t[^ZX]/m.test(read(() => readFileSync(`/proc/${pid}/status`, "utf8")));
 }
@@ -126,8 +132,8 @@ async function runMachines(place: Place, context: TestContext, script: string, c
   assert.equal(started.code, 0, started.stderr);
   await plane.reported("its machines", (machines) => machines.length === count && machines.every(({ state }) => state === "running"));
   // Between a fork and its exec what a first process begins has the same words, but leads no session.
-  const isFirst = (pid: number): boolean => read(() => readFileSync(`/proc/${pid}/cmdline`, "utf8")).includes("\0zwrm-machine\0") && readStat(pid)?.session === pid;
-  return place.processes().filter(isFirst);
+  const isWaiter = (pid: number): boolean => wordsOf(pid).includes("\0zwrm-machine\0");
+  return place.processes().filter((pid) => isWaiter(pid) && readStat(pid)?.session === pid);
 }
 
 test("three hosts come online, the command's exit code comes through, and nothing is left", async (context) => {
@@ -247,13 +253,14 @@ test("machines end with it, also those that do not want to, and those of a stopp
   place.assertEmpty();
 });
 
-test("nothing of a machine outlives the fleet, whatever it has started, after its agent was killed too", async (context) => {
+test("nothing that a machine has started outlives the fleet, after its agent was killed too", async (context) => {
   const place = new Place(context);
   const fleet = place.start("1", "--port", "0", "--dir", place.dir);
   await fleet.said(ONLINE);
-  const script = "timeout 40051 sleep 40051 & setsid -f sleep 40051; ( (nohup sleep 40051 >/dev/null 2>&1 &) & ); cat | sh -c 'sleep 40051; :' & wait";
+  const daemon = "( (nohup sleep 40051 >/dev/null 2>&1 &) & )";
+  const script = `timeout 40051 sleep 40051 & setsid -f sleep 40051; ${daemon}; cat | sh -c 'sleep 40051; :' & wait`;
   await runMachines(place, context, script, 2);
-  const left = (): number => place.processes().filter((pid) => read(() => readFileSync(`/proc/${pid}/cmdline`, "utf8")).includes("\x0040051\0")).length;
+  const left = (): number => place.processes().filter((pid) => wordsOf(pid).includes("\x0040051\0")).length;
   await eventually("all of it", () => (left() === 2 * 5 ? true : undefined));
   process.kill(place.pid("h-9"), "SIGKILL");
   fleet.interrupt();

@@ -4,7 +4,7 @@
  * waits for it (waiter.ts), and its pid with the time of its start finds it again. Which processes are a machine's,
  * processes.ts says.
  */
-import { accessSync, closeSync, constants, existsSync, rmSync, writeFileSync } from "node:fs";
+import { accessSync, closeSync, constants, existsSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Clock } from "../lib/clock.ts";
 import type { TypeOf } from "../lib/schema.ts";
@@ -94,7 +94,7 @@ export class ExecDriver implements Runtime {
       return this.#running(machine.id, handle, startedAt, end);
     } catch (error) {
       // It may have begun all the same.
-      void this.#endLeftBehind(machine.id).catch(() => undefined);
+      await this.#endLeftBehind(machine.id).catch(() => undefined);
       throw error instanceof LaunchError ? error : hostFault("it cannot be started on this host", error);
     } finally {
       closeSync(console);
@@ -268,11 +268,13 @@ function hasGone(pid: number, startTicks: number): boolean {
 
 /** Throws a final LaunchError: on another host the program may be there. */
 function requireProgram(name: string, path: string): void {
+  const none = "[runtime] command is not set on this host: it can run no machines";
+  if (name === "") throw new LaunchError(none, true, { fault: "host" });
   const places = name.includes("/") ? [name] : path.split(":").map((folder) => join(folder, name));
   const found = places.some((place) => {
     try {
       accessSync(place, constants.X_OK);
-      return true;
+      return statSync(place).isFile();
     } catch {
       return false;
     }

@@ -51,7 +51,8 @@ export class LostMachines {
     const done = ended === 0 ? "nothing of it ran" : "what ran of it was ended";
     const unknown = "a machine ran that is written down nowhere, or as ended";
     const what = path === null ? unknown : "a machine's record cannot be read";
-    this.#options.log.warn(`${what}: ${done}, and its id may be used again`, { machine: id, path, reason: reason ?? "there is none", ended });
+    const fields = { machine: id, path, reason: reason ?? "there is none", ended };
+    this.#options.log.warn(`${what}: ${done}, and its id may be used again`, fields);
     if (reason !== null) this.#records.setAside(id);
   }
 

@@ -247,15 +247,20 @@ test("a machine of which nothing is written down is found by its folder, and can
 });
 
 test("a program that is not there fails for good, before anything is made", async () => {
-  for (const command of [["/nowhere/vmm"], ["no-such-program-anywhere"], ["{image}"]]) {
+  for (const command of [["/nowhere/vmm"], ["no-such-program-anywhere"], ["{image}"], ["/tmp"], [""], []]) {
     const refused = driver(command).launch({ machine: desired("m-none"), imagePath: join(folder, "none"), launchId: "l" });
-    await assert.rejects(refused, (error) => error instanceof LaunchError && error.final && /cannot be run/.test(error.message));
+    await assert.rejects(refused, (error) => {
+      assert.ok(error instanceof LaunchError && error.final && error.fault === "host");
+      return /cannot be run|not set/.test(error.message);
+    });
   }
   assert.equal(existsSync(join(folder, "m-none")), false);
 });
 
 test("a name that no environment can hold fails for good", async () => {
-  await assert.rejects(launch("m-badenv", "", { env: { "a b": "c" } }), (error) => error instanceof LaunchError && error.final);
+  await assert.rejects(launch("m-badenv", "", { env: { "a b": "c" } }), (error) => {
+    return error instanceof LaunchError && error.final && error.fault === "deployment";
+  });
 });
 
 test("placeholders are filled in once, and unknown ones are named", () => {

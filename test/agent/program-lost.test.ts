@@ -135,8 +135,9 @@ test("what nothing is written down of is found by its marks and ended; another a
     // Its first process too: what is left has nothing but its marks.
     for (const pid of world.pids("m-1")) process.kill(pid, "SIGKILL");
   });
-  await world.control.reported("the end of all of it", () => world.agent.marked().length === 0);
-  assert.match(world.agent.output, /a machine ran that is written down nowhere, or as ended: what ran of it was ended/);
+  const said = /a machine ran that is written down nowhere, or as ended: what ran of it was ended/;
+  await world.control.reported("the end of all of it", () => said.test(world.agent.output));
+  assert.deepEqual(world.agent.marked(), []);
   assert.deepEqual(beside.pids("m-1"), others);
   assert.ok(beside.agent.marked().length >= 3);
 });

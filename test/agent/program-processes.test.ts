@@ -9,11 +9,15 @@ import test from "node:test";
 import type { TestContext } from "node:test";
 import { newId } from "../../src/lib/ids.ts";
 import { eventually } from "../support/daemon.ts";
+import { random } from "../support/random.ts";
 import { desired } from "./fakes.ts";
 import { FakeControlPlane, TestAgent } from "./test-agent.ts";
 
 /** How often the agent is killed while its machines come and go. */
 const KILLS = Number(process.env["ZWRM_TEST_AGENT_KILLS"] ?? "6");
+const SEED = Number(process.env["ZWRM_SEED"] ?? "20261128");
+/** A kill comes so many milliseconds after the list has changed, at most. */
+const WITHIN_MS = 700;
 
 const KINDS: Readonly<Record<string, string>> = {
   timeout: "timeout 40001 sleep 40001",
@@ -90,6 +94,7 @@ test(
   async (context) => {
     const { control, agent } = await world(context);
     const ids: string[] = [];
+    const next = random(SEED);
     const images = Object.values(KINDS).map((script) => control.image(script));
     for (let kill = 0; kill < KILLS; kill += 1) {
       // Some are new, some go on, some end: whatever the agent is about when it dies.
@@ -99,7 +104,8 @@ test(
         return desired(id, { image, restart: "always" });
       });
       control.want(...list);
-      await new Promise((resolve) => setTimeout(resolve, Math.random() * 700));
+      const moment = next(WITHIN_MS);
+    await new Promise((resolve) => setTimeout(resolve, moment));
       await agent.stop("SIGKILL");
       const heard = control.beats.length;
       agent.start();

@@ -50,11 +50,16 @@ export class MachineCgroups {
     return [...new Set(paths)];
   }
 
-  /** Removes those that are empty: machines that ended while no agent was there. */
-  sweep(): void {
+  /** The machines that something runs of in theirs. Those that are empty are removed: they ended while no agent was there. */
+  populated(): string[] {
     const base = this.#base;
-    if (base === null) return;
-    for (const name of foldersIn(base)) if (name.startsWith(this.#prefix)) removeCgroup(join(base, name));
+    if (base === null) return [];
+    const names = foldersIn(base).filter((name) => name.startsWith(this.#prefix));
+    return names.flatMap((name) => {
+      if (processesIn(join(base, name)).length > 0) return [name.slice(this.#prefix.length)];
+      removeCgroup(join(base, name));
+      return [];
+    });
   }
 }
 

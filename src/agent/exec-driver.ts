@@ -62,6 +62,8 @@ export class ExecDriver implements Runtime {
   readonly #options: ExecOptions;
   readonly #cgroups: MachineCgroups;
   readonly #table: ProcessTable;
+  /** Of which something may run that this agent has not started; null while that is not known. */
+  #left: Set<string> | null = null;
   readonly #kernel = kernelBootId();
 
   constructor(options: ExecOptions) {
@@ -77,7 +79,7 @@ export class ExecDriver implements Runtime {
     const words = fillIn(command, this.#values(launch, dir));
     requireProgram(words[0] ?? "", path);
     const env = environmentFile(machine);
-    await this.#endLeftBehind(machine.id);
+    if (this.#left?.has(machine.id) !== false) await this.#endLeftBehind(machine.id);
     const { work, console } = prepare(dir, env);
     const cgroup = this.#cgroups.make(machine.id);
     try {
@@ -142,8 +144,10 @@ export class ExecDriver implements Runtime {
   }
 
   async marked(): Promise<ReadonlySet<string>> {
-    this.#cgroups.sweep();
-    return markedMachines(this.#table, this.#options.machinesDir);
+    const inside = this.#cgroups.populated();
+    const marked = await markedMachines(this.#table, this.#options.machinesDir);
+    this.#left = new Set([...inside, ...marked]);
+    return new Set(this.#left);
   }
 
   /** A start whose pid nobody could write down, or read. Without a launch id, any start of the machine. */
@@ -174,6 +178,7 @@ export class ExecDriver implements Runtime {
   async #endLeftBehind(id: string): Promise<void> {
     const left = this.#leftBehind(id);
     if ((await left.look()).length > 0) await left.end();
+    this.#left?.delete(id);
   }
 
   /** What runs of a machine without its first process. */

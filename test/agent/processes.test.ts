@@ -120,6 +120,7 @@ test("what wipes its environment, its session and its parent is found by its cgr
   await eventually("the end of the first", () => (isAlive(leader.pid, leader.startTicks) ? undefined : true));
   assert.deepEqual(await processesOf(dir).look(), [], "nothing else names it");
   assert.deepEqual(processesIn(cgroup), [left.pid]);
+  assert.deepEqual(cgroups.populated(), ["m-cgroup"]);
   await processesOf(dir, null, cgroups.of("m-cgroup", null, null)).end();
   assert.equal(isAlive(left.pid, left.startTicks), false);
   assert.equal(statSync(cgroup, { throwIfNoEntry: false }), undefined, "it goes with the machine");

@@ -202,7 +202,7 @@ export class TestAgent {
       for (const pid of left) kill(pid);
       return left.length === 0 ? true : undefined;
     });
-    new MachineCgroups(`${this.folder}/state/machines`).sweep();
+    new MachineCgroups(`${this.folder}/state/machines`).populated();
     rmSync(this.folder, { recursive: true, force: true });
   }
 }

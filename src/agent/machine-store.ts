@@ -3,13 +3,13 @@
  * folder that it works in. The console stays when a machine is let go, so that `zwrm-agent logs` can say why it ended,
  * and is swept away a day later.
  */
-import { closeSync, constants, readFileSync, writeFileSync } from "node:fs";
-import { lstat, mkdir, readdir, rename, rm } from "node:fs/promises";
+import { closeSync, constants, readFileSync } from "node:fs";
+import { lstat, mkdir, readdir, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Clock } from "../lib/clock.ts";
 import { messageOf, systemCode } from "../lib/errors.ts";
 import type { Log } from "../lib/log.ts";
-import { BROKEN_NAME, createOwn, openOwn, RECORD_NAME, statOwn } from "./machine-folder.ts";
+import { BROKEN_NAME, openOwn, RECORD_NAME, statOwn } from "./machine-folder.ts";
 import { parseJson } from "./read-json.ts";
 import type { LoadedRecords, LostRecord, MachineRecord, MachineStore } from "./records.ts";
 import { MACHINE_RECORD } from "./records.ts";
@@ -56,13 +56,11 @@ export class DiskMachineStore implements MachineStore {
   async save(record: MachineRecord): Promise<void> {
     const folder = join(this.#folder, record.machine.id);
     await mkdir(folder, { recursive: true, mode: 0o700 });
-    const file = createOwn(join(folder, `${RECORD_NAME}.new`));
-    try {
-      writeFileSync(file, JSON.stringify(record));
-    } finally {
-      closeSync(file);
-    }
-    await rename(join(folder, `${RECORD_NAME}.new`), join(folder, RECORD_NAME));
+    const path = join(folder, RECORD_NAME);
+    // A new file, in place of whatever is there: a link would lead elsewhere.
+    await rm(`${path}.new`, { recursive: true, force: true });
+    await writeFile(`${path}.new`, JSON.stringify(record), { flag: "wx", mode: 0o600 });
+    await rename(`${path}.new`, path);
   }
 
   async remove(id: string): Promise<void> {

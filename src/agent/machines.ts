@@ -5,7 +5,7 @@
 import type { Cancel } from "../lib/clock.ts";
 import { messageOf } from "../lib/errors.ts";
 import type { LostMachinesOptions } from "./lost-machines.ts";
-import { LostMachines } from "./lost-machines.ts";
+import { LostMachines, unrecorded } from "./lost-machines.ts";
 import { HostMachine } from "./machine.ts";
 import type { Room, Step, Wish } from "./reconcile.ts";
 import { nextDue, reconcile } from "./reconcile.ts";
@@ -108,9 +108,7 @@ export class Machines {
       log.warn("it cannot be seen which machines run that nothing is written down of", { reason: messageOf(error) });
       return new Set<string>();
     });
-    const up = records.filter((record) => HostMachine.fromRecord(record, 0).isUp).map(({ machine }) => machine.id);
-    const known = new Set([...up, ...lost.map(({ id }) => id)]);
-    return [...marked].filter((id) => !known.has(id)).map((id) => ({ id, path: null, reason: null }));
+    return unrecorded(marked, records.filter((record) => HostMachine.fromRecord(record, 0).isUp), lost);
   }
 
   async #adopt(record: MachineRecord): Promise<void> {

@@ -257,6 +257,15 @@ test("a program that is not there fails for good, before anything is made", asyn
   assert.equal(existsSync(join(folder, "m-none")), false);
 });
 
+test("what the kernel refuses is the host's fault, and leaves nothing behind", async () => {
+  const options = { clock: systemClock, machinesDir: folder, command: ["/bin/true"], passEnv: false, path: PATH };
+  const by = new ExecDriver({ ...options, shell: "/nowhere/sh" });
+  await assert.rejects(by.launch({ machine: desired("m-noshell"), imagePath: "", launchId: "l" }), (error) => {
+    return error instanceof LaunchError && error.fault === "host" && /cannot be started on this host/.test(error.message);
+  });
+  assert.deepEqual(await processesOf("m-noshell"), []);
+});
+
 test("a name that no environment can hold fails for good", async () => {
   await assert.rejects(launch("m-badenv", "", { env: { "a b": "c" } }), (error) => {
     return error instanceof LaunchError && error.final && error.fault === "deployment";

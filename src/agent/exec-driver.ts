@@ -9,7 +9,7 @@ import { join } from "node:path";
 import type { Clock } from "../lib/clock.ts";
 import type { TypeOf } from "../lib/schema.ts";
 import { number, object, optional, pattern, string } from "../lib/schema.ts";
-import { MachineCgroups } from "./cgroups.ts";
+import { MachineCgroups, removeCgroup } from "./cgroups.ts";
 import { environmentFile, fillIn, forShell } from "./exec-command.ts";
 import type { Values } from "./exec-command.ts";
 import {
@@ -97,6 +97,7 @@ export class ExecDriver implements Runtime {
     } catch (error) {
       // It may have begun all the same.
       await this.#endLeftBehind(machine.id).catch(() => undefined);
+      if (cgroup !== null) removeCgroup(cgroup);
       throw error instanceof LaunchError ? error : hostFault("it cannot be started on this host", error);
     } finally {
       closeSync(console);

@@ -1,6 +1,6 @@
 /**
  * Machines whose records cannot be read, and what runs without one. Nobody knows any more what they were to be, but they
- * may run: each is ended, and until it has gone its id is taken, so that no second copy runs beside it. It starts nothing.
+ * may run: each is ended, and until then its id is taken, so that no second copy runs beside it. It starts nothing.
  */
 import type { Clock } from "../lib/clock.ts";
 import { messageOf } from "../lib/errors.ts";

@@ -5,6 +5,7 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, sym
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import test, { after } from "node:test";
+import { MachineCgroups } from "../../src/agent/cgroups.ts";
 import { fillIn, fillInCheck, unknownPlaceholder } from "../../src/agent/exec-command.ts";
 import { ExecDriver } from "../../src/agent/exec-driver.ts";
 import { isAlive, ProcessTable, readStat } from "../../src/agent/proc.ts";
@@ -264,6 +265,7 @@ test("what the kernel refuses is the host's fault, and leaves nothing behind", a
     return error instanceof LaunchError && error.fault === "host" && /cannot be started on this host/.test(error.message);
   });
   assert.deepEqual(await processesOf("m-noshell"), []);
+  assert.deepEqual(new MachineCgroups(folder).of("m-noshell", null, null).filter((path) => existsSync(path)), []);
 });
 
 test("a name that no environment can hold fails for good", async () => {

@@ -61,11 +61,7 @@ export const SCHEMA = {
       ],
     }),
     pass_env: boolean(false, { docs: ["Whether a machine's environment is given to the command's process too. For plain processes: a VM's monitor should not get it."] }),
-    stop_grace: duration("10s", {
-      min: "100ms",
-      max: "1h",
-      docs: ["How long a machine may take to end at SIGTERM before all of it is killed."],
-    }),
+    stop_grace: duration("10s", { min: "100ms", max: "1h", docs: ["How long a machine may take to stop before it is killed."] }),
     console_max_mb: integer(4, { min: 1, max: 4096, docs: ["How much of a machine's output is kept, in MiB."] }),
   },
   log: {

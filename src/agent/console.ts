@@ -9,6 +9,8 @@ import { messageOf } from "../lib/errors.ts";
 import type { Log } from "../lib/log.ts";
 import { CONSOLE_NAME, createOwn, OLD_CONSOLE_NAME, openOwn, statOwn } from "./machine-folder.ts";
 
+export { CONSOLE_NAME };
+
 const LOOK_MS = 1_000;
 const FOLLOW_MS = 200;
 const PIECE = 1 << 16;

@@ -8,7 +8,10 @@ import { diskFiles } from "../lib/files.ts";
 import { newId, newUuid, sha256Hex } from "../lib/ids.ts";
 import type { Log } from "../lib/log.ts";
 import { VERSION } from "../lib/version.ts";
+import { CheckProcesses } from "./check-processes.ts";
 import { ProbingChecks } from "./checks.ts";
+import type { Note } from "./checks.ts";
+import { noteInConsole } from "./console-note.ts";
 import { boundConsoles } from "./console.ts";
 import { HttpControlPlane } from "./control-plane.ts";
 import { httpDownloads } from "./download.ts";
@@ -31,8 +34,6 @@ import type { Capacity, RegisterRequest, Usage } from "./wire.ts";
 const MIB = 1024 * 1024;
 const GIB = 1024 * MIB;
 const DOWNLOAD_TIMEOUT_MS = 30_000;
-/** As long as a control plane takes to call a host offline: who was silent for longer may find its machines replaced elsewhere. */
-const STALE_MS = 30_000;
 const DEREGISTER_TRIES = 3;
 
 export interface AgentOptions {
@@ -46,6 +47,16 @@ export interface AgentOptions {
   readonly chance: () => number;
 }
 
+interface AgentParts {
+  readonly client: Client;
+  readonly loop: Loop;
+  readonly machines: Machines;
+  readonly workload: Workload;
+  readonly lastList: LastList;
+  readonly checkProcesses: CheckProcesses;
+  readonly cancelConsoles: Cancel;
+}
+
 export class Agent {
   readonly #options: AgentOptions;
   readonly #client: Client;
@@ -53,15 +64,17 @@ export class Agent {
   readonly #machines: Machines;
   readonly #workload: Workload;
   readonly #lastList: LastList;
+  readonly #checkProcesses: CheckProcesses;
   readonly #cancelConsoles: Cancel;
 
-  private constructor(options: AgentOptions, parts: { client: Client; loop: Loop; machines: Machines; workload: Workload; lastList: LastList; cancelConsoles: Cancel }) {
+  private constructor(options: AgentOptions, parts: AgentParts) {
     this.#options = options;
     this.#client = parts.client;
     this.#loop = parts.loop;
     this.#machines = parts.machines;
     this.#lastList = parts.lastList;
     this.#workload = parts.workload;
+    this.#checkProcesses = parts.checkProcesses;
     this.#cancelConsoles = parts.cancelConsoles;
   }
 
@@ -83,7 +96,11 @@ export class Agent {
     const download = httpDownloads({ address: client.address, headers: { Authorization: `Bearer ${token}`, "User-Agent": userAgent }, clock, timeoutMs: DOWNLOAD_TIMEOUT_MS });
     const images = new ImageCache({ folder: config.image_cache_dir, maxBytes: config.image_cache_max_gb * GIB, files: diskFiles, open: download, clock, log, inUse: () => machines.imagesInUse() });
     await images.open();
-    const machines = createMachines(options, machinesDir, images, capacityOf(options, host));
+    const checkProcesses = new CheckProcesses({ machinesDir, clock, log });
+    // An agent that was killed has left its checks.
+    checkProcesses.sweep();
+    const [room, staleMs] = [capacityOf(options, host), membership.offlineAfterMs];
+    const machines = createMachines(options, { machinesDir, images, checkProcesses, room, staleMs });
     await machines.load(await lastList.load(membership.clusterId));
     const workload: Workload = {
       report: () => machines.report(),
@@ -96,22 +113,25 @@ export class Agent {
     const loop = new Loop({ clock, log, control: new HttpControlPlane(client), membership, workload, facts, usage: usageOf(new UsageMeter(host, config.image_cache_dir), log), bootId: newUuid(), chance: options.chance });
     machines.onChange(() => loop.notify());
     loop.start();
-    return new Agent(options, { client, loop, machines, workload, lastList, cancelConsoles: boundConsoles(machinesDir, config.runtime.console_max_mb * MIB, clock, log) });
+    const cancelConsoles = boundConsoles(machinesDir, config.runtime.console_max_mb * MIB, clock, log);
+    return new Agent(options, { client, loop, machines, workload, lastList, checkProcesses, cancelConsoles });
   }
 
-  /** Stops calling. Machines go on. */
+  /** Calls off what is under way, and stops calling once all is written down. Machines go on. */
   async stop(): Promise<void> {
-    this.#loop.stop();
+    this.#loop.end();
     this.#cancelConsoles();
-    await this.#machines.close();
+    const closed = this.#machines.close();
+    this.#checkProcesses.close();
+    await closed;
     await this.#lastList.settled();
+    this.#loop.stop();
     this.#client.close();
   }
 
   /** Leaves the control plane's list, then stops all machines, which are placed elsewhere. Where it cannot leave, they go on: false. */
   async leave(reason: string): Promise<boolean> {
     const { clock, log } = this.#options;
-    this.#loop.stop();
     for (let tries = 1; tries <= DEREGISTER_TRIES; tries += 1) {
       try {
         await this.#loop.deregister(reason);
@@ -130,8 +150,21 @@ export class Agent {
   }
 }
 
-function createMachines({ config, clock, log, path }: AgentOptions, machinesDir: string, images: ImageCache, room: Room): Machines {
+interface MachineParts {
+  readonly machinesDir: string;
+  readonly images: ImageCache;
+  readonly checkProcesses: CheckProcesses;
+  readonly room: Room;
+  /** Who was silent for so long may find its machines replaced elsewhere. */
+  readonly staleMs: number;
+}
+
+function createMachines({ config, clock, log, path }: AgentOptions, parts: MachineParts): Machines {
   const { runtime } = config;
+  const { machinesDir, images, checkProcesses: processes, room, staleMs } = parts;
+  const passEnv = runtime.pass_env;
+  const prober = createProber({ clock, checkCommand: runtime.check_command, machinesDir, path, passEnv, processes });
+  const note: Note = ({ id }, lines) => noteInConsole(join(machinesDir, id), "check", lines);
   const store = new DiskMachineStore(machinesDir, clock, log);
   store.keepSwept();
   return new Machines({
@@ -139,12 +172,12 @@ function createMachines({ config, clock, log, path }: AgentOptions, machinesDir:
     log,
     images,
     store,
-    runtime: new ExecDriver({ clock, machinesDir, command: runtime.command, passEnv: runtime.pass_env, path }),
-    checks: new ProbingChecks(clock, createProber({ clock, checkCommand: runtime.check_command, machinesDir, path })),
+    runtime: new ExecDriver({ clock, machinesDir, command: runtime.command, passEnv, path }),
+    checks: new ProbingChecks(clock, prober, note),
     newLaunchId: () => newId("l"),
     room,
     stopGraceMs: runtime.stop_grace,
-    staleMs: STALE_MS,
+    staleMs,
   });
 }
 

@@ -8,7 +8,6 @@ const RESTART_LONGEST_MS = 5 * 60_000;
 const RESTART_RESET_MS = 10 * 60_000;
 
 const CALL_FIRST_MS = 500;
-/** Short against offline_after (30 s), so that a control plane that is back is found in time. */
 const CALL_LONGEST_MS = 10_000;
 
 /** 1 s, doubling to 5 minutes. `failures` counts from 1. */
@@ -16,9 +15,12 @@ export function restartDelay(failures: number): number {
   return Math.min(RESTART_FIRST_MS * 2 ** (failures - 1), RESTART_LONGEST_MS);
 }
 
-/** 0.5 s, doubling to 10 s, each spread over half to one and a half of itself, so that a thousand agents do not call as one. `chance` is from [0, 1). */
-export function callDelay(failures: number, chance: number): number {
-  return Math.min(CALL_FIRST_MS * 2 ** (failures - 1), CALL_LONGEST_MS) * (0.5 + chance);
+/**
+ * 0.5 s, doubling to `longestMs`, each spread over half to one and a half of itself, so that a thousand agents do not
+ * call as one. `chance` is from [0, 1).
+ */
+export function callDelay(failures: number, chance: number, longestMs: number = CALL_LONGEST_MS): number {
+  return Math.min(CALL_FIRST_MS * 2 ** (failures - 1), longestMs) * (0.5 + chance);
 }
 
 /** What follows an end that nobody asked for. */

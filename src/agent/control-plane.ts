@@ -4,11 +4,13 @@ import type { Client } from "../client/http.ts";
 import { messageOf } from "../lib/errors.ts";
 import type { Reader } from "../lib/schema.ts";
 import { readBody } from "../lib/schema.ts";
-import type { ControlPlane } from "./loop.ts";
-import type { HeartbeatAnswer, HeartbeatRequest, RegisterAnswer, RegisterRequest } from "./wire.ts";
+import type { ControlPlane, HeartbeatAnswer, HeartbeatRequest, RegisterAnswer, RegisterRequest } from "./wire.ts";
 import { HEARTBEAT_ANSWER, REGISTER_ANSWER } from "./wire.ts";
 
-/** How long an answer may take beyond what it was asked to wait: a network that swallows packets is noticed before the host is called offline. */
+/**
+ * How long an answer may take beyond what it was asked to wait. Whoever waits for a beat may send another long before
+ * (patience.ts).
+ */
 const PATIENCE_MS = 8_000;
 
 export class HttpControlPlane implements ControlPlane {
@@ -19,8 +21,8 @@ export class HttpControlPlane implements ControlPlane {
     this.#client = client;
   }
 
-  async register(request: RegisterRequest): Promise<RegisterAnswer> {
-    const { body } = await this.#client.request("POST", "/v1/internal/hosts/register", { body: request, timeoutMs: PATIENCE_MS });
+  async register(request: RegisterRequest, timeoutMs: number): Promise<RegisterAnswer> {
+    const { body } = await this.#client.request("POST", "/v1/internal/hosts/register", { body: request, timeoutMs });
     return read(REGISTER_ANSWER, body);
   }
 

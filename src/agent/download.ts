@@ -17,8 +17,11 @@ export interface Download {
   readonly abandon: () => void;
 }
 
-/** Opens a download of `digest` from byte `start`. Rejects with a ClientError. */
-export type OpenDownload = (digest: string, start: number) => Promise<Download>;
+/**
+ * Opens a download of `digest` from byte `start`. Rejects with a ClientError. Where `signal` calls it off, it breaks,
+ * also while its bytes come.
+ */
+export type OpenDownload = (digest: string, start: number, signal: AbortSignal) => Promise<Download>;
 
 export interface DownloadOptions {
   readonly address: Address;
@@ -29,8 +32,8 @@ export interface DownloadOptions {
 }
 
 export function httpDownloads(options: DownloadOptions): OpenDownload {
-  return async (digest, start) => {
-    const { request, response } = await ask(options, digest, start);
+  return async (digest, start, signal) => {
+    const { request, response } = await ask(options, digest, start, signal);
     try {
       return { ...placeOf(response, start), bytes: bytesOf(options, response), abandon: () => void request.destroy() };
     } catch (error) {
@@ -45,13 +48,15 @@ interface Exchange {
   readonly response: http.IncomingMessage;
 }
 
-function ask({ address, headers, clock, timeoutMs }: DownloadOptions, digest: string, start: number): Promise<Exchange> {
+function ask(options: DownloadOptions, digest: string, start: number, signal: AbortSignal): Promise<Exchange> {
+  const { address, headers, clock, timeoutMs } = options;
   const { secure, host, port, socketPath, prefix } = address;
   const place = socketPath === null ? { host, port } : { socketPath, host };
   const range = start > 0 ? { Range: `bytes=${start}-`, "If-Range": `"${digest}"` } : {};
-  const options = { ...place, agent: false as const, path: `${prefix}/v1/internal/images/${encodeURIComponent(digest)}`, headers: { ...headers, ...range } };
+  const path = `${prefix}/v1/internal/images/${encodeURIComponent(digest)}`;
+  const call = { ...place, agent: false as const, path, headers: { ...headers, ...range }, signal };
   return new Promise((resolve, reject) => {
-    const request = secure ? https.request(options) : http.request(options);
+    const request = secure ? https.request(call) : http.request(call);
     const cancel = clock.after(timeoutMs, () => request.destroy(tooSlow(address, timeoutMs)));
     request.on("error", (error) => {
       cancel();

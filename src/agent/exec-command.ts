@@ -9,13 +9,15 @@ export const PLACEHOLDERS = {
   app_id: "its app's id",
   cpus: "how many CPUs it shall have",
   memory_mb: "how much memory it shall have, in MiB",
-  env_file: "a file with its environment, a line NAME='value' each, as sh and systemd read it",
+  env_file: "a file with its environment, a line NAME='value' each, as sh and systemd read it, then empty lines up to whole sectors of 512 bytes: a guest may have it as a disk",
   console: "the file that its standard output and error go to; write there by appending only",
   dir: "its own folder, in which it works; kept between restarts of the machine and removed with it",
 } as const;
 
 export type Placeholder = keyof typeof PLACEHOLDERS;
 export type Values = Readonly<Record<Placeholder, string>>;
+
+const SECTOR = 512;
 
 const BRACES = /\{([a-z_]+)\}/g;
 
@@ -37,14 +39,27 @@ export function fillInCheck(words: readonly string[], check: readonly string[], 
   return words.flatMap((word) => (word === "{check}" ? check : fillIn([word], values)));
 }
 
+/**
+ * Throws a final LaunchError where a machine has an environment and neither its process nor `{env_file}` would hand it
+ * over.
+ */
+export function requireHandover({ env }: DesiredMachine, command: readonly string[], passEnv: boolean): void {
+  if (passEnv || Object.keys(env).length === 0 || command.some((word) => word.includes("{env_file}"))) return;
+  const setting = "set pass_env = true in [runtime] of its agent.toml, or put {env_file} into the command there";
+  throw new LaunchError(`it has env, and the runtime of this host would hand none of it over: ${setting}`, true);
+}
+
 /** Throws a final LaunchError for a name that no environment can hold. */
 export function environmentFile({ env }: DesiredMachine): string {
-  return Object.entries(env)
+  const lines = Object.entries(env)
     .map(([name, value]) => {
       if (!/^[A-Za-z_][A-Za-z0-9_]*$/.test(name)) throw new LaunchError(`env: ${JSON.stringify(name)} is no name for a variable`, true);
       return `${name}='${value.replaceAll("'", `'\\''`)}'\n`;
     })
     .join("");
+  const bytes = Buffer.byteLength(lines);
+  // Monitors cut a disk at its last whole sector, and take none that has no sector.
+  return lines + "\n".repeat(Math.max(1, Math.ceil(bytes / SECTOR)) * SECTOR - bytes);
 }
 
 /** Names that dash, bash, busybox or ksh set, read or report of by themselves: a shell's own environment has none. */

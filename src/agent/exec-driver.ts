@@ -10,7 +10,7 @@ import type { Clock } from "../lib/clock.ts";
 import type { TypeOf } from "../lib/schema.ts";
 import { number, object, optional, pattern, string } from "../lib/schema.ts";
 import { MachineCgroups, removeCgroup } from "./cgroups.ts";
-import { environmentFile, fillIn, forShell } from "./exec-command.ts";
+import { environmentFile, fillIn, forShell, requireHandover } from "./exec-command.ts";
 import type { Values } from "./exec-command.ts";
 import {
   CONSOLE_NAME,
@@ -73,9 +73,10 @@ export class ExecDriver implements Runtime {
   }
 
   async launch(launch: Launch): Promise<RunningMachine> {
-    const { clock, command, path, shell = "/bin/sh" } = this.#options;
+    const { clock, command, path, passEnv, shell = "/bin/sh" } = this.#options;
     const { machine, launchId } = launch;
     const dir = this.#dirOf(machine.id);
+    requireHandover(machine, command, passEnv);
     const words = fillIn(command, this.#values(launch, dir));
     requireProgram(words[0] ?? "", path);
     const env = environmentFile(machine);

@@ -11,6 +11,7 @@ import type { Clock } from "../lib/clock.ts";
 import { messageOf, systemCode } from "../lib/errors.ts";
 import type { DiskSpace, Files } from "../lib/files.ts";
 import type { Log } from "../lib/log.ts";
+import { SharedWork } from "./cancel.ts";
 import type { OpenDownload } from "./download.ts";
 import { ImagePull } from "./image-pull.ts";
 import type { Images } from "./runtime.ts";
@@ -46,7 +47,7 @@ class NoRoom extends LaunchError {}
 
 export class ImageCache implements Images {
   readonly #options: ImageCacheOptions;
-  readonly #working = new Map<string, Promise<string>>();
+  readonly #working = new SharedWork<string>();
   /** What was verified, as size, time of change and inode: another file under the name is verified anew. */
   readonly #verified = new Map<string, string>();
   /** What is being pulled, and how large it will be: bytes that are free now and spoken for. */
@@ -63,33 +64,34 @@ export class ImageCache implements Images {
     for (const name of ["sha256", "incoming"]) await files.mkdir(join(folder, name));
   }
 
-  ensure(digest: string): Promise<string> {
-    const running = this.#working.get(digest);
-    if (running !== undefined) return running;
-    const work = this.#ensure(digest).finally(() => this.#working.delete(digest));
-    this.#working.set(digest, work);
-    return work;
+  /**
+   * What was pulled when the last machine that needs it goes stays as an unfinished download, the first that is
+   * evicted.
+   */
+  ensure(digest: string, signal: AbortSignal): Promise<string> {
+    return this.#working.join(digest, signal, (calledOff) => this.#ensure(digest, calledOff));
   }
 
-  async #ensure(digest: string): Promise<string> {
+  async #ensure(digest: string, signal: AbortSignal): Promise<string> {
     try {
       const path = this.#pathOf(digest);
-      if (!(await this.#isGood(digest, path))) await this.#pull(digest, path);
+      if (!(await this.#isGood(digest, path, signal))) await this.#pull(digest, path, signal);
       // Access times are the order of eviction, also after a restart; `noatime` does not keep them from being set.
       const { mtime } = await stat(path);
       await utimes(path, new Date(this.#options.clock.wall()), mtime);
       return path;
     } catch (error) {
+      signal.throwIfAborted();
       throw error instanceof LaunchError ? error : hostFault("its image cannot be kept on this host", error);
     }
   }
 
   /** Whether the cache has it whole and true. What is not true is thrown away. */
-  async #isGood(digest: string, path: string): Promise<boolean> {
+  async #isGood(digest: string, path: string, signal: AbortSignal): Promise<boolean> {
     const mark = await markOf(path);
     if (mark === null) return false;
     if (this.#verified.get(digest) === mark) return true;
-    if (`sha256:${await hashFile(path)}` === digest) {
+    if (`sha256:${await hashFile(path, signal)}` === digest) {
       this.#verified.set(digest, mark);
       return true;
     }
@@ -98,13 +100,14 @@ export class ImageCache implements Images {
     return false;
   }
 
-  async #pull(digest: string, path: string): Promise<void> {
+  async #pull(digest: string, path: string, signal: AbortSignal): Promise<void> {
     const { folder, files, open: download, clock, log } = this.#options;
     const incoming = join(folder, "incoming", hexOf(digest));
     try {
       // Each time: somebody may have removed them since the agent started.
       await this.open();
-      await new ImagePull({ digest, path: incoming, files, open: download, clock, log, makeRoom: (bytes) => this.#makeRoom(digest, bytes) }).run();
+      const makeRoom = (bytes: number): Promise<void> => this.#makeRoom(digest, bytes);
+      await new ImagePull({ digest, path: incoming, files, open: download, clock, log, signal, makeRoom }).run();
       // Readable and executable, for a plain process whose image is its program; nobody writes.
       await chmod(incoming, 0o500);
       await files.rename(incoming, path);
@@ -267,12 +270,13 @@ async function markOf(path: string): Promise<string | null> {
   return stats === null ? null : `${stats.size} ${stats.mtimeMs} ${stats.ino}`;
 }
 
-async function hashFile(path: string): Promise<string> {
+async function hashFile(path: string, signal: AbortSignal): Promise<string> {
   const file = await open(path, "r");
   try {
     const hash = createHash("sha256");
     const buffer = Buffer.allocUnsafe(READ_PIECE);
     for (;;) {
+      signal.throwIfAborted();
       const { bytesRead } = await file.read(buffer, 0, buffer.length, null);
       if (bytesRead === 0) return hash.digest("hex");
       hash.update(buffer.subarray(0, bytesRead));

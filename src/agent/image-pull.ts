@@ -8,6 +8,7 @@ import { writeAll } from "../lib/files.ts";
 import type { Log } from "../lib/log.ts";
 import { callDelay } from "./backoff.ts";
 import type { OpenDownload } from "./download.ts";
+import { pause } from "./cancel.ts";
 import { LaunchError } from "./runtime.ts";
 
 export interface PullOptions {
@@ -18,6 +19,8 @@ export interface PullOptions {
   readonly open: OpenDownload;
   readonly clock: Clock;
   readonly log: Log;
+  /** Calls it off; what has come stays in the file, for a later pull to go on from. */
+  readonly signal: AbortSignal;
   /** Told before the first byte of each connection how many are still to come. Where it rejects, none of them is taken. */
   readonly makeRoom: (bytes: number) => Promise<void>;
 }
@@ -38,7 +41,10 @@ export class ImagePull {
     this.#options = options;
   }
 
-  /** Resolves when the file is whole, true and synced. Rejects with a LaunchError, or what the disk says; what has come so far stays for the next try. */
+  /**
+   * Resolves when the file is whole, true and synced. Rejects with a LaunchError, what the disk says, or the signal's
+   * reason; what has come so far stays for the next try.
+   */
   async run(): Promise<void> {
     const { path, files, digest, log } = this.#options;
     const file = await files.open(path, "a+", 0o600);
@@ -60,6 +66,7 @@ export class ImagePull {
   async #takeUp(file: number): Promise<void> {
     const buffer = Buffer.allocUnsafe(READ_PIECE);
     for (;;) {
+      this.#options.signal.throwIfAborted();
       const bytesRead = await this.#options.files.read(file, buffer, 0, buffer.length, this.#have);
       if (bytesRead === 0) return;
       this.#hash.update(buffer.subarray(0, bytesRead));
@@ -79,13 +86,15 @@ export class ImagePull {
 
   /** Until the whole is there, over as many connections as it takes. */
   async #fetch(file: number): Promise<void> {
-    const { clock, log, digest } = this.#options;
+    const { clock, log, digest, signal } = this.#options;
     // A connection may break behind the last byte; asked for what follows it, the control plane would have nothing to send.
     for (let vain = 0; !this.#isTrue(); ) {
       const before = this.#have;
       try {
         return await this.#connect(file);
       } catch (error) {
+        // Called off, it breaks like any connection; that is no trouble of the network's.
+        signal.throwIfAborted();
         if (!(error instanceof ClientError)) throw error;
         if (error.code === "image_not_found") throw new LaunchError(`the control plane does not have the image ${digest}`, true, { cause: error });
         // More bytes than the image has: they are none of its.
@@ -95,18 +104,19 @@ export class ImagePull {
         if (vain >= VAIN_TRIES) throw new LaunchError(reason, false, { cause: error, fault: "control_plane" });
         log.debug("an image's download broke off and goes on", { digest, have_bytes: this.#have, reason: error.message });
         const delay = Math.max(vain === 0 ? 0 : callDelay(vain, 0.5), (error.retryAfterSeconds ?? 0) * 1000);
-        await new Promise<void>((resolve) => void clock.after(delay, resolve));
+        await pause(clock, delay, signal);
       }
     }
   }
 
   async #connect(file: number): Promise<void> {
-    const { digest, files, makeRoom, open: download } = this.#options;
-    const { totalBytes, start, bytes, abandon } = await download(digest, this.#have);
+    const { digest, files, makeRoom, open: download, signal } = this.#options;
+    const { totalBytes, start, bytes, abandon } = await download(digest, this.#have, signal);
     try {
       if (start !== this.#have) await this.#restart(file);
       await makeRoom(totalBytes - this.#have);
       for await (const piece of bytes) {
+        signal.throwIfAborted();
         await writeAll(files, file, piece, this.#have);
         this.#hash.update(piece);
         this.#have += piece.length;

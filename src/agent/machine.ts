@@ -34,6 +34,7 @@ export class HostMachine implements Actual {
   stopChecks: Cancel = () => undefined;
   /** Since when it runs, in monotonic milliseconds. */
   upSince: number;
+  #pull: AbortController | null = null;
 
   constructor(machine: DesiredMachine, due: number) {
     this.machine = machine;
@@ -62,6 +63,19 @@ export class HostMachine implements Actual {
     return this.phase === "starting" || this.phase === "running" || this.phase === "stopping";
   }
 
+  /** For the pull of its image, which is called off with the machine. */
+  beginPull(): AbortSignal {
+    this.#pull = new AbortController();
+    return this.#pull.signal;
+  }
+
+  /** Calls off what is under way for it: its checks and the pull of its image. */
+  letGo(): void {
+    this.stopChecks();
+    this.#pull?.abort();
+    this.#pull = null;
+  }
+
   toRecord(): MachineRecord {
     const { machine, phase, asked, failures, vain, fault, launch } = this;
     return {
@@ -72,6 +86,7 @@ export class HostMachine implements Actual {
       vain: vain === 0 ? undefined : vain,
       fault: fault ?? undefined,
       reason: this.reason === null ? undefined : printable(this.reason),
+      ready: this.ready ?? undefined,
       exit_code: this.exitCode ?? undefined,
       launch: launch === null ? undefined : { id: launch.id, handle: launch.handle ?? undefined, started_at: launch.startedAt },
     };
@@ -87,6 +102,8 @@ export class HostMachine implements Actual {
     machine.fault = record.fault ?? null;
     machine.reason = record.reason ?? null;
     machine.exitCode = record.exit_code ?? null;
+    // An agent that wrote no `ready` did not know; a machine that ran is not called unwell for that.
+    machine.ready = record.ready ?? (record.phase === "running" ? true : null);
     machine.launch = launch === undefined ? null : { id: launch.id, handle: launch.handle ?? null, startedAt: launch.started_at };
     return machine;
   }

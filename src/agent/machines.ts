@@ -97,7 +97,7 @@ export class Machines {
     this.#cancelTimer();
     this.#cancelStale();
     this.#lost.close();
-    for (const machine of this.#machines.values()) machine.stopChecks();
+    for (const machine of this.#machines.values()) machine.letGo();
     await this.#records.settled();
   }
 
@@ -169,7 +169,7 @@ export class Machines {
     const { runtime, images, clock, newLaunchId } = this.#options;
     this.#change(machine, become.beginning());
     try {
-      const imagePath = await images.ensure(machine.machine.image);
+      const imagePath = await images.ensure(machine.machine.image, machine.beginPull());
       if (!this.#isStarting(machine)) return;
       const launchId = newLaunchId();
       Object.assign(machine, become.launching(launchId, clock.wall()));
@@ -220,13 +220,13 @@ export class Machines {
   }
 
   #watch(machine: HostMachine): void {
-    if (machine.machine.check === undefined) return;
-    machine.ready = false;
-    machine.stopChecks = this.#options.checks.watch(machine.machine, (failure) => {
-      machine.ready = failure === null;
-      machine.reason = failure;
-      this.#onChange();
-    });
+    machine.ready = machine.machine.check === undefined ? null : machine.ready === true;
+    if (machine.ready === null) return;
+    const tell = (failure: string | null): void => {
+      [machine.ready, machine.reason] = [failure === null, failure];
+      this.#changed(machine);
+    };
+    machine.stopChecks = this.#options.checks.watch(machine.machine, tell, machine.ready);
   }
 
   #stop(machine: HostMachine): void {
@@ -263,6 +263,7 @@ export class Machines {
   }
 
   #change(machine: HostMachine, change: Change): void {
+    if (change.phase === "stopped" || change.phase === "failed") machine.letGo();
     Object.assign(machine, change);
     this.#changed(machine);
   }

@@ -29,6 +29,9 @@ const STDOUT = 1;
 const STDERR = 2;
 const DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
+/** How long the end waits for whoever reads the log. */
+const LAST_LINES_MS = 500;
+
 type Env = Readonly<Record<string, string | undefined>>;
 
 /** Runs zwrm-agent with the words after its name. Resolves to the exit code: 0 done, 1 failed, 2 wrong usage. */
@@ -89,7 +92,9 @@ async function runAgent(given: Arguments, env: Env, clock: Clock, deregisterOnEx
     log.info(deregisterOnExit ? "stopping: this host leaves" : "stopping; machines go on", { signal });
     const isDone = deregisterOnExit ? await agent.leave("deregister-on-exit") : true;
     await agent.stop();
-    return isDone ? 0 : 1;
+    await sink.flush(LAST_LINES_MS);
+    // All is written down; whatever still holds this process, such as a log that nobody reads, holds up no restart.
+    process.exit(isDone ? 0 : 1);
   } finally {
     release();
     await sink.flush();

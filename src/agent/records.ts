@@ -26,6 +26,8 @@ export const MACHINE_RECORD = object({
   /** Whose fault its end is, where it is not its own. */
   fault: optional(oneOf("host")),
   reason: optional(string({ min: 0, max: 10_000 })),
+  /** What its check said last; absent where it has none. */
+  ready: optional(boolean),
   exit_code: optional(integer({ min: -(2 ** 31), max: 2 ** 31 })),
   /** The newest start; absent where there was none. */
   launch: optional(object({ id: string({ min: 1, max: 128 }), handle: optional(anything), started_at: number({ min: 0, max: LAST_WALL_MS }) })),

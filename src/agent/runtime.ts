@@ -92,12 +92,18 @@ export function hostFault(what: string, cause: unknown): LaunchError {
 
 /** Where a machine's image comes from. */
 export interface Images {
-  /** The path of the verified image. Rejects with a LaunchError. */
-  ensure(digest: string): Promise<string>;
+  /**
+   * The path of the verified image. Rejects with a LaunchError, or at once with the signal's reason where the machine
+   * does not need it any more.
+   */
+  ensure(digest: string, signal: AbortSignal): Promise<string>;
 }
 
 /** Tells when a machine is ready. */
 export interface Checks {
-  /** Calls back when that changes, until cancelled: with null where it is ready, else with a sentence on why not. Not ready is where it begins. */
-  watch(machine: DesiredMachine, tell: (failure: string | null) => void): Cancel;
+  /**
+   * Calls back when that changes, until cancelled: with null where it is ready, else with a sentence on why not.
+   * `wasReady` is where it begins; what was ready is so until its check has failed as often as it may.
+   */
+  watch(machine: DesiredMachine, tell: (failure: string | null) => void, wasReady: boolean): Cancel;
 }

@@ -86,3 +86,10 @@ export interface HeartbeatRequest {
   readonly beat: number;
   readonly wait_seconds: number;
 }
+
+/** The three calls. Each rejects with a ClientError. */
+export interface ControlPlane {
+  register(request: RegisterRequest, timeoutMs: number): Promise<RegisterAnswer>;
+  heartbeat(hostId: string, request: HeartbeatRequest): Promise<HeartbeatAnswer>;
+  deregister(hostId: string, reason: string): Promise<void>;
+}

@@ -268,10 +268,29 @@ test("what the kernel refuses is the host's fault, and leaves nothing behind", a
   assert.deepEqual(new MachineCgroups(folder).of("m-noshell", null, null).filter((path) => existsSync(path)), []);
 });
 
+test("an environment that nothing would hand over is refused for good, and the sentence names the setting", async () => {
+  const withEnv = { env: { GREETING: "hello" } };
+  await assert.rejects(launch("m-noenv", "", withEnv), (error) => error instanceof LaunchError && error.final && /pass_env = true in \[runtime\]/.test(error.message));
+  for (const by of [driver(["/bin/sh", "-c", "true {env_file}"]), driver(undefined, true)]) {
+    assert.deepEqual(await (await launch("m-handed", "", withEnv, by)).exited, { code: 0, detail: null });
+  }
+  assert.deepEqual(await (await launch("m-none", "")).exited, { code: 0, detail: null }, "a machine without one misses nothing");
+});
+
+test("the environment's file is whole sectors, so that a guest can have it as a disk, and a shell reads it as it is", async () => {
+  for (const size of [0, 1, 505, 506, 507, 5_000]) {
+    const env: Record<string, string> = size === 0 ? {} : { A: "ü" + "x".repeat(size) };
+    const by = driver(["/bin/sh", "-c", '. {env_file}; printf %s "$A" | wc -c; stat -c %s {env_file}', "sh"]);
+    const id = `m-sectors-${size}`;
+    await (await launch(id, "", { env }, by)).exited;
+    const [length, bytes] = consoleOf(id).split("\n").map(Number);
+    assert.equal(length, size === 0 ? 0 : size + 2);
+    assert.ok(bytes !== undefined && bytes >= 512 && bytes % 512 === 0, `${bytes}`);
+  }
+});
+
 test("a name that no environment can hold fails for good", async () => {
-  await assert.rejects(launch("m-badenv", "", { env: { "a b": "c" } }), (error) => {
-    return error instanceof LaunchError && error.final && error.fault === "deployment";
-  });
+  await assert.rejects(launch("m-badenv", "", { env: { "a b": "c" } }, driver(undefined, true)), (error) => error instanceof LaunchError && error.final && error.fault === "deployment");
 });
 
 test("placeholders are filled in once, and unknown ones are named", () => {

@@ -1,8 +1,9 @@
 /** The world of an agent without processes, disks and networks: each of its interfaces, driven by the test. */
-import type { ControlPlane, Membership } from "../../src/agent/loop.ts";
+import type { Membership } from "../../src/agent/allegiance.ts";
 import type { LoadedRecords, MachineRecord, MachineStore } from "../../src/agent/records.ts";
 import type { Checks, Exit, Images, Launch, Launched, RunningMachine, Runtime } from "../../src/agent/runtime.ts";
-import type { DesiredMachine, HeartbeatAnswer, HeartbeatRequest, RegisterAnswer, RegisterRequest } from "../../src/agent/wire.ts";
+import type { ControlPlane, DesiredMachine, HeartbeatAnswer } from "../../src/agent/wire.ts";
+import type { HeartbeatRequest, RegisterAnswer, RegisterRequest } from "../../src/agent/wire.ts";
 import type { Clock } from "../../src/lib/clock.ts";
 import type { Log, LogFields, LogLevel } from "../../src/lib/log.ts";
 
@@ -118,9 +119,14 @@ export class FakeImages implements Images {
   readonly refusals: Error[] = [];
   gate: Promise<void> = Promise.resolve();
 
-  async ensure(digest: string): Promise<string> {
+  /** Of each call. */
+  readonly signals: AbortSignal[] = [];
+
+  async ensure(digest: string, signal: AbortSignal): Promise<string> {
     this.asked.push(digest);
-    await this.gate;
+    this.signals.push(signal);
+    await Promise.race([this.gate, new Promise((resolve) => signal.addEventListener("abort", resolve))]);
+    signal.throwIfAborted();
     const refusal = this.refusals.shift();
     if (refusal !== undefined) throw refusal;
     return `/images/${digest}`;
@@ -129,9 +135,12 @@ export class FakeImages implements Images {
 
 export class FakeChecks implements Checks {
   readonly watched = new Map<string, (failure: string | null) => void>();
+  /** What each watch began with, by machine. */
+  readonly began = new Map<string, boolean[]>();
 
-  watch(machine: DesiredMachine, tell: (failure: string | null) => void): () => void {
+  watch(machine: DesiredMachine, tell: (failure: string | null) => void, wasReady: boolean): () => void {
     this.watched.set(machine.id, tell);
+    this.began.set(machine.id, [...(this.began.get(machine.id) ?? []), wasReady]);
     return () => void this.watched.delete(machine.id);
   }
 }
@@ -173,6 +182,12 @@ export class FakeMembership implements Membership {
   clusterId: string | null = null;
   offered: string | null = null;
   word: string | null = null;
+  offlineAfterMs = 30_000;
+
+  learn(offlineAfterMs: number): Promise<void> {
+    this.offlineAfterMs = offlineAfterMs;
+    return Promise.resolve();
+  }
 
   join(clusterId: string): Promise<void> {
     this.clusterId = clusterId;

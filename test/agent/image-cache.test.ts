@@ -14,11 +14,14 @@ import { parseAddress } from "../../src/client/address.ts";
 import { systemClock } from "../../src/lib/clock.ts";
 import { diskFiles } from "../../src/lib/files.ts";
 import type { Files } from "../../src/lib/files.ts";
+import { eventually } from "../support/daemon.ts";
 import { FakeLog, stayAlive } from "./fakes.ts";
 
 stayAlive(after);
 
 const MIB = 1024 * 1024;
+/** Of a machine that is wanted to the end. */
+const NEVER = new AbortController().signal;
 
 interface TestImage {
   readonly digest: string;
@@ -38,6 +41,10 @@ class Server {
   sentBytes = 0;
   /** How many bytes of an answer are sent before its connection is cut; Infinity for all. */
   cutAfter: () => number = () => Infinity;
+  /** Leaves the connection open where it sends no more. */
+  stalls = false;
+  /** Connections that have ended. */
+  closed = 0;
   ignoreRanges = false;
   /** Changes the bytes of the next answers. */
   corrupt = 0;
@@ -75,7 +82,9 @@ class Server {
     const cut = Math.min(this.cutAfter(), part.length);
     this.sentBytes += cut;
     if (cut === part.length) response.end(part);
+    else if (this.stalls) response.write(part.subarray(0, cut));
     else response.write(part.subarray(0, cut), () => response.destroy());
+    response.on("close", () => (this.closed += 1));
   }
 }
 
@@ -146,7 +155,7 @@ class Cache {
 
   /** Pulls it, as if that had been so many seconds ago. */
   async pull(image: TestImage, secondsAgo: number): Promise<void> {
-    const path = await this.images.ensure(image.digest);
+    const path = await this.images.ensure(image.digest, NEVER);
     utimesSync(path, Date.now() / 1000 - secondsAgo, Date.now() / 1000 - secondsAgo);
   }
 }
@@ -157,6 +166,8 @@ async function newCache(maxBytes?: number): Promise<Cache> {
   server.ranges.length = 0;
   server.sentBytes = 0;
   server.cutAfter = () => Infinity;
+  server.stalls = false;
+  server.closed = 0;
   server.ignoreRanges = false;
   server.corrupt = 0;
   return cache;
@@ -165,10 +176,10 @@ async function newCache(maxBytes?: number): Promise<Cache> {
 test("an image is pulled once for all that wait for it, and once only", async () => {
   const image = server.add(imageOf(1, MIB));
   const cache = await newCache();
-  const paths = await Promise.all([1, 2, 3].map(() => cache.images.ensure(image.digest)));
+  const paths = await Promise.all([1, 2, 3].map(() => cache.images.ensure(image.digest, NEVER)));
   assert.equal(new Set(paths).size, 1);
   assert.deepEqual(readFileSync(paths[0] ?? ""), image.bytes);
-  await cache.images.ensure(image.digest);
+  await cache.images.ensure(image.digest, NEVER);
   assert.equal(server.ranges.length, 1);
   assert.deepEqual(readdirSync(join(cache.folder, "incoming")), []);
 });
@@ -178,7 +189,7 @@ test("a download over connections that break goes on where it stood, and transfe
   const cache = await newCache();
   let cuts = 0;
   server.cutAfter = () => (cuts++ < 20 ? 300_000 + cuts * 77_777 : Infinity);
-  const path = await cache.images.ensure(image.digest);
+  const path = await cache.images.ensure(image.digest, NEVER);
   assert.deepEqual(readFileSync(path), image.bytes);
   assert.ok(server.ranges.length > 10);
   assert.ok(server.sentBytes <= image.bytes.length * 1.1, `${server.sentBytes} of ${image.bytes.length} bytes`);
@@ -188,7 +199,7 @@ test("what an earlier agent had pulled is not pulled again", async () => {
   const image = server.add(imageOf(3, MIB));
   const cache = await newCache();
   writeFileSync(cache.incoming(image), image.bytes.subarray(0, 700_000));
-  await cache.images.ensure(image.digest);
+  await cache.images.ensure(image.digest, NEVER);
   assert.deepEqual(server.ranges, ["bytes=700000-"]);
   assert.equal(server.sentBytes, image.bytes.length - 700_000);
 });
@@ -197,7 +208,7 @@ test("an image that had come whole, but was not yet put in its place, needs no d
   const image = server.add(imageOf(4, MIB));
   const cache = await newCache();
   writeFileSync(cache.incoming(image), image.bytes);
-  await cache.images.ensure(image.digest);
+  await cache.images.ensure(image.digest, NEVER);
   assert.deepEqual(server.ranges, []);
 });
 
@@ -206,7 +217,7 @@ test("a part that is wrong, or longer than the image, is thrown away", async () 
   for (const part of [Buffer.alloc(500_000, 1), Buffer.alloc(2 * MIB, 1)]) {
     const cache = await newCache();
     writeFileSync(cache.incoming(image), part);
-    assert.deepEqual(readFileSync(await cache.images.ensure(image.digest)), image.bytes);
+    assert.deepEqual(readFileSync(await cache.images.ensure(image.digest, NEVER)), image.bytes);
   }
 });
 
@@ -215,30 +226,30 @@ test("a server that sends the whole instead of a part is understood", async () =
   const cache = await newCache();
   writeFileSync(cache.incoming(image), image.bytes.subarray(0, 1_000));
   server.ignoreRanges = true;
-  assert.deepEqual(readFileSync(await cache.images.ensure(image.digest)), image.bytes);
+  assert.deepEqual(readFileSync(await cache.images.ensure(image.digest, NEVER)), image.bytes);
 });
 
 test("bytes that do not hash to the digest are never used: pulled again once, then refused", async () => {
   const image = server.add(imageOf(7, MIB));
   const cache = await newCache();
   server.corrupt = 1;
-  assert.deepEqual(readFileSync(await cache.images.ensure(image.digest)), image.bytes);
+  assert.deepEqual(readFileSync(await cache.images.ensure(image.digest, NEVER)), image.bytes);
   const other = await newCache();
   server.corrupt = 100;
-  await assert.rejects(other.images.ensure(image.digest), (error) => error instanceof LaunchError && !error.final && /other bytes/.test(error.message));
+  await assert.rejects(other.images.ensure(image.digest, NEVER), (error) => error instanceof LaunchError && !error.final && /other bytes/.test(error.message));
   assert.equal(other.has(image), false);
   server.corrupt = 0;
-  await other.images.ensure(image.digest);
+  await other.images.ensure(image.digest, NEVER);
 });
 
 test("a file that went bad on disk is thrown away and pulled again, whether the agent was there or not", async () => {
   const image = server.add(imageOf(8, MIB));
   const cache = await newCache();
-  const path = await cache.images.ensure(image.digest);
+  const path = await cache.images.ensure(image.digest, NEVER);
   for (const images of [cache.images, cache.again()]) {
     chmodSync(path, 0o700);
     writeFileSync(path, Buffer.alloc(MIB, 9));
-    assert.deepEqual(readFileSync(await images.ensure(image.digest)), image.bytes);
+    assert.deepEqual(readFileSync(await images.ensure(image.digest, NEVER)), image.bytes);
   }
   assert.equal(server.ranges.length, 3);
   assert.equal(cache.log.count("error"), 2);
@@ -249,11 +260,11 @@ test("above its limit the image used longest ago goes, but never one in use", as
   assert.ok(a !== undefined && b !== undefined && c !== undefined && d !== undefined);
   const cache = await newCache(3 * MIB);
   for (const [age, image] of [[300, a], [200, b], [100, c]] as const) {
-    const path = await cache.images.ensure(image.digest);
+    const path = await cache.images.ensure(image.digest, NEVER);
     utimesSync(path, Date.now() / 1000 - age, Date.now() / 1000 - 1_000);
   }
   cache.used.add(a.digest);
-  await cache.again().ensure(d.digest);
+  await cache.again().ensure(d.digest, NEVER);
   assert.deepEqual([a, b, c, d].map((image) => cache.has(image)), [true, false, true, true]);
 });
 
@@ -263,7 +274,7 @@ test("where machines need everything, the limit yields, and the log says so", as
   const cache = await newCache(MIB);
   for (const image of [a, b]) {
     cache.used.add(image.digest);
-    await cache.images.ensure(image.digest);
+    await cache.images.ensure(image.digest, NEVER);
   }
   assert.deepEqual([cache.has(a), cache.has(b)], [true, true]);
   assert.equal(cache.log.count("warn"), 1);
@@ -271,7 +282,7 @@ test("where machines need everything, the limit yields, and the log says so", as
 
 test("an image that the control plane does not have fails for good; a server that is away may come back", async () => {
   const cache = await newCache();
-  await assert.rejects(cache.images.ensure(`sha256:${"0".repeat(64)}`), (error) => error instanceof LaunchError && error.final);
+  await assert.rejects(cache.images.ensure(`sha256:${"0".repeat(64)}`, NEVER), (error) => error instanceof LaunchError && error.final);
 });
 
 /** Images of 1 MiB each. */
@@ -284,7 +295,7 @@ test("on a disk that is full of images nobody needs, the next one takes their pl
   const cache = await newCache();
   cache.disk.totalBytes = 1.7 * MIB;
   await cache.pull(a, 100);
-  assert.deepEqual(readFileSync(await cache.images.ensure(b.digest)), b.bytes);
+  assert.deepEqual(readFileSync(await cache.images.ensure(b.digest, NEVER)), b.bytes);
   assert.deepEqual([cache.has(a), cache.has(b)], [false, true]);
   assert.deepEqual(readdirSync(join(cache.folder, "incoming")), []);
   assert.equal(server.ranges.length, 2, "it came at the first try");
@@ -298,7 +309,7 @@ test("for room on the disk downloads that nobody waits for go first, then the im
   for (const image of [wanted, unwanted]) writeFileSync(cache.incoming(image), image.bytes.subarray(0, 600_000));
   // The unwanted download and one image are what is missing.
   cache.disk.totalBytes = cache.disk.usedBytes() / 0.94;
-  await cache.images.ensure(next.digest);
+  await cache.images.ensure(next.digest, NEVER);
   assert.deepEqual([a, b, c, d, next].map((image) => cache.has(image)), [true, false, true, true, true]);
   assert.deepEqual([wanted, unwanted].map((image) => existsSync(cache.incoming(image))), [true, false]);
   assert.ok(cache.disk.totalBytes - cache.disk.usedBytes() >= 0.05 * cache.disk.totalBytes, "a twentieth stays free");
@@ -310,7 +321,7 @@ test("a download that nobody waits for goes before an image used long ago, and a
   await cache.pull(a, 1_000_000);
   writeFileSync(cache.incoming(unwanted), unwanted.bytes.subarray(0, 600_000));
   cache.disk.totalBytes = cache.disk.usedBytes() + 0.7 * MIB;
-  await cache.images.ensure(next.digest);
+  await cache.images.ensure(next.digest, NEVER);
   assert.deepEqual([cache.has(a), existsSync(cache.incoming(unwanted)), cache.has(next)], [true, false, true]);
 });
 
@@ -322,7 +333,7 @@ test("where eviction cannot make room the pull is refused at once, in numbers; n
   cache.used.add(a.digest);
   cache.disk.totalBytes = 4 * MIB;
   cache.disk.otherBytes = 1.85 * MIB;
-  await assert.rejects(cache.images.ensure(c.digest), (error) => {
+  await assert.rejects(cache.images.ensure(c.digest, NEVER), (error) => {
     assert.ok(error instanceof LaunchError && error.final && error.fault === "host");
     const numbers = "1.0 MiB are still to come and 0.2 MiB must stay free, but 0.1 MiB are free and 1.0 MiB can be evicted";
     assert.equal(error.message, `the image ${c.digest} does not fit on the disk of ${cache.folder}: ${numbers}; make room there, or give this host a larger disk`);
@@ -332,7 +343,7 @@ test("where eviction cannot make room the pull is refused at once, in numbers; n
   assert.deepEqual(readdirSync(join(cache.folder, "incoming")), []);
   assert.equal(server.ranges.length, 3, "asked for once");
   cache.disk.otherBytes = 1.7 * MIB;
-  await cache.images.ensure(c.digest);
+  await cache.images.ensure(c.digest, NEVER);
   assert.deepEqual([a, b, c].map((image) => cache.has(image)), [true, false, true]);
 });
 
@@ -342,11 +353,11 @@ test("a large disk keeps 64 MiB free, not a twentieth", async () => {
   await cache.pull(a, 100);
   cache.disk.totalBytes = 1024 ** 4;
   cache.disk.otherBytes = cache.disk.totalBytes - 67 * MIB;
-  await cache.images.ensure(b.digest);
+  await cache.images.ensure(b.digest, NEVER);
   assert.equal(cache.has(a), true);
   const [c] = someImages(38);
   cache.disk.otherBytes += MIB;
-  await cache.images.ensure(c.digest);
+  await cache.images.ensure(c.digest, NEVER);
   assert.deepEqual([a, b, c].map((image) => cache.has(image)), [false, true, true]);
 });
 
@@ -355,7 +366,7 @@ test("a download that goes on needs room for what is missing alone", async () =>
   const cache = await newCache();
   writeFileSync(cache.incoming(image), image.bytes.subarray(0, 700_000));
   cache.disk.totalBytes = 1.1 * MIB;
-  await cache.images.ensure(image.digest);
+  await cache.images.ensure(image.digest, NEVER);
   assert.deepEqual(server.ranges, ["bytes=700000-"]);
 });
 
@@ -373,7 +384,7 @@ test("two pulls at once do not count on the same room", async () => {
   };
   Object.assign(cache.disk.files, { space: slowly });
   for (const { digest } of [a, b]) cache.used.add(digest);
-  const [first, second] = await Promise.allSettled([a, b].map((image) => cache.images.ensure(image.digest)));
+  const [first, second] = await Promise.allSettled([a, b].map((image) => cache.images.ensure(image.digest, NEVER)));
   const refused = [first, second].filter((result) => result?.status === "rejected");
   assert.equal(refused.length, 1);
   assert.match(String(refused[0]?.reason), /does not fit on the disk/);
@@ -388,14 +399,14 @@ test("a disk that becomes full although it told of room gets back what came, and
   cache.used.add(b.digest);
   cache.disk.totalBytes = 100 * MIB;
   cache.disk.quotaBytes = 2.6 * MIB;
-  await assert.rejects(cache.images.ensure(c.digest), (error) => {
+  await assert.rejects(cache.images.ensure(c.digest, NEVER), (error) => {
     assert.ok(error instanceof LaunchError && !error.final && error.fault === "host");
     assert.ok(/became full/.test(error.message) && error.message.includes(cache.folder));
     return true;
   });
   assert.deepEqual(readdirSync(join(cache.folder, "incoming")), []);
   assert.deepEqual([a, b].map((image) => cache.has(image)), [false, true]);
-  assert.deepEqual(readFileSync(await cache.images.ensure(c.digest)), c.bytes);
+  assert.deepEqual(readFileSync(await cache.images.ensure(c.digest, NEVER)), c.bytes);
 });
 
 test("a connection that broke for good leaves what came for the next try, on a small disk too", async () => {
@@ -405,9 +416,9 @@ test("a connection that broke for good leaves what came for the next try, on a s
   writeFileSync(cache.incoming(image), image.bytes.subarray(0, 300_000));
   server.images.delete(image.digest);
   const isNotTheHosts = (error: unknown): boolean => error instanceof LaunchError && error.fault !== "host";
-  await assert.rejects(cache.images.ensure(image.digest), isNotTheHosts);
+  await assert.rejects(cache.images.ensure(image.digest, NEVER), isNotTheHosts);
   server.add(image);
-  await cache.images.ensure(image.digest);
+  await cache.images.ensure(image.digest, NEVER);
   assert.deepEqual(server.ranges, ["bytes=300000-", "bytes=300000-"]);
 });
 
@@ -416,17 +427,85 @@ test("a file system that tells no size refuses nothing", async () => {
   const cache = await newCache();
   const told = { ...diskFiles, space: () => Promise.resolve({ totalBytes: 0, freeBytes: 0 }) };
   Object.assign(cache.disk.files, told);
-  await cache.images.ensure(image.digest);
+  await cache.images.ensure(image.digest, NEVER);
 });
 
 test("a cache folder that was removed is made again by the next pull", async () => {
   const [a, b, c] = someImages(47, 48, 49);
   const cache = await newCache();
-  await cache.images.ensure(a.digest);
+  await cache.images.ensure(a.digest, NEVER);
   rmSync(cache.folder, { recursive: true });
-  assert.deepEqual(readFileSync(await cache.images.ensure(b.digest)), b.bytes);
-  assert.deepEqual(readFileSync(await cache.images.ensure(a.digest)), a.bytes);
+  assert.deepEqual(readFileSync(await cache.images.ensure(b.digest, NEVER)), b.bytes);
+  assert.deepEqual(readFileSync(await cache.images.ensure(a.digest, NEVER)), a.bytes);
   rmSync(cache.folder, { recursive: true });
   mkdirSync(cache.folder);
-  assert.deepEqual(readFileSync(await cache.images.ensure(c.digest)), c.bytes);
+  assert.deepEqual(readFileSync(await cache.images.ensure(c.digest, NEVER)), c.bytes);
+});
+
+function sizeOf(path: string): number {
+  return existsSync(path) ? statSync(path).size : 0;
+}
+
+test("a pull ends with the last machine that needs it, at once, and the next one goes on where it was", async () => {
+  const image = server.add(imageOf(50, MIB));
+  const cache = await newCache();
+  server.stalls = true;
+  server.cutAfter = () => 300_000;
+  const [first, second] = [new AbortController(), new AbortController()];
+  const outcomes = [first, second].map(({ signal }) => cache.images.ensure(image.digest, signal));
+  const settled = Promise.allSettled(outcomes);
+  await eventually("its beginning", () => (sizeOf(cache.incoming(image)) === 300_000 ? true : undefined));
+  first.abort();
+  await assert.rejects(outcomes[0] ?? Promise.resolve(), { name: "AbortError" });
+  assert.equal(server.closed, 0, "the other machine needs it");
+  second.abort();
+  // Asked for anew while the pull before still ends.
+  server.stalls = false;
+  server.cutAfter = () => Infinity;
+  assert.deepEqual(readFileSync(await cache.images.ensure(image.digest, NEVER)), image.bytes);
+  assert.deepEqual((await settled).map(({ status }) => status), ["rejected", "rejected"]);
+  assert.deepEqual(server.ranges, [undefined, "bytes=300000-"]);
+  assert.equal(server.closed >= 1, true);
+  assert.equal(cache.log.count("warn") + cache.log.count("error"), 0, "nothing is wrong");
+});
+
+test("a pull that waits for its next try ends at once too", async () => {
+  const image = server.add(imageOf(51, MIB));
+  const cache = await newCache();
+  server.cutAfter = () => 0;
+  const over = new AbortController();
+  const outcome = cache.images.ensure(image.digest, over.signal);
+  await eventually("some tries", () => (server.ranges.length >= 2 ? true : undefined));
+  over.abort();
+  const before = performance.now();
+  await assert.rejects(outcome, { name: "AbortError" });
+  assert.ok(performance.now() - before < 200);
+  const tries = server.ranges.length;
+  server.cutAfter = () => Infinity;
+  await cache.images.ensure(image.digest, NEVER);
+  assert.equal(server.ranges.length, tries + 1);
+});
+
+test("what is not needed any more is not pulled at all", async () => {
+  const image = server.add(imageOf(52, MIB));
+  const cache = await newCache();
+  await assert.rejects(cache.images.ensure(image.digest, AbortSignal.abort()), { name: "AbortError" });
+  assert.deepEqual(server.ranges, []);
+});
+
+test("the beginning that a pull has left is the first to go when there is no room", async () => {
+  const image = server.add(imageOf(53, MIB));
+  const other = server.add(imageOf(54, MIB));
+  const cache = await newCache(1.5 * MIB);
+  server.stalls = true;
+  server.cutAfter = () => 700_000;
+  const over = new AbortController();
+  const outcome = cache.images.ensure(image.digest, over.signal);
+  await eventually("its beginning", () => (sizeOf(cache.incoming(image)) === 700_000 ? true : undefined));
+  over.abort();
+  await assert.rejects(outcome);
+  server.stalls = false;
+  server.cutAfter = () => Infinity;
+  await cache.images.ensure(other.digest, NEVER);
+  assert.equal(existsSync(cache.incoming(image)), false);
 });

@@ -13,6 +13,12 @@ class World {
   readonly membership = new FakeMembership();
   readonly taken: (readonly DesiredMachine[])[] = [];
   machines: MachineReport[] = [];
+  readonly #chance: number;
+
+  constructor(chance = 0.5) {
+    this.#chance = chance;
+  }
+
   readonly loop = new Loop({
     clock: this.clock,
     log: this.log,
@@ -22,7 +28,7 @@ class World {
     facts: () => ({ host_id: "h-1", hostname: "h", region: "r", datacenter: "d", capacity: { cpus: 1, memory_mb: 1, disk_mb: 1 }, agent_version: "1", labels: {} }),
     usage: () => ({ cpus: 0.5, memory_mb: 1, disk_mb: 1 }),
     bootId: "boot-1",
-    chance: () => 0.5,
+    chance: () => this.#chance,
   });
 
   async run(ms: number): Promise<void> {
@@ -196,9 +202,9 @@ test("registers until it is let in, and waits as long as it is told to", async (
   const world = new World();
   world.loop.start();
   world.control.registrations[0]?.fail(new ClientError("license_not_configured", "none", { status: 503, retryAfterSeconds: 20 }));
-  await world.run(19_000);
+  await world.run(20_000);
   assert.equal(world.control.registrations.length, 1);
-  await world.run(2_000);
+  await world.run(3_000);
   assert.equal(world.control.registrations.length, 2);
 });
 
@@ -269,4 +275,177 @@ test("after a stop it calls nobody and takes nothing", async () => {
   await world.loop.deregister("its first answer was lost");
   world.control.refusal = new ClientError("unreachable", "nobody there");
   await assert.rejects(world.loop.deregister("bye"), { code: "unreachable" });
+});
+
+test("an agent that ends is heard to its end, and takes no list that it could not carry out", async () => {
+  const world = new World();
+  await world.join();
+  world.loop.end();
+  world.control.beat(-1).answer({ revision: "r-2", machines: [desired("m-2")] });
+  await world.run(10_100);
+  assert.equal(world.taken.length, 1);
+  assert.equal(world.control.beats.length, 3, "no beat is held back, and none is early");
+  assert.equal(world.control.beat(-1).request.observed_revision, "r-1", "what is not obeyed is not confirmed");
+});
+
+test("a host that leaves is heard until it has left, and does not come back by itself", async () => {
+  const world = new World();
+  await world.join();
+  world.control.refusal = unreachable;
+  await assert.rejects(world.loop.deregister("bye"));
+  world.control.beat(-1).answer({ revision: "r-1" });
+  await world.run(10_100);
+  assert.equal(world.control.beats.length, 3);
+  // Its second try was carried out; a beat knows of that before its answer comes.
+  world.control.beat(-1).fail(new ClientError("host_not_registered", "unknown", { status: 404 }));
+  await world.run(60_000);
+  assert.equal(world.control.registrations.length, 1);
+  world.control.refusal = null;
+  await world.loop.deregister("bye");
+  await world.run(60_000);
+  assert.deepEqual([world.control.beats.length, world.control.registrations.length, world.clock.armed], [3, 1, 0]);
+});
+
+/** What an outage may look like to an agent: each call is refused at once, or swallowed. */
+for (const outage of ["refused", "swallowed"] as const) {
+  for (const offlineAfterSeconds of [1, 5, 30, 300]) {
+    test(`a control plane that comes back after its calls were ${outage} is called within an offline_after of ${offlineAfterSeconds} s, whatever chance says`, async () => {
+      for (const chance of [0, 0.5, 0.999]) {
+        const world = new World(chance);
+        world.control.intervalSeconds = Math.max(1, Math.floor(offlineAfterSeconds / 3));
+        world.loop.start();
+        world.control.registrations[0]?.answer({ offline_after_seconds: offlineAfterSeconds });
+        await turn();
+        const offlineAfterMs = offlineAfterSeconds * 1000;
+        // Ten times as long as its host may be silent; then it could come back at any moment.
+        for (let left = 10 * offlineAfterMs; left > 0; left -= offlineAfterMs / 100) {
+          if (outage === "refused") world.control.beats.forEach((beat) => beat.fail(unreachable));
+          await world.clock.run(offlineAfterMs / 100, offlineAfterMs / 100);
+        }
+        const times = world.control.beats.map(({ at }) => at).slice(-10);
+        assert.equal(times.length, 10);
+        const gaps = times.slice(1).map((at, index) => at - (times[index] ?? 0));
+        assert.ok(Math.max(...gaps) <= offlineAfterMs * 0.85, `${Math.max(...gaps)} ms`);
+        assert.ok(Math.min(...gaps) >= 50, "and it is no flood");
+      }
+    });
+  }
+}
+
+test("a beat that is answered late is taken all the same, though another was sent in its place", async () => {
+  const world = new World();
+  await world.join();
+  const held = world.control.beat(-1);
+  await world.run(18_500);
+  assert.notEqual(world.control.beat(-1), held);
+  held.answer({ revision: "r-2", machines: [desired("m-2")] });
+  await turn();
+  assert.deepEqual(world.taken.at(-1), [desired("m-2")]);
+});
+
+test("what a control plane asks for is obeyed, but never so long that it would call the host offline", async () => {
+  const world = new World();
+  await world.join();
+  const before = world.control.beats.length;
+  world.control.beat(-1).fail(new ClientError("unavailable", "later", { status: 503, retryAfterSeconds: 3_600 }));
+  await world.run(14_900);
+  assert.equal(world.control.beats.length, before);
+  await world.run(200);
+  assert.equal(world.control.beats.length, before + 1);
+});
+
+test("offline_after is kept for the next start, but not another cluster's", async () => {
+  const world = new World();
+  world.loop.start();
+  world.control.registrations[0]?.answer({ offline_after_seconds: 5 });
+  await turn();
+  assert.equal(world.membership.offlineAfterMs, 5_000);
+  world.control.beat(-1).answer({ revision: "r-1", machines: [] });
+  await world.run(1_000);
+  world.control.beat(-1).fail(new ClientError("host_not_registered", "unknown", { status: 404 }));
+  await world.run(2_000);
+  world.control.cluster = "c-2";
+  world.control.registrations.at(-1)?.answer({ offline_after_seconds: 900 });
+  await turn();
+  assert.equal(world.membership.offlineAfterMs, 5_000);
+});
+
+test("after an outage, and where beats are held for less than they may be, it asks again what the control plane wants", async () => {
+  const world = new World();
+  await world.join();
+  await world.run(6_000);
+  world.control.beat(-1).fail(unreachable);
+  await world.run(1_000);
+  world.control.beat(-1).answer({ revision: "r-1" });
+  await turn();
+  assert.equal(world.control.registrations.length, 2);
+  world.control.registrations.at(-1)?.answer({ offline_after_seconds: 90, heartbeat_interval_seconds: 30 });
+  await world.run(6_000);
+  assert.deepEqual([world.membership.offlineAfterMs, world.control.beat(-1).request.wait_seconds], [90_000, 25]);
+  assert.equal(world.control.beat(-1).request.observed_revision, "r-1", "nothing else changes");
+  // Restarted with 12 s, behind a socket that lets no call fail: beats are held for 8 s at most.
+  await world.run(2_000);
+  world.control.beat(-1).answer({ revision: "r-1" });
+  await turn();
+  assert.equal(world.control.registrations.length, 3);
+  world.control.registrations.at(-1)?.answer({ offline_after_seconds: 12, heartbeat_interval_seconds: 4 });
+  await world.run(4_000);
+  const held = world.control.beat(-1);
+  assert.equal(held.request.wait_seconds, 4, "its next beat comes by the new interval");
+  await world.run(4_000 - (world.clock.mono() - held.at));
+  held.answer({ revision: "r-1" });
+  await world.run(6_000);
+  assert.equal(world.control.registrations.length, 3, "a beat that was held as long as it may be is no sign of anything");
+});
+
+test("what it has just asked it asks again a second later, not never", async () => {
+  const world = new World();
+  await world.join();
+  world.control.beat(-1).fail(unreachable);
+  await world.run(600);
+  world.control.beat(-1).answer({ revision: "r-1" });
+  await turn();
+  assert.equal(world.control.registrations.length, 1);
+  await world.run(1_000);
+  assert.equal(world.control.registrations.length, 2);
+  world.control.registrations.at(-1)?.fail(unreachable);
+  await world.run(10_000);
+  assert.equal(world.control.registrations.length, 2);
+  world.control.beat(-1).answer({ revision: "r-1" });
+  await turn();
+  assert.equal(world.control.registrations.length, 3, "and again when it is next heard, until it has been answered");
+  world.control.registrations.at(-1)?.answer();
+  await world.run(10_100);
+  world.control.beat(-1).answer({ revision: "r-1" });
+  await world.run(5_000);
+  assert.equal(world.control.registrations.length, 3);
+});
+
+test("a host that leaves in the middle of its registration leaves after it", async () => {
+  const world = new World();
+  world.loop.start();
+  const left = world.loop.deregister("bye");
+  await turn();
+  assert.deepEqual(world.control.deregistered, []);
+  world.control.registrations[0]?.answer();
+  await left;
+  assert.deepEqual(world.control.deregistered, ["h-1"]);
+  await world.run(60_000);
+  assert.deepEqual([world.control.registrations.length, world.clock.armed], [1, 0]);
+});
+
+test("a host that leaves waits for what it has just told again", async () => {
+  const world = new World();
+  await world.join();
+  await world.run(6_000);
+  world.control.beat(-1).fail(unreachable);
+  await world.run(1_000);
+  world.control.beat(-1).answer({ revision: "r-1" });
+  await turn();
+  const left = world.loop.deregister("bye");
+  await turn();
+  assert.deepEqual(world.control.deregistered, []);
+  world.control.registrations.at(-1)?.fail(unreachable);
+  await left;
+  assert.deepEqual(world.control.deregistered, ["h-1"]);
 });

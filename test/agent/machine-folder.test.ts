@@ -39,6 +39,7 @@ const RECORD = {
   asked: false,
   failures: 0,
   vain: undefined,
+  ready: undefined,
   fault: undefined,
   reason: undefined,
   exit_code: undefined,

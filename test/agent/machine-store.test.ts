@@ -21,7 +21,7 @@ function folderOf(name: string): string {
 test("a machine that is let go leaves its console and nothing else, for a day", async () => {
   const machines = folderOf("machines");
   const store = new DiskMachineStore(machines, systemClock, new FakeLog());
-  const none = { vain: undefined, fault: undefined, reason: undefined, exit_code: undefined };
+  const none = { vain: undefined, fault: undefined, reason: undefined, exit_code: undefined, ready: undefined };
   const launch = { id: "l-1", handle: { pid: 5 }, started_at: 7 };
   const record = { machine: desired("m-1"), phase: "running", asked: false, failures: 2, ...none, launch } as const;
   await store.save(record);
@@ -41,7 +41,7 @@ test("a machine that is let go leaves its console and nothing else, for a day", 
   assert.deepEqual(readdirSync(machines), ["m-2"], "what still runs is never swept");
 });
 
-const FAULT = { failures: 0, vain: 2, fault: "host", reason: "why", exit_code: 3 } as const;
+const FAULT = { failures: 0, vain: 2, fault: "host", reason: "why", exit_code: 3, ready: undefined } as const;
 const RECORD = { machine: desired("m-1"), phase: "waiting", asked: false, ...FAULT, launch: undefined } as const;
 
 /** What becomes of a record that was good, and why it cannot be read then. */

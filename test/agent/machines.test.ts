@@ -347,3 +347,70 @@ test("stopAll resolves when nothing runs any more", async () => {
   await turn();
   assert.equal(isDone, true);
 });
+
+test("the pull of an image ends when its machine goes, is stopped, or the agent ends, and that is no failure", async () => {
+  const endings: ((world: World) => Promise<void>)[] = [
+    (world) => world.take(),
+    (world) => world.take(desired("m-1", { desired_state: "stopped" })),
+    (world) => world.machines.close(),
+  ];
+  for (const end of endings) {
+    const world = new World();
+    world.images.gate = new Promise(() => undefined);
+    await world.take(desired("m-1"));
+    assert.deepEqual(world.images.signals.map(({ aborted }) => aborted), [false]);
+    await end(world);
+    assert.deepEqual(world.images.signals.map(({ aborted }) => aborted), [true]);
+    await turn();
+    assert.equal(world.log.count("warn"), 0);
+  }
+});
+
+test("a machine that is wanted again while its pull ends is pulled anew", async () => {
+  const world = new World();
+  world.images.gate = new Promise(() => undefined);
+  await world.take(desired("m-1"));
+  world.images.gate = Promise.resolve();
+  world.machines.take([]);
+  await world.take(desired("m-1"));
+  assert.equal(world.states(), "m-1 running");
+  assert.deepEqual(world.images.signals.map(({ aborted }) => aborted), [true, false]);
+});
+
+const CHECKED = desired("m-1", { check: { type: "tcp", port: 1 } });
+
+test("what was ready before a restart of the agent is ready after it, until its check has failed", async () => {
+  const world = new World();
+  await world.take(CHECKED);
+  world.checks.watched.get("m-1")?.(null);
+  await world.restart([CHECKED]);
+  assert.deepEqual([world.report("m-1").ready, world.report("m-1").reason], [true, undefined]);
+  world.checks.watched.get("m-1")?.("its check fails: x");
+  await world.restart([CHECKED]);
+  assert.deepEqual([world.report("m-1").ready, world.report("m-1").reason], [false, "its check fails: x"]);
+  assert.deepEqual(world.checks.began.get("m-1"), [false, true, false]);
+});
+
+test("a machine that was started again begins as not ready, whoever started it", async () => {
+  const world = new World();
+  await world.take(CHECKED);
+  world.checks.watched.get("m-1")?.(null);
+  world.runtime.last("m-1").exit(1);
+  await turn();
+  await world.restart([CHECKED]);
+  await world.take(CHECKED);
+  await world.run(1_100);
+  assert.deepEqual([world.report("m-1").state, world.report("m-1").ready], ["running", false]);
+  assert.deepEqual(world.checks.began.get("m-1"), [false, false]);
+});
+
+test("a record of an agent that kept no readiness loads, and what it ran is not called unwell for that", async () => {
+  const world = new World();
+  await world.take(CHECKED, desired("m-2"));
+  const record = world.store.records.get("m-1");
+  assert.ok(record !== undefined);
+  world.store.records.set("m-1", { ...record, ready: undefined });
+  await world.restart([CHECKED, desired("m-2")]);
+  assert.equal(world.report("m-1").ready, true);
+  assert.equal("ready" in world.report("m-2"), false);
+});

@@ -52,6 +52,22 @@ test("the cluster survives a restart; another one is obeyed after the operator's
   assert.equal((await DiskMembership.open(diskFiles, folder, log)).clusterId, "c-2");
 });
 
+test("offline_after is known to the next start from the first registration on; before that it is 30 s", async () => {
+  const folder = newFolder();
+  const log = new FakeLog();
+  const first = await DiskMembership.open(diskFiles, folder, log);
+  assert.equal(first.offlineAfterMs, 30_000);
+  await first.learn(5_000);
+  assert.deepEqual(readdirSync(folder), [], "it belongs to no cluster yet");
+  await first.join("c-1");
+  assert.equal((await DiskMembership.open(diskFiles, folder, log)).offlineAfterMs, 5_000);
+  await Promise.all([first.learn(60_000), first.offer("c-2"), first.learn(1_000)]);
+  const second = await DiskMembership.open(diskFiles, folder, log);
+  assert.deepEqual([second.clusterId, second.offlineAfterMs], ["c-1", 1_000]);
+  writeFileSync(join(folder, "cluster.json"), '{"cluster_id":"c-1"}');
+  assert.equal((await DiskMembership.open(diskFiles, folder, log)).offlineAfterMs, 30_000, "an earlier agent wrote none");
+});
+
 test("the last list is kept for its own cluster only, and of many the newest", async () => {
   const folder = newFolder();
   const list = new LastList(diskFiles, folder, new FakeLog());

@@ -172,7 +172,7 @@ test("a machine that asks for what is not there fails, and says why", async (con
 });
 
 test("an image may be the program itself", async (context) => {
-  const { control, agent } = await world(context, 'command = ["{image}"]\npass_env = true');
+  const { control, agent } = await world(context, 'command = ["{image}"]');
   control.want(desired("m-1", { image: control.image("#!/bin/sh\necho $WORD\n"), env: { WORD: "hello" } }));
   await control.reported("its end", () => control.report("m-1")?.state === "stopped");
   const logs = await agent.command("logs", "m-1");

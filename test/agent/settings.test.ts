@@ -39,7 +39,7 @@ function problems(text: string, env: Record<string, string> = {}): string {
 test("reads every key, and gives the defaults of the rest", () => {
   const { config } = load(`${NEEDED}host_id = "h-1"\ncapacity_cpus = 4\n[runtime]\ncommand = ["run", "{image}", "run"]\nstop_grace = "1m30s"\n[labels]\nrack = "r1"\n`);
   assert.deepEqual([config.host_id, config.capacity_cpus, config.region, config.image_cache_max_gb], ["h-1", 4, "default", 20]);
-  assert.deepEqual([config.runtime.command, config.runtime.stop_grace, config.runtime.pass_env], [["run", "{image}", "run"], 90_000, false]);
+  assert.deepEqual([config.runtime.command, config.runtime.stop_grace, config.runtime.pass_env], [["run", "{image}", "run"], 90_000, true]);
   assert.deepEqual(config.labels, { rack: "r1" });
 });
 

@@ -1,5 +1,5 @@
 /** One host: what outlives its agent (machines, records, images, its key), and the agent's real code, started and ended at any moment. */
-import type { ControlPlane } from "../../src/agent/loop.ts";
+import type { ControlPlane } from "../../src/agent/wire.ts";
 import { Loop } from "../../src/agent/loop.ts";
 import { Machines } from "../../src/agent/machines.ts";
 import type { DesiredMachine, HeartbeatAnswer, HeartbeatRequest, RegisterAnswer, RegisterRequest } from "../../src/agent/wire.ts";

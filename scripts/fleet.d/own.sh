@@ -2,8 +2,9 @@
 # What belongs to a fleet, who keeps it, and how it is ended; sourced by fleet, whose `hurry` and `STOP_S` it reads.
 #
 # Nothing is ever ended by its name. What belongs to a fleet is known by its environment, which no other process has: FLEET_MEMBER=<its
-# folder> for what fleet starts, TMPDIR=<its folder>/h-N/state/machines/... for machines; or, where a machine wrote over its own
-# environment, by a working folder there. So whoever comes later finds it too, after the keeper (the script that waits) was killed.
+# folder> for what fleet starts, ZWRM_MACHINE_DIR=<its folder>/h-N/state/machines/... for machines; or, where a machine wrote over its own
+# environment, by its cgroup, or by a working folder there. So whoever comes later finds it too, after the keeper (the script that waits)
+# was killed.
 
 pids_of() { sed -n 's,^/proc/\([0-9]*\)/.*,\1,p'; }
 
@@ -12,12 +13,23 @@ members() { grep -lszx "FLEET_MEMBER=${1//./\\.}" /proc/[0-9]*/environ | pids_of
 
 # What runs as a machine below the folder $1, of the host $2 (h-*: of all).
 machines() {
-  grep -lszxE "TMPDIR=${1//./\\.}/${2/\*/[0-9]+}/state/machines/.*" /proc/[0-9]*/environ | pids_of
-  local pid
+  grep -lszxE "ZWRM_MACHINE_DIR=${1//./\\.}/${2/\*/[0-9]+}/state/machines/.*" /proc/[0-9]*/environ | pids_of
+  local pid host group
+  # shellcheck disable=SC2231
+  for host in "$1"/$2; do
+    for group in $(groups_of "$host"); do cat "$group/cgroup.procs" 2>/dev/null || true; done
+  done
   for pid in $(find /proc/[0-9]*/cwd -maxdepth 0 -lname "$1/$2/state/machines/*" 2>/dev/null | pids_of); do
     # Somebody's shell that looks at a machine's folder has a terminal; a machine has none.
     [ "$(stat_field "$pid" 7)" != 0 ] || echo "$pid"
   done
+}
+
+# The cgroups of the machines of the host in the folder $1, inner ones first. Their agent names them after where it keeps its machines.
+groups_of() {
+  local mount name
+  name=zwrm-$(printf %s "$1/state/machines" | sha256sum | cut -c 1-12)-
+  for mount in $(sed -n 's/^[^ ]* \([^ ]*\) cgroup2 .*/\1/p' /proc/mounts); do find "$mount" -depth -type d -path "*/$name*" 2>/dev/null || true; done
 }
 
 # The field $2 of /proc/PID/stat as proc(5) numbers them, from 3 on.
@@ -79,6 +91,10 @@ clean() {
     echo "fleet: these processes do not end: $(members "$1" | tr '\n' ' ')$(machines "$1" 'h-*' | tr '\n' ' '); left $1" >&2
     return 1
   fi
+  local host group
+  for host in "$1"/h-*; do
+    for group in $(groups_of "$host"); do rmdir "$group" 2>/dev/null || true; done
+  done
   if [ "$2" = yes ]; then rm -f "$1/keeper"; else remove_fleet "$1"; fi
 }
 
@@ -86,7 +102,7 @@ clean() {
 clean_stale() {
   local folder
   {
-    grep -hoszE '^(FLEET_MEMBER=.*|TMPDIR=.*/h-[0-9]+/state/machines/.*)' /proc/[0-9]*/environ | tr '\0' '\n' | sed -E 's,/h-[0-9]+/state/machines/.*,,; s,^[A-Z_]*=,,'
+    grep -hoszE '^(FLEET_MEMBER=.*|ZWRM_MACHINE_DIR=.*/h-[0-9]+/state/machines/.*)' /proc/[0-9]*/environ | tr '\0' '\n' | sed -E 's,/h-[0-9]+/state/machines/.*,,; s,^[A-Z_]*=,,'
     for folder in "${TMPDIR:-/tmp}"/zwrm-fleet.* "$@"; do [ ! -f "$folder/keeper" ] || (cd "$folder" && pwd -P); done
   } | sort -u | while read -r folder; do
     [ -O "$folder" ] && [ -O "$folder/keeper" ] && [ "$(keeper_of "$folder")" = dead ] || continue

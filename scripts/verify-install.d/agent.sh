@@ -55,7 +55,7 @@ agent_joins() {
   expect "the config is still root's alone" [ "$(box stat -c '%a %U:%G' $AGENT_CONFIG)" = '600 root:root' ]
   expect "their folder is still the daemon's to read" [ "$(box stat -c '%a %U:%G' /etc/zwrm)" = '750 root:zwrm' ]
   said=$(shell "echo an image of a machine >/run/verify-image && zwrm deploy $AGENT_APP --image /run/verify-image --region $AGENT_REGION --memory 64 2>&1") || expect "a machine runs: $said" false
-  expect "it is a process of the unit" shell "grep -q zwrm-agent.service /proc/$(machine_pid)/cgroup"
+  expect "it is a process of the unit, in a group of its own" shell "grep -qE '/zwrm-agent.service/zwrm-[0-9a-f]{12}-m_' /proc/$(machine_pid)/cgroup"
   agent_note
   echo "registered as $(agent_host), and runs a machine"
 }

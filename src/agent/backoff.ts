@@ -28,17 +28,27 @@ export type Verdict =
   | { readonly next: "restart"; readonly failures: number; readonly delayMs: number; readonly reason: string }
   | { readonly next: "stopped" | "failed"; readonly reason: string };
 
-/** `failures` are the restarts in a row before this end. A clean end is no failure: with `always` it is restarted all the same. */
-export function afterExit(restart: DesiredMachine["restart"], exit: Exit, ranMs: number, failures: number): Verdict {
-  const how = describeExit(exit);
+/**
+ * `failures` are the restarts in a row before this end, `ranMs` how long it ran, null where nobody knows. A clean end
+ * is no failure: with `always` it is restarted all the same.
+ */
+export function afterExit(
+  restart: DesiredMachine["restart"],
+  exit: Exit,
+  ranMs: number | null,
+  failures: number,
+): Verdict {
+  const how = describeExit(exit, ranMs);
   if (restart !== "always" && exit.code === 0) return { next: "stopped", reason: how };
   if (restart === "never") return { next: "failed", reason: `${how}; its restart policy is never` };
-  const count = ranMs >= RESTART_RESET_MS ? 1 : failures + 1;
+  const count = (ranMs ?? 0) >= RESTART_RESET_MS ? 1 : failures + 1;
   const delayMs = restartDelay(count);
   return { next: "restart", failures: count, delayMs, reason: `${how}; restart ${count} in ${delayMs / 1000} s` };
 }
 
-export function describeExit({ code, detail }: Exit): string {
-  const how = code === null ? "ended" : `exited with code ${code}`;
-  return detail === null ? how : `${how}: ${detail}`;
+/** "exit code 1 after 3.0 s", "killed by SIGKILL after 3.0 s", "ended: the host was restarted": shown as it is. */
+export function describeExit({ code, detail, signal }: Exit, ranMs: number | null): string {
+  const how = code !== null ? `exit code ${code}` : signal !== undefined ? `killed by ${signal}` : "ended";
+  const after = ranMs === null ? how : `${how} after ${(ranMs / 1000).toFixed(1)} s`;
+  return detail === null ? after : `${after}: ${detail}`;
 }

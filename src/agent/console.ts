@@ -2,29 +2,29 @@
  * What machines wrote to their consoles: kept within bounds by copying the tail away and cutting the file, since the machine holds it open.
  * A machine that writes on during the copy loses what it wrote meanwhile, some microseconds' worth, and in a flood no more than it floods.
  */
-import { closeSync, constants, fstatSync, ftruncateSync, openSync, readdirSync, readSync, renameSync, statSync, writeSync } from "node:fs";
+import { closeSync, constants, fstatSync, ftruncateSync, readdirSync, readSync, renameSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import type { Cancel, Clock } from "../lib/clock.ts";
-import { messageOf, systemCode } from "../lib/errors.ts";
+import { messageOf } from "../lib/errors.ts";
 import type { Log } from "../lib/log.ts";
+import { CONSOLE_NAME, createOwn, OLD_CONSOLE_NAME, openOwn, statOwn } from "./machine-folder.ts";
 
-export const CONSOLE_NAME = "console.log";
-/** The older half. */
-const OLD_NAME = "console.log.1";
+export { CONSOLE_NAME };
+
 const LOOK_MS = 1_000;
 const FOLLOW_MS = 200;
 const PIECE = 1 << 16;
-/** A fifo that a machine put there is refused, not waited for. */
-const OVERWRITE = constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC | constants.O_NONBLOCK;
 
 /** Cuts a console that has grown over half of `maxBytes`; its newest bytes go to the older half. True where it did. */
 export function rotateConsole(folder: string, maxBytes: number): boolean {
   const path = join(folder, CONSOLE_NAME);
   const half = Math.floor(maxBytes / 2);
-  if ((sizeOf(path) ?? 0) <= half) return false;
-  const fd = openSync(path, "r+");
+  if ((statOwn(path)?.size ?? 0) <= half) return false;
+  // Before anything is cut: its newest bytes could not be put there.
+  if (statOwn(join(folder, OLD_CONSOLE_NAME))?.isFile === false) throw new Error(`${OLD_CONSOLE_NAME} is not a file`);
+  const fd = openOwn(path, constants.O_RDWR);
   try {
-    const old = openSync(`${join(folder, OLD_NAME)}.new`, OVERWRITE, 0o600);
+    const old = createOwn(`${join(folder, OLD_CONSOLE_NAME)}.new`);
     try {
       copyTail(fd, old, half);
     } finally {
@@ -34,7 +34,7 @@ export function rotateConsole(folder: string, maxBytes: number): boolean {
   } finally {
     closeSync(fd);
   }
-  renameSync(`${join(folder, OLD_NAME)}.new`, join(folder, OLD_NAME));
+  renameSync(`${join(folder, OLD_CONSOLE_NAME)}.new`, join(folder, OLD_CONSOLE_NAME));
   return true;
 }
 
@@ -85,8 +85,8 @@ function foldersIn(machinesDir: string, log: Log): string[] {
  * Of what is cut while this reads, it gives what the older half still has.
  */
 export async function readConsole(folder: string, clock: Clock, write: (bytes: Uint8Array) => Promise<void>, isOver: () => boolean): Promise<boolean> {
-  const [path, old] = [join(folder, CONSOLE_NAME), join(folder, OLD_NAME)];
-  if (sizeOf(path) === null && sizeOf(old) === null) return false;
+  const [path, old] = [join(folder, CONSOLE_NAME), join(folder, OLD_CONSOLE_NAME)];
+  if (statOwn(path) === null && statOwn(old) === null) return false;
   let oldFile = inodeOf(old);
   await copyFrom(old, 0, write);
   for (let position = 0; ; ) {
@@ -103,8 +103,9 @@ export async function readConsole(folder: string, clock: Clock, write: (bytes: U
 
 /** Gives the position behind what was read. */
 async function copyFrom(path: string, start: number, write: (bytes: Uint8Array) => Promise<void>): Promise<number> {
-  if ((sizeOf(path) ?? 0) <= start) return start;
-  const fd = openSync(path, "r");
+  const stat = statOwn(path);
+  if (stat === null || !stat.isFile || stat.size <= start) return start;
+  const fd = openOwn(path, constants.O_RDONLY);
   let position = start;
   try {
     for (;;) {
@@ -119,20 +120,6 @@ async function copyFrom(path: string, start: number, write: (bytes: Uint8Array) 
   }
 }
 
-/** Null where there is none. */
-function sizeOf(path: string): number | null {
-  return statOf(path)?.size ?? null;
-}
-
 function inodeOf(path: string): number {
-  return statOf(path)?.ino ?? 0;
-}
-
-function statOf(path: string): { readonly size: number; readonly ino: number } | null {
-  try {
-    return statSync(path);
-  } catch (error) {
-    if (systemCode(error) === "ENOENT" || systemCode(error) === "ENOTDIR") return null;
-    throw error;
-  }
+  return statOwn(path)?.ino ?? 0;
 }

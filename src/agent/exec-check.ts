@@ -13,6 +13,7 @@ import { endGroup } from "./check-processes.ts";
 import type { CheckProcesses } from "./check-processes.ts";
 import type { Probe } from "./checks.ts";
 import { fillInCheck } from "./exec-command.ts";
+import { workFolder } from "./machine-folder.ts";
 import { firstOutcome } from "./first-outcome.ts";
 import type { DesiredMachine } from "./wire.ts";
 
@@ -51,7 +52,7 @@ export function askExec(
   if (checkCommand.length === 0) {
     return Promise.resolve("this host runs no exec checks: its [runtime] check_command is empty");
   }
-  const dir = join(machinesDir, machine.id);
+  const dir = workFolder(join(machinesDir, machine.id));
   const [program = "", ...words] = fillInCheck(checkCommand, command, { id: machine.id, app_id: machine.app_id, dir });
   const run = processes.begin(machine.id);
   const env = { ...machineEnvironment(machine, dir, options), ...run.marks };

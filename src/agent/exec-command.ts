@@ -11,7 +11,7 @@ export const PLACEHOLDERS = {
   memory_mb: "how much memory it shall have, in MiB",
   env_file: "a file with its environment, a line NAME='value' each, as sh and systemd read it, then empty lines up to whole sectors of 512 bytes: a guest may have it as a disk",
   console: "the file that its standard output and error go to; write there by appending only",
-  dir: "its own folder, kept between restarts of the machine and removed with it",
+  dir: "its own folder, in which it works; kept between restarts of the machine and removed with it",
 } as const;
 
 export type Placeholder = keyof typeof PLACEHOLDERS;
@@ -60,4 +60,46 @@ export function environmentFile({ env }: DesiredMachine): string {
   const bytes = Buffer.byteLength(lines);
   // Monitors cut a disk at its last whole sector, and take none that has no sector.
   return lines + "\n".repeat(Math.max(1, Math.ceil(bytes / SECTOR)) * SECTOR - bytes);
+}
+
+/** Names that dash, bash, busybox or ksh set, read or report of by themselves: a shell's own environment has none. */
+const SHELL_NAMES: ReadonlySet<string> = new Set(
+  [
+    "_ ATTY CDPATH CHILD_MAX COLUMNS COPROC DIRSTACK EDITOR EMACS ENV EPOCHREALTIME EPOCHSECONDS ERRNO EUID",
+    "EXECIGNORE FCEDIT FIGNORE FPATH FUNCNAME FUNCNEST GLOBIGNORE GLOBSORT GROUPS IFS IGNOREEOF INPUTRC",
+    "INSIDE_EMACS LINENO LINES MAIL MAILCHECK MAILPATH MAPFILE OLDPWD OPTARG OPTERR OPTIND PIPESTATUS",
+    "POSIXLY_CORRECT POSIX_PEDANTIC PPID PROMPT_COMMAND PROMPT_DIRTRIM PS0 PS1 PS2 PS3 PS4 PWD RANDOM REPLY",
+    "SECONDS SHELLOPTS SHLVL SRANDOM TIMEFORMAT TMOUT UID USERGROUPS VISUAL auto_resume histchars KSH_VERSION",
+    "COMPREPLY COMP_CWORD COMP_KEY COMP_LINE COMP_POINT COMP_TYPE COMP_WORDBREAKS COMP_WORDS HISTCMD HISTCONTROL",
+    "HISTFILE HISTFILESIZE HISTIGNORE HISTSIZE HISTTIMEFORMAT READLINE_ARGUMENT READLINE_LINE READLINE_MARK",
+    "READLINE_POINT BASH BASHOPTS BASHPID BASH_ALIASES BASH_ARGC BASH_ARGV BASH_ARGV0 BASH_CMDS BASH_COMMAND",
+    "BASH_COMPAT BASH_ENV BASH_EXECUTION_STRING BASH_LINENO BASH_LOADABLES_PATH BASH_MONOSECONDS BASH_REMATCH",
+    "BASH_SOURCE BASH_SUBSHELL BASH_TRAPSIG BASH_VERSINFO BASH_VERSION BASH_XTRACEFD",
+    // What the dynamic linker and the C library make of them, they shall make of the command only.
+    "LD_AUDIT LD_BIND_NOW LD_DEBUG LD_DEBUG_OUTPUT LD_LIBRARY_PATH LD_PRELOAD LD_PROFILE LANG LANGUAGE LC_ADDRESS",
+    "LC_ALL LC_COLLATE LC_CTYPE LC_IDENTIFICATION LC_MEASUREMENT LC_MESSAGES LC_MONETARY LC_NAME LC_NUMERIC",
+    "LC_PAPER LC_TELEPHONE LC_TIME",
+  ].flatMap((line) => line.split(" ")),
+);
+export interface Command {
+  readonly words: readonly string[];
+  readonly env: Readonly<Record<string, string>>;
+}
+
+/** What shells put into the environment of what they start. */
+const SHELL_MADE = ["PWD", "OLDPWD", "SHLVL", "_"];
+
+/**
+ * A command with its environment for a shell that waits for it: the shell is given all but what it would change, or be
+ * changed by; those few are put back, and its own taken away, by env(1) right before the command. They stand in its
+ * words, so no name of a secret is among them. Pure.
+ */
+export function forShell(words: readonly string[], env: Readonly<Record<string, string>>): Command {
+  const entries = Object.entries(env);
+  const given = entries.filter(([name]) => SHELL_NAMES.has(name)).map(([name, value]) => `${name}=${value}`);
+  const unset = SHELL_MADE.flatMap((name) => ["-u", name]);
+  // env(1) would take a program with "=" in its name for another variable.
+  const guard = words[0]?.includes("=") === true ? ["/usr/bin/nice", "-n", "0"] : [];
+  const rest = entries.filter(([name]) => !SHELL_NAMES.has(name));
+  return { words: ["/usr/bin/env", ...unset, ...given, ...guard, ...words], env: Object.fromEntries(rest) };
 }

@@ -1,40 +1,37 @@
 /**
- * The exec driver: a machine is a command line of the operator's, in a session of its own, which outlives the agent. Nothing of it goes through
- * the agent: its output goes to a file, its exit code is written down by the small shell that waits for it, and its pid with the time of its
- * start finds it again.
+ * The exec driver: a machine is a command line of the operator's, in a session of its own, which outlives the agent.
+ * Nothing of it goes through the agent: its output goes to a file, its exit code is written down by the shell that
+ * waits for it (waiter.ts), and its pid with the time of its start finds it again. Which processes are a machine's,
+ * processes.ts says.
  */
-import { spawn } from "node:child_process";
-import { accessSync, closeSync, constants, fstatSync, mkdirSync, openSync, readSync, rmSync, writeFileSync } from "node:fs";
+import { accessSync, closeSync, constants, existsSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Clock } from "../lib/clock.ts";
-import { messageOf, systemCode } from "../lib/errors.ts";
 import type { TypeOf } from "../lib/schema.ts";
-import { number, object, pattern } from "../lib/schema.ts";
-import { CONSOLE_NAME } from "./console.ts";
-import { environmentFile, fillIn, requireHandover } from "./exec-command.ts";
+import { number, object, optional, pattern, string } from "../lib/schema.ts";
+import { MachineCgroups, removeCgroup } from "./cgroups.ts";
+import { environmentFile, fillIn, forShell, requireHandover } from "./exec-command.ts";
 import type { Values } from "./exec-command.ts";
-import { findByWords, groupMembers, isAlive, kernelBootId, readStat } from "./proc.ts";
+import {
+  CONSOLE_NAME,
+  createOwn,
+  ENV_NAME,
+  EXIT_NAME,
+  makeWorkFolder,
+  openConsole,
+  WORK_NAME,
+} from "./machine-folder.ts";
+import { isAlive, kernelBootId, ProcessTable, readStat } from "./proc.ts";
+import type { Leader } from "./processes.ts";
+import { findWaiter, MachineProcesses, markedMachines, marksOf } from "./processes.ts";
 import type { Exit, Launch, Launched, RunningMachine, Runtime } from "./runtime.ts";
-import { LaunchError } from "./runtime.ts";
+import { hostFault, LaunchError } from "./runtime.ts";
+import { exitOf, readExit, startWaiter } from "./waiter.ts";
 
-const EXIT_NAME = "exit";
-const ENV_NAME = "env";
 /** How often a machine that is not this process's child is looked at: an exit is known within a second. */
 const LOOK_MS = 250;
-
-/** What the waiter writes down is shorter than this. */
-const EXIT_BYTES = 256;
-/** A machine may have put anything under the agent's own names in its folder. With O_NONBLOCK a fifo is refused, not waited for. */
-const { O_APPEND, O_CREAT, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_WRONLY } = constants;
-
-/** Waits for the machine and writes down how it ended, also while no agent is there. `trap` keeps it waiting when its group is asked to stop. */
-const WAITER = `trap : TERM INT HUP
-dir=$1 launch=$2
-shift 2
-"$@"
-code=$?
-printf '%s %s\\n' "$launch" "$code" >"$dir/${EXIT_NAME}.new" && command -p mv "$dir/${EXIT_NAME}.new" "$dir/${EXIT_NAME}"
-exit "$code"`;
+/** How long the start of an agent waits for the end of what a machine has left behind. */
+const LEFT_BEHIND_MS = 5_000;
 
 const UNSEEN = "nobody saw its exit code; it was killed, or the host ran out of memory or disk";
 
@@ -42,6 +39,8 @@ const HANDLE = object({
   pid: number({ min: 2, max: 2 ** 31 }),
   start_ticks: number({ min: 0, max: Number.MAX_SAFE_INTEGER }),
   kernel: pattern(/^[0-9a-f-]{36}$/, "a kernel's boot id"),
+  /** Absent where the machine has none, and in records of older agents. */
+  cgroup: optional(string({ min: 1, max: 4_096 })),
 });
 type Handle = TypeOf<typeof HANDLE>;
 
@@ -55,127 +54,159 @@ export interface ExecOptions {
   readonly passEnv: boolean;
   /** PATH, and nothing else of the agent's own environment, which may hold the licence. */
   readonly path: string;
+  /** What waits for a machine's command. */
+  readonly shell?: string;
 }
 
 export class ExecDriver implements Runtime {
   readonly #options: ExecOptions;
+  readonly #cgroups: MachineCgroups;
+  readonly #table: ProcessTable;
+  /** Of which something may run that this agent has not started; null while that is not known. */
+  #left: Set<string> | null = null;
   readonly #kernel = kernelBootId();
 
   constructor(options: ExecOptions) {
     this.#options = options;
+    this.#cgroups = new MachineCgroups(options.machinesDir);
+    this.#table = new ProcessTable(options.clock);
   }
 
   async launch(launch: Launch): Promise<RunningMachine> {
-    const { clock, command, path, passEnv } = this.#options;
-    requireHandover(launch.machine, command, passEnv);
-    const dir = this.#dirOf(launch.machine.id);
+    const { clock, command, path, passEnv, shell = "/bin/sh" } = this.#options;
+    const { machine, launchId } = launch;
+    const dir = this.#dirOf(machine.id);
+    requireHandover(machine, command, passEnv);
     const words = fillIn(command, this.#values(launch, dir));
     requireProgram(words[0] ?? "", path);
-    const console = this.#prepare(launch, dir);
+    const env = environmentFile(machine);
+    if (this.#left?.has(machine.id) !== false) await this.#endLeftBehind(machine.id);
+    const { work, console } = prepare(dir, env);
+    const cgroup = this.#cgroups.make(machine.id);
     try {
-      const child = spawn("/bin/sh", ["-c", WAITER, "zwrm-machine", dir, launch.launchId, ...words], {
-        cwd: dir,
-        env: this.#environment(launch, dir),
-        detached: true,
-        stdio: ["ignore", console, console],
-      });
-      const exited = new Promise<void>((resolve) => child.once("exit", () => resolve()));
-      await new Promise<void>((resolve, reject) => {
-        child.once("spawn", resolve);
-        child.once("error", (error) => reject(new LaunchError(`it cannot be started on this host: ${error.message}`, false, { cause: error })));
-      });
+      const filled = forShell(words, this.#environment(launch, dir, work));
+      const child = await startWaiter({ shell, dir, launchId, cgroup, work, console, command: filled });
+      const startedAt = clock.wall();
+      // Where the shell itself was ended, it may have written down the code before.
+      const end = exitOf(child).then((seen) => (seen.code === null ? (readExit(dir, launchId) ?? seen) : seen));
       child.unref();
       const pid = child.pid ?? 0;
       // A process that has ended already is a zombie until Node has seen its end, so it is still there to be read.
       const startTicks = readStat(pid)?.startTicks ?? 0;
-      return this.#running(launch.machine.id, launch.launchId, { pid, start_ticks: startTicks, kernel: this.#kernel }, clock.wall(), exited);
+      const handle = { pid, start_ticks: startTicks, kernel: this.#kernel, cgroup: cgroup ?? undefined };
+      return this.#running(machine.id, handle, startedAt, end);
+    } catch (error) {
+      // It may have begun all the same.
+      await this.#endLeftBehind(machine.id).catch(() => undefined);
+      if (cgroup !== null) removeCgroup(cgroup);
+      throw error instanceof LaunchError ? error : hostFault("it cannot be started on this host", error);
     } finally {
       closeSync(console);
     }
   }
 
   async adopt({ id, launchId, handle, startedAt }: Launched): Promise<RunningMachine | Exit> {
-    const known = readHandle(handle) ?? this.#findByName(id, launchId);
-    if (known === null) return this.#exitOf(id, launchId) ?? { code: null, detail: handle === null ? "the agent ended before it was started" : UNSEEN };
-    if (known.kernel !== this.#kernel) return { code: null, detail: "the host was restarted" };
-    if (!isAlive(known.pid, known.start_ticks)) return this.#afterEnd(id, launchId, known.pid);
-    return this.#running(id, launchId, known, startedAt, this.#goneAfterLooks(known.pid, known.start_ticks));
+    const dir = this.#dirOf(id);
+    const known = readHandle(handle) ?? (await this.#find(id, launchId));
+    if (known !== null && known.kernel !== this.#kernel)
+      return { code: null, detail: "the host was restarted", ranMs: null };
+    if (known !== null && isAlive(known.pid, known.start_ticks)) {
+      const end = this.#gone(known).then(() => readExit(dir, launchId) ?? { code: null, detail: UNSEEN });
+      return this.#running(id, known, startedAt, end);
+    }
+    const detail = handle === null ? "the agent ended before it was started" : UNSEEN;
+    const exit = readExit(dir, launchId, startedAt) ?? { code: null, detail, ranMs: null };
+    // Its first process has ended; what that had started may not have.
+    const exited = this.#leftBehind(id, known?.cgroup)
+      .end()
+      .then(() => exit);
+    const late = new Promise<null>((resolve) => void this.#options.clock.after(LEFT_BEHIND_MS, () => resolve(null)));
+    return (await Promise.race([exited, late])) ?? leaderless(startedAt, exited);
   }
 
   async search(id: string): Promise<RunningMachine | null> {
-    const found = this.#findByName(id);
-    // Of which start it is does not matter: with nothing written down there is none that its exit code could be told of.
-    return found === null ? null : this.#running(id, "", found, 0, this.#goneAfterLooks(found.pid, found.start_ticks));
+    const found = await this.#find(id);
+    // Of which start it is does not matter: with nothing written down there is none that its exit code could be told
+    // of.
+    const unseen = { code: null, detail: UNSEEN };
+    if (found !== null)
+      return this.#running(
+        id,
+        found,
+        0,
+        this.#gone(found).then(() => unseen),
+      );
+    const left = this.#leftBehind(id);
+    return (await left.look()).length === 0
+      ? null
+      : leaderless(
+          0,
+          left.end().then(() => unseen),
+        );
   }
 
-  /** A start whose pid nobody could write down, or read: the waiter's command line names it. Without a launch id, any start of the machine. */
-  #findByName(id: string, ...launchId: readonly string[]): Handle | null {
-    const stat = findByWords(["zwrm-machine", this.#dirOf(id), ...launchId]);
-    return stat === null ? null : { pid: stat.pid, start_ticks: stat.startTicks, kernel: this.#kernel };
+  async marked(): Promise<ReadonlySet<string>> {
+    const inside = this.#cgroups.populated();
+    const marked = await markedMachines(this.#table, this.#options.machinesDir);
+    this.#left = new Set([...inside, ...marked]);
+    return new Set(this.#left);
   }
 
-  #running(id: string, launchId: string, handle: Handle, startedAt: number, gone: Promise<void>): RunningMachine {
-    const { pid, start_ticks: startTicks } = handle;
-    const send = (signal: NodeJS.Signals): void => {
-      if (isAlive(pid, startTicks)) signalGroup(pid, signal);
-    };
-    return {
-      handle,
-      startedAt,
-      exited: gone.then(() => this.#surelyAfterEnd(id, launchId, pid)),
-      terminate: () => send("SIGTERM"),
-      kill: () => send("SIGKILL"),
-    };
+  /** A start whose pid nobody could write down, or read. Without a launch id, any start of the machine. */
+  async #find(id: string, ...launchId: readonly string[]): Promise<Handle | null> {
+    const leader = await findWaiter(this.#table, this.#dirOf(id), ...launchId);
+    if (leader === null) return null;
+    const { pid, startTicks } = leader;
+    const cgroup = this.#cgroups.of(id, null, pid).find((path) => existsSync(path));
+    return { pid, start_ticks: startTicks, kernel: this.#kernel, cgroup };
   }
 
-  /** Never rejects: where the rest of its group cannot be seen or ended now, it tries again. */
-  async #surelyAfterEnd(id: string, launchId: string, pid: number): Promise<Exit> {
-    for (;;) {
-      try {
-        return this.#afterEnd(id, launchId, pid);
-      } catch {
-        await new Promise<void>((resolve) => void this.#options.clock.after(LOOK_MS, resolve));
-      }
-    }
+  /** `end` says how its first process ended; the machine has ended when all that it had started has. */
+  #running(id: string, handle: Handle, startedAt: number, end: Promise<Exit>): RunningMachine {
+    const { pid, start_ticks: startTicks, cgroup } = handle;
+    const cgroups = this.#cgroups.of(id, cgroup ?? null, pid);
+    const processes = this.#processes(id, { pid, startTicks }, cgroups);
+    const exited = end.then(async (exit) => {
+      await processes.end();
+      return exit;
+    });
+    return { handle, startedAt, exited, terminate: () => processes.terminate(), kill: () => void processes.end() };
   }
 
-  /** The first process has ended: whatever else it started in its group ends with it. */
-  #afterEnd(id: string, launchId: string, pid: number): Exit {
-    const stat = readStat(pid);
-    // While members of its group are left, the kernel gives its number to no other process; one that has it now shows that none are.
-    if ((stat === null || stat.state === "Z") && groupMembers(pid).length > 0) signalGroup(pid, "SIGKILL");
-    return this.#exitOf(id, launchId) ?? { code: null, detail: UNSEEN };
+  /**
+   * Two starts of a machine never run side by side, also where an earlier agent knew of one process of the first
+   * only.
+   */
+  async #endLeftBehind(id: string): Promise<void> {
+    const left = this.#leftBehind(id);
+    if ((await left.look()).length > 0) await left.end();
+    this.#left?.delete(id);
   }
 
-  /** For a machine that is no child of this process. */
-  #goneAfterLooks(pid: number, startTicks: number): Promise<void> {
-    return new Promise((resolve) => {
-      const look = (): void => {
-        if (isAlive(pid, startTicks)) this.#options.clock.after(LOOK_MS, look);
-        else resolve();
-      };
-      look();
+  /** What runs of a machine without its first process. */
+  #leftBehind(id: string, cgroup?: string): MachineProcesses {
+    return this.#processes(id, null, this.#cgroups.of(id, cgroup ?? null, null));
+  }
+
+  #processes(id: string, leader: Leader | null, cgroups: readonly string[]): MachineProcesses {
+    return new MachineProcesses({
+      clock: this.#options.clock,
+      table: this.#table,
+      dir: this.#dirOf(id),
+      leader,
+      cgroups,
     });
   }
 
-  /** Null where the waiter wrote down none that can be read. */
-  #exitOf(id: string, launchId: string): Exit | null {
-    const [launch, code] = readStart(join(this.#dirOf(id), EXIT_NAME)).trim().split(" ");
-    if (launch !== launchId || code === undefined || !/^\d{1,3}$/.test(code)) return null;
-    return { code: Number(code), detail: null };
-  }
-
-  /** Gives the open console. */
-  #prepare({ machine }: Launch, dir: string): number {
-    const env = environmentFile(machine);
-    try {
-      mkdirSync(dir, { recursive: true, mode: 0o700 });
-      rmSync(join(dir, ENV_NAME), { recursive: true, force: true });
-      writeFileSync(join(dir, ENV_NAME), env, { flag: "wx", mode: 0o600 });
-      return openSync(join(dir, CONSOLE_NAME), O_WRONLY | O_CREAT | O_APPEND | O_NONBLOCK, 0o600);
-    } catch (error) {
-      throw new LaunchError(`its folder cannot be written on this host: ${messageOf(error)}`, false, { cause: error });
-    }
+  /** For a machine that is no child of this process: resolves when its first process has ended. */
+  #gone({ pid, start_ticks: startTicks }: Handle): Promise<void> {
+    return new Promise((resolve) => {
+      const look = (): void => {
+        if (hasGone(pid, startTicks)) resolve();
+        else this.#options.clock.after(LOOK_MS, look);
+      };
+      look();
+    });
   }
 
   #values({ machine, imagePath }: Launch, dir: string): Values {
@@ -187,17 +218,40 @@ export class ExecDriver implements Runtime {
       memory_mb: String(machine.memory_mb),
       env_file: join(dir, ENV_NAME),
       console: join(dir, CONSOLE_NAME),
-      dir,
+      dir: join(dir, WORK_NAME),
     };
   }
 
   /** What a machine's command writes as temporary goes with the machine. */
-  #environment({ machine }: Launch, dir: string): NodeJS.ProcessEnv {
-    return { PATH: this.#options.path, TMPDIR: dir, ...(this.#options.passEnv ? machine.env : {}), ZWRM_MACHINE_ID: machine.id };
+  #environment({ machine, launchId }: Launch, dir: string, work: string): Readonly<Record<string, string>> {
+    const { path, passEnv } = this.#options;
+    return { PATH: path, TMPDIR: work, ...(passEnv ? machine.env : {}), ...marksOf(dir, launchId) };
   }
 
   #dirOf(id: string): string {
     return join(this.#options.machinesDir, id);
+  }
+}
+
+/** What is left of a machine whose first process has ended: it is being ended, and hears nobody. */
+function leaderless(startedAt: number, exited: Promise<Exit>): RunningMachine {
+  return { handle: null, startedAt, exited, terminate: () => undefined, kill: () => undefined };
+}
+
+/** Makes ready its folder; gives where it works, and its open console. Throws a LaunchError. */
+function prepare(dir: string, env: string): { readonly work: string; readonly console: number } {
+  try {
+    const work = makeWorkFolder(dir);
+    rmSync(join(dir, EXIT_NAME), { recursive: true, force: true });
+    const file = createOwn(join(dir, ENV_NAME));
+    try {
+      writeFileSync(file, env);
+    } finally {
+      closeSync(file);
+    }
+    return { work, console: openConsole(dir) };
+  } catch (error) {
+    throw hostFault("its folder cannot be written on this host", error);
   }
 }
 
@@ -210,40 +264,29 @@ function readHandle(value: unknown): Handle | null {
   }
 }
 
-/** The first bytes of a file in a machine's folder; empty where there is none, or it is no plain file. */
-function readStart(path: string): string {
+/** False also where that cannot be seen. */
+function hasGone(pid: number, startTicks: number): boolean {
   try {
-    const fd = openSync(path, O_RDONLY | O_NONBLOCK | O_NOFOLLOW);
-    try {
-      const buffer = Buffer.alloc(EXIT_BYTES);
-      return fstatSync(fd).isFile() ? buffer.toString("utf8", 0, readSync(fd, buffer)) : "";
-    } finally {
-      closeSync(fd);
-    }
+    return !isAlive(pid, startTicks);
   } catch {
-    return "";
-  }
-}
-
-/** A group that has gone meanwhile needs no signal. */
-function signalGroup(leader: number, signal: NodeJS.Signals): void {
-  try {
-    process.kill(-leader, signal);
-  } catch (error) {
-    if (systemCode(error) !== "ESRCH") throw error;
+    return false;
   }
 }
 
 /** Throws a final LaunchError: on another host the program may be there. */
 function requireProgram(name: string, path: string): void {
+  const none = "[runtime] command is not set on this host: it can run no machines";
+  if (name === "") throw new LaunchError(none, true, { fault: "host" });
   const places = name.includes("/") ? [name] : path.split(":").map((folder) => join(folder, name));
   const found = places.some((place) => {
     try {
       accessSync(place, constants.X_OK);
-      return true;
+      return statSync(place).isFile();
     } catch {
       return false;
     }
   });
-  if (!found) throw new LaunchError(`the command of [runtime] on this host cannot be run: ${name} is not there, or no program`, true);
+  if (found) return;
+  const message = `the command of [runtime] on this host cannot be run: ${name} is not there, or no program`;
+  throw new LaunchError(message, true, { fault: "host" });
 }

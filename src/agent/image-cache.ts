@@ -15,7 +15,7 @@ import { SharedWork } from "./cancel.ts";
 import type { OpenDownload } from "./download.ts";
 import { ImagePull } from "./image-pull.ts";
 import type { Images } from "./runtime.ts";
-import { LaunchError } from "./runtime.ts";
+import { hostFault, LaunchError } from "./runtime.ts";
 
 export interface ImageCacheOptions {
   readonly folder: string;
@@ -40,6 +40,7 @@ interface Entry {
 
 const READ_PIECE = 1 << 20;
 const MIB = 1024 * 1024;
+const ADVICE = "make room there, or give this host a larger disk";
 
 /** A pull for which there is no room, also after eviction. */
 class NoRoom extends LaunchError {}
@@ -81,7 +82,7 @@ export class ImageCache implements Images {
       return path;
     } catch (error) {
       signal.throwIfAborted();
-      throw error instanceof LaunchError ? error : new LaunchError(`its image cannot be kept on this host: ${messageOf(error)}`, false, { cause: error });
+      throw error instanceof LaunchError ? error : hostFault("its image cannot be kept on this host", error);
     }
   }
 
@@ -144,7 +145,11 @@ export class ImageCache implements Images {
     const over = entries.reduce((sum, { size }) => sum + size, 0) + wanted - maxBytes;
     const short = isTold(space) ? wanted + spareBytes(space) - space.freeBytes : 0;
     const plan = planEviction(this.#idle(entries), over, short);
-    if (plan.short > 0) throw new NoRoom(`the image ${digest} does not fit on the disk of ${folder}: ${numbersOf(wanted, space, short - plan.short)}; make room there, or give this host a larger disk`, false);
+    if (plan.short > 0) {
+      const numbers = numbersOf(wanted, space, short - plan.short);
+      const what = `the image ${digest} does not fit on the disk of ${folder}: ${numbers}; ${ADVICE}`;
+      throw new NoRoom(what, true, { fault: "host" });
+    }
     for (const entry of plan.evict) await this.#evict(entry);
     if (plan.over > 0) log.warn("the image cache is over its limit: machines need all that is in it", { over_bytes: plan.over, max_bytes: maxBytes });
     this.#coming.set(digest, (sizes.get(digest) ?? 0) + bytes);
@@ -159,8 +164,12 @@ export class ImageCache implements Images {
     const have = (await files.stat(incoming))?.size ?? 0;
     const missing = Math.max(0, (this.#coming.get(digest) ?? 0) - have) + spareBytes(await files.space(folder));
     await this.#remove(incoming);
-    for (const entry of planEviction(this.#idle(await this.#entries()), 0, missing).evict) await this.#evict(entry);
-    return new LaunchError(`the disk of ${folder} became full while the image ${digest} came: ${messageOf(cause)}; make room there, or give this host a larger disk`, false, { cause });
+    const { evict } = planEviction(this.#idle(await this.#entries()), 0, missing);
+    for (const entry of evict) await this.#evict(entry);
+    // With nothing to give up the next try here would end as this one.
+    const final = evict.length === 0;
+    const what = `the disk of ${folder} became full while the image ${digest} came: ${messageOf(cause)}; ${ADVICE}`;
+    return new LaunchError(what, final, { cause, fault: "host" });
   }
 
   #idle(entries: readonly Entry[]): Entry[] {

@@ -100,7 +100,8 @@ export class ImagePull {
         // More bytes than the image has: they are none of its.
         if (error.code === "range_not_satisfiable") await this.#restart(file);
         vain = this.#have > before ? 0 : vain + 1;
-        if (vain >= VAIN_TRIES) throw new LaunchError(`the image ${digest} cannot be pulled: ${error.message}`, false, { cause: error });
+        const reason = `the image ${digest} cannot be pulled: ${error.message}`;
+        if (vain >= VAIN_TRIES) throw new LaunchError(reason, false, { cause: error, fault: "control_plane" });
         log.debug("an image's download broke off and goes on", { digest, have_bytes: this.#have, reason: error.message });
         const delay = Math.max(vain === 0 ? 0 : callDelay(vain, 0.5), (error.retryAfterSeconds ?? 0) * 1000);
         await pause(clock, delay, signal);

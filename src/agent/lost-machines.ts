@@ -1,11 +1,11 @@
 /**
- * Machines whose records cannot be read. Nobody knows any more what they were to be, but they may run: each is ended, and until it has gone its
- * id is taken, so that no second copy comes to run in its folder. It starts nothing.
+ * Machines whose records cannot be read, and what runs without one. Nobody knows any more what they were to be, but they
+ * may run: each is ended, and until then its id is taken, so that no second copy runs beside it. It starts nothing.
  */
 import type { Clock } from "../lib/clock.ts";
 import { messageOf } from "../lib/errors.ts";
 import type { Log } from "../lib/log.ts";
-import type { LostRecord, RecordWriter } from "./records.ts";
+import type { LostRecord, MachineRecord, RecordWriter } from "./records.ts";
 import type { Runtime } from "./runtime.ts";
 
 /** How long until it is looked again, where it cannot be seen what runs. */
@@ -16,6 +16,16 @@ export interface LostMachinesOptions {
   readonly log: Log;
   readonly runtime: Runtime;
   readonly stopGraceMs: number;
+}
+
+/** What runs, as `marked` says, and is neither written down as up nor lost already. Pure. */
+export function unrecorded(
+  marked: ReadonlySet<string>,
+  up: readonly MachineRecord[],
+  lost: readonly LostRecord[],
+): LostRecord[] {
+  const known = new Set([...up.map(({ machine }) => machine.id), ...lost.map(({ id }) => id)]);
+  return [...marked].filter((id) => !known.has(id)).map((id) => ({ id, path: null, reason: null }));
 }
 
 export class LostMachines {
@@ -49,7 +59,10 @@ export class LostMachines {
     // What was let go halfway has no record either: nothing of it runs, and there is nothing to say.
     if (reason === null && ended === 0) return;
     const done = ended === 0 ? "nothing of it ran" : "what ran of it was ended";
-    this.#options.log.warn(`a machine's record cannot be read: ${done}, and its id may be used again`, { machine: id, path, reason: reason ?? "there is none", ended });
+    const unknown = "a machine ran that is written down nowhere, or as ended";
+    const what = path === null ? unknown : "a machine's record cannot be read";
+    const fields = { machine: id, path, reason: reason ?? "there is none", ended };
+    this.#options.log.warn(`${what}: ${done}, and its id may be used again`, fields);
     if (reason !== null) this.#records.setAside(id);
   }
 

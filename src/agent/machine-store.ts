@@ -1,20 +1,20 @@
 /**
- * Machines on disk, a folder each: its record, its environment, how it ended, what it wrote to its console. The last stays when a machine is let
- * go, so that `zwrm-agent logs` can say why it ended, and is swept away a day later.
+ * Machines on disk, a folder each: its record, its environment, how it ended, what it wrote to its console, and the
+ * folder that it works in. The console stays when a machine is let go, so that `zwrm-agent logs` can say why it ended,
+ * and is swept away a day later.
  */
-import { mkdir, readdir, rename, rm, stat, writeFile } from "node:fs/promises";
+import { closeSync, constants, readFileSync } from "node:fs";
+import { lstat, mkdir, readdir, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Clock } from "../lib/clock.ts";
 import { messageOf, systemCode } from "../lib/errors.ts";
-import { diskFiles, readWhole } from "../lib/files.ts";
 import type { Log } from "../lib/log.ts";
+import { BROKEN_NAME, openOwn, RECORD_NAME, statOwn } from "./machine-folder.ts";
 import { parseJson } from "./read-json.ts";
 import type { LoadedRecords, LostRecord, MachineRecord, MachineStore } from "./records.ts";
 import { MACHINE_RECORD } from "./records.ts";
 import { MACHINE_ID_PATTERN } from "./wire.ts";
 
-const RECORD_NAME = "machine.json";
-const BROKEN_NAME = `${RECORD_NAME}.broken`;
 /** A record is one machine of a list that came in one answer; anything longer was not written by an agent. */
 const LONGEST_RECORD = 64 * 1024 * 1024;
 const CONSOLE = /^console\.log(?:\.1)?$/;
@@ -41,7 +41,7 @@ export class DiskMachineStore implements MachineStore {
     for (const id of await this.#ids()) {
       const path = join(this.#folder, id, RECORD_NAME);
       try {
-        const record = await readRecord(path, id);
+        const record = readRecord(path, id);
         if (record !== null) records.push(record);
         else if (await isMoreThanConsole(join(this.#folder, id))) lost.push({ id, path, reason: null });
       } catch (error) {
@@ -56,8 +56,11 @@ export class DiskMachineStore implements MachineStore {
   async save(record: MachineRecord): Promise<void> {
     const folder = join(this.#folder, record.machine.id);
     await mkdir(folder, { recursive: true, mode: 0o700 });
-    await writeFile(join(folder, `${RECORD_NAME}.new`), JSON.stringify(record), { mode: 0o600 });
-    await rename(join(folder, `${RECORD_NAME}.new`), join(folder, RECORD_NAME));
+    const path = join(folder, RECORD_NAME);
+    // A new file, in place of whatever is there: a link would lead elsewhere.
+    await rm(`${path}.new`, { recursive: true, force: true });
+    await writeFile(`${path}.new`, JSON.stringify(record), { flag: "wx", mode: 0o600 });
+    await rename(`${path}.new`, path);
   }
 
   async remove(id: string): Promise<void> {
@@ -87,7 +90,7 @@ export class DiskMachineStore implements MachineStore {
     for (const id of await this.#ids()) {
       const path = join(this.#folder, id);
       const names = await namesIn(path);
-      if (!names.includes(RECORD_NAME)) left.push({ path, at: (await stat(path)).mtimeMs });
+      if (!names.includes(RECORD_NAME)) left.push({ path, at: (await lstat(path)).mtimeMs });
     }
     left.sort((a, b) => b.at - a.at);
     const before = this.#clock.wall() - KEEP_CONSOLE_MS;
@@ -100,15 +103,19 @@ export class DiskMachineStore implements MachineStore {
 }
 
 /** Null where there is none. Throws where it cannot be read. */
-async function readRecord(path: string, id: string): Promise<MachineRecord | null> {
-  const found = await unlessGone(stat(path), null);
+function readRecord(path: string, id: string): MachineRecord | null {
+  const found = statOwn(path);
   if (found === null) return null;
-  // A fifo that its machine put there would be waited for.
-  if (!found.isFile()) throw new Error("it is not a file");
+  if (!found.isFile) throw new Error("it is not a file");
   if (found.size > LONGEST_RECORD) throw new Error(`it is longer than ${LONGEST_RECORD} bytes`);
-  const record = parseJson(await readWhole(diskFiles, path), MACHINE_RECORD);
-  if (record.machine.id !== id) throw new Error(`it is of another machine: ${record.machine.id}`);
-  return record;
+  const file = openOwn(path, constants.O_RDONLY);
+  try {
+    const record = parseJson(readFileSync(file), MACHINE_RECORD);
+    if (record.machine.id !== id) throw new Error(`it is of another machine: ${record.machine.id}`);
+    return record;
+  } finally {
+    closeSync(file);
+  }
 }
 
 /** A machine that was let go leaves its console only. */

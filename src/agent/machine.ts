@@ -23,6 +23,8 @@ export class HostMachine implements Actual {
   due: number;
   asked = false;
   failures = 0;
+  vain = 0;
+  fault: "host" | null = null;
   reason: string | null = null;
   exitCode: number | null = null;
   launch: LaunchNote | null = null;
@@ -75,12 +77,14 @@ export class HostMachine implements Actual {
   }
 
   toRecord(): MachineRecord {
-    const { machine, phase, asked, failures, launch } = this;
+    const { machine, phase, asked, failures, vain, fault, launch } = this;
     return {
       machine,
       phase,
       asked,
       failures,
+      vain: vain === 0 ? undefined : vain,
+      fault: fault ?? undefined,
       reason: this.reason === null ? undefined : printable(this.reason),
       ready: this.ready ?? undefined,
       exit_code: this.exitCode ?? undefined,
@@ -94,6 +98,8 @@ export class HostMachine implements Actual {
     machine.phase = record.phase;
     machine.asked = record.asked;
     machine.failures = record.failures;
+    machine.vain = record.vain ?? 0;
+    machine.fault = record.fault ?? null;
     machine.reason = record.reason ?? null;
     machine.exitCode = record.exit_code ?? null;
     // An agent that wrote no `ready` did not know; a machine that ran is not called unwell for that.
@@ -108,6 +114,7 @@ export class HostMachine implements Actual {
       state: this.phase === "waiting" ? "starting" : this.phase,
       ...(this.running !== null && this.launch !== null ? { started_at: toRfc3339(this.launch.startedAt) } : {}),
       ...(this.reason === null ? {} : { reason: printable(this.reason) }),
+      ...(this.fault === null ? {} : { fault: this.fault }),
       ...(this.exitCode === null ? {} : { exit_code: this.exitCode }),
       ...(this.phase === "running" && this.ready !== null ? { ready: this.ready } : {}),
     };

@@ -4,16 +4,16 @@
  */
 import type { Cancel } from "../lib/clock.ts";
 import { messageOf } from "../lib/errors.ts";
-import { afterExit, restartDelay } from "./backoff.ts";
 import type { LostMachinesOptions } from "./lost-machines.ts";
-import { LostMachines } from "./lost-machines.ts";
+import { LostMachines, unrecorded } from "./lost-machines.ts";
 import { HostMachine } from "./machine.ts";
 import type { Room, Step, Wish } from "./reconcile.ts";
 import { nextDue, reconcile } from "./reconcile.ts";
-import type { MachineRecord, MachineStore } from "./records.ts";
+import type { LostRecord, MachineRecord, MachineStore } from "./records.ts";
 import { RecordWriter } from "./records.ts";
 import type { Checks, Exit, Images, RunningMachine } from "./runtime.ts";
-import { LaunchError } from "./runtime.ts";
+import type { Change } from "./transitions.ts";
+import * as become from "./transitions.ts";
 import type { DesiredMachine, MachineReport } from "./wire.ts";
 
 export interface MachinesOptions extends LostMachinesOptions {
@@ -56,7 +56,7 @@ export class Machines {
     const { clock, store, staleMs } = this.#options;
     this.#wish = { machines: list, fresh: false };
     const { records, lost } = await store.load();
-    const freed = lost.map((record) => this.#lost.end(record));
+    const freed = [...lost, ...(await this.#unknown(records, lost))].map((record) => this.#lost.end(record));
     await Promise.all(records.map((record) => this.#adopt(record)));
     for (const each of freed) void each.then(() => this.#pass());
     this.#cancelStale = clock.after(staleMs, () => {
@@ -101,6 +101,16 @@ export class Machines {
     await this.#records.settled();
   }
 
+  /** Machines that run though nothing is written down of them, or that they have ended. */
+  async #unknown(records: readonly MachineRecord[], lost: readonly LostRecord[]): Promise<LostRecord[]> {
+    const { runtime, log } = this.#options;
+    const marked = await runtime.marked().catch((error: unknown) => {
+      log.warn("it cannot be seen which machines run that nothing is written down of", { reason: messageOf(error) });
+      return new Set<string>();
+    });
+    return unrecorded(marked, records.filter((record) => HostMachine.fromRecord(record, 0).isUp), lost);
+  }
+
   async #adopt(record: MachineRecord): Promise<void> {
     const { clock, runtime, log } = this.#options;
     const machine = HostMachine.fromRecord(record, clock.mono());
@@ -109,10 +119,12 @@ export class Machines {
     if (launch === null || !machine.isUp) {
       // It had not come to a start.
       if (machine.phase === "starting") machine.phase = "waiting";
-      if (machine.phase === "stopping") this.#settle(machine, "stopped", null);
+      if (machine.phase === "stopping") this.#change(machine, become.settled("stopped", null));
       return;
     }
-    const found = await runtime.adopt({ id, launchId: launch.id, handle: launch.handle, startedAt: launch.startedAt }).catch((error: unknown): Exit => ({ code: null, detail: messageOf(error) }));
+    const unseen = (error: unknown): Exit => ({ code: null, detail: messageOf(error), ranMs: null });
+    const { id: launchId, handle, startedAt } = launch;
+    const found = await runtime.adopt({ id, launchId, handle, startedAt }).catch(unseen);
     if (this.#closed) return;
     if (!("exited" in found)) {
       log.info("a machine ended while the agent was away", { machine: id, exit_code: found.code });
@@ -120,7 +132,7 @@ export class Machines {
       return;
     }
     log.info("adopted a machine", { machine: id });
-    this.#started(machine, found);
+    this.#started(machine, found, clock.mono() - Math.max(0, clock.wall() - found.startedAt));
   }
 
   /** Takes every step that is due, and sets the timer for the next. */
@@ -155,21 +167,18 @@ export class Machines {
 
   async #launch(machine: HostMachine): Promise<void> {
     const { runtime, images, clock, newLaunchId } = this.#options;
-    machine.phase = "starting";
-    machine.due = Infinity;
-    machine.launch = null;
-    this.#changed(machine);
+    this.#change(machine, become.beginning());
     try {
       const imagePath = await images.ensure(machine.machine.image, machine.beginPull());
       if (!this.#isStarting(machine)) return;
       const launchId = newLaunchId();
-      machine.launch = { id: launchId, handle: null, startedAt: clock.wall() };
+      Object.assign(machine, become.launching(launchId, clock.wall()));
       // Written down before anything runs: whatever happens next, the next agent knows what to look for.
       await this.#records.save(machine.toRecord());
       // Asked to stop while the record was written.
       if (!this.#isStarting(machine)) return this.#notLaunched(machine, null);
       const running = await runtime.launch({ machine: machine.machine, imagePath, launchId });
-      if (!this.#closed) this.#started(machine, running);
+      if (!this.#closed) this.#started(machine, running, clock.mono());
     } catch (error) {
       this.#notLaunched(machine, error);
     } finally {
@@ -177,10 +186,10 @@ export class Machines {
     }
   }
 
-  /** It runs; where a stop was asked for meanwhile, that follows at once. */
-  #started(machine: HostMachine, running: RunningMachine): void {
+  /** It runs since `upSince`; where a stop was asked for meanwhile, that follows at once. */
+  #started(machine: HostMachine, running: RunningMachine, upSince: number): void {
     const stopAsked = machine.phase === "stopping";
-    this.#up(machine, running);
+    this.#up(machine, running, upSince);
     if (stopAsked) this.#stop(machine);
   }
 
@@ -191,26 +200,16 @@ export class Machines {
 
   #notLaunched(machine: HostMachine, error: unknown): void {
     if (this.#machines.get(machine.id) !== machine || this.#closed) return;
-    machine.launch = null;
-    if (machine.phase === "stopping") return this.#settle(machine, "stopped", null);
+    const isAsked = machine.phase === "stopping";
+    if (isAsked) return this.#change(machine, { launch: null, ...become.settled("stopped", null) });
     if (machine.phase !== "starting") return;
-    const reason = messageOf(error);
-    this.#options.log.warn("a machine could not be started", { machine: machine.id, reason });
-    if (error instanceof LaunchError && error.final) return this.#settle(machine, "failed", reason);
-    machine.failures += 1;
-    this.#wait(machine, restartDelay(machine.failures), reason);
+    this.#change(machine, become.notStarted(machine, error, this.#options.clock.mono()));
+    const { id, phase, reason } = machine;
+    this.#options.log.warn("a machine could not be started", { machine: id, next: phase, reason });
   }
 
-  #up(machine: HostMachine, running: RunningMachine): void {
-    const { clock } = this.#options;
-    machine.running = running;
-    machine.phase = "running";
-    machine.upSince = clock.mono() - Math.max(0, clock.wall() - running.startedAt);
-    machine.due = Infinity;
-    // Adopted, it is as an earlier agent knew it.
-    if (machine.ready !== false) machine.reason = null;
-    machine.exitCode = null;
-    machine.launch = { id: machine.launch?.id ?? "", handle: running.handle, startedAt: running.startedAt };
+  #up(machine: HostMachine, running: RunningMachine, upSince: number): void {
+    Object.assign(machine, become.running(machine, running, upSince));
     this.#watch(machine);
     this.#changed(machine);
     void running.exited.then((exit) => {
@@ -233,13 +232,10 @@ export class Machines {
   #stop(machine: HostMachine): void {
     const { clock, stopGraceMs } = this.#options;
     const isLaunching = machine.phase === "starting" && machine.launch !== null;
-    if (machine.running === null && !isLaunching) return this.#settle(machine, "stopped", null);
+    if (machine.running === null && !isLaunching) return this.#change(machine, become.settled("stopped", null));
     machine.stopChecks();
-    machine.phase = "stopping";
-    machine.asked = true;
-    machine.reason = null;
     // While it is being started there is nothing to signal; the start comes back here.
-    machine.due = machine.running === null ? Infinity : clock.mono() + stopGraceMs;
+    Object.assign(machine, become.stopping(machine.running === null ? Infinity : clock.mono() + stopGraceMs));
     machine.running?.terminate();
     this.#changed(machine);
   }
@@ -258,33 +254,17 @@ export class Machines {
 
   #ended(machine: HostMachine, exit: Exit): void {
     const { clock, log } = this.#options;
-    const ranMs = clock.mono() - machine.upSince;
+    const wasAsked = machine.phase === "stopping";
     machine.stopChecks();
-    machine.running = null;
-    machine.ready = null;
-    machine.exitCode = exit.code;
-    if (machine.phase === "stopping") return this.#settle(machine, "stopped", null);
-    const verdict = afterExit(machine.machine.restart, exit, ranMs, machine.failures);
-    log.info("a machine ended", { machine: machine.id, exit_code: exit.code, next: verdict.next, reason: verdict.reason });
-    if (verdict.next !== "restart") return this.#settle(machine, verdict.next, verdict.reason);
-    machine.failures = verdict.failures;
-    this.#wait(machine, verdict.delayMs, verdict.reason);
+    this.#change(machine, become.ended(machine, exit, clock.mono()));
+    const { id, phase, exitCode, reason } = machine;
+    const next = phase === "waiting" ? "restart" : phase;
+    if (!wasAsked) log.info("a machine ended", { machine: id, exit_code: exitCode, next, reason });
   }
 
-  #wait(machine: HostMachine, delayMs: number, reason: string): void {
-    machine.phase = "waiting";
-    machine.due = this.#options.clock.mono() + delayMs;
-    machine.reason = reason;
-    this.#changed(machine);
-  }
-
-  /** It runs no more and will not be started by itself. Without a reason it was asked to. */
-  #settle(machine: HostMachine, phase: "stopped" | "failed", reason: string | null): void {
-    machine.phase = phase;
-    machine.due = Infinity;
-    machine.asked = reason === null;
-    machine.letGo();
-    machine.reason = reason;
+  #change(machine: HostMachine, change: Change): void {
+    if (change.phase === "stopped" || change.phase === "failed") machine.letGo();
+    Object.assign(machine, change);
     this.#changed(machine);
   }
 

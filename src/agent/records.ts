@@ -3,7 +3,7 @@ import { messageOf } from "../lib/errors.ts";
 import type { Log } from "../lib/log.ts";
 import type { TypeOf } from "../lib/schema.ts";
 import { boolean, integer, number, object, oneOf, optional, string } from "../lib/schema.ts";
-import { LaunchError } from "./runtime.ts";
+import { hostFault } from "./runtime.ts";
 import { DESIRED_MACHINES } from "./wire.ts";
 
 /** The last moment that RFC 3339 can write: 9999-12-31T23:59:59.999Z. A later start would cost the heartbeat that tells of it. */
@@ -21,6 +21,10 @@ export const MACHINE_RECORD = object({
   asked: boolean,
   /** Restarts in a row. */
   failures: integer(COUNT),
+  /** Starts in a row that came to nothing; absent in records of older agents, and for none. */
+  vain: optional(integer(COUNT)),
+  /** Whose fault its end is, where it is not its own. */
+  fault: optional(oneOf("host")),
   reason: optional(string({ min: 0, max: 10_000 })),
   /** What its check said last; absent where it has none. */
   ready: optional(boolean),
@@ -33,8 +37,8 @@ export type MachineRecord = TypeOf<typeof MACHINE_RECORD>;
 /** What there is of a machine whose record says nothing: it may run all the same. */
 export interface LostRecord {
   readonly id: string;
-  /** Where the record is, or should be. */
-  readonly path: string;
+  /** Where the record is, or should be; null where there is no folder either, and only its processes name it. */
+  readonly path: string | null;
   /** Why it cannot be read; null where there is none. */
   readonly reason: string | null;
 }
@@ -84,7 +88,7 @@ export class RecordWriter {
   #after(id: string, write: () => Promise<void>): Promise<void> {
     const done = this.#writing.then(write).catch((error: unknown) => {
       this.#log.warn("a machine's record could not be written", { machine: id, reason: messageOf(error) });
-      throw new LaunchError(`its record cannot be written on this host: ${messageOf(error)}`, false, { cause: error });
+      throw hostFault("its record cannot be written on this host", error);
     });
     this.#writing = done.catch(() => undefined);
     return done;

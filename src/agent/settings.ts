@@ -43,7 +43,8 @@ export const SCHEMA = {
     command: command({
       placeholders: Object.keys(PLACEHOLDERS),
       docs: [
-        "How a machine is run: a program and its words, without a shell. It must stay in the foreground, and end at SIGTERM.",
+        "How a machine is run: a program and its words, without a shell. It must stay in the foreground, and end at",
+        "SIGTERM, which it alone is sent.",
         ...Object.entries(PLACEHOLDERS).map(([key, meaning]) => `  {${key}}: ${meaning}`),
         "Without a command this host runs no machines. For example, as one line each; a guest is given its environment by {env_file} and reads it as a",
         "shell does (set -a; . FILE; set +a), with QEMU from /sys/firmware/qemu_fw_cfg/by_name/opt/zwrm/env/raw, with the others from its second disk, /dev/vdb:",

@@ -71,6 +71,8 @@ export interface MachineReport {
   readonly state: "starting" | "running" | "stopping" | "stopped" | "failed";
   readonly started_at?: string;
   readonly reason?: string;
+  /** Of one that failed: not it, but its host is to blame, and another host may do better. */
+  readonly fault?: "host";
   readonly exit_code?: number;
   readonly ready?: boolean;
 }

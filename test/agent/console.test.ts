@@ -84,14 +84,15 @@ test("a console that cannot be cut is said once and keeps no other from being cu
     writeFileSync(join(machines, id, "console.log"), "x".repeat(2_000));
   }
   // What the machines' own commands may have put there.
-  mkdirSync(join(machines, "m-1", "console.log.1.new"));
-  execFileSync("mkfifo", [join(machines, "m-2", "console.log.1.new")]);
+  mkdirSync(join(machines, "m-1", "console.log.1"));
+  execFileSync("mkfifo", [join(machines, "m-2", "console.log.1")]);
+  for (const id of ["m-1", "m-3"]) mkdirSync(join(machines, id, "console.log.1.new"));
   const [clock, log] = [new FakeClock(), new FakeLog()];
   const cancel = boundConsoles(machines, 1_000, clock, log);
   assert.equal(statSync(join(machines, "m-3", "console.log.1")).size, 500);
   clock.advance(10_000);
   assert.deepEqual(log.lines.map(({ fields }) => fields["machine"]), ["m-1", "m-2"]);
-  rmSync(join(machines, "m-1", "console.log.1.new"), { recursive: true });
+  rmSync(join(machines, "m-1", "console.log.1"), { recursive: true });
   clock.advance(1_000);
   assert.equal(statSync(join(machines, "m-1", "console.log.1")).size, 500);
   cancel();

@@ -1,13 +1,15 @@
 /** The exec driver with real processes. */
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import test, { after } from "node:test";
+import { MachineCgroups } from "../../src/agent/cgroups.ts";
 import { fillIn, fillInCheck, unknownPlaceholder } from "../../src/agent/exec-command.ts";
 import { ExecDriver } from "../../src/agent/exec-driver.ts";
-import { groupMembers, isAlive, readStat } from "../../src/agent/proc.ts";
+import { isAlive, ProcessTable, readStat } from "../../src/agent/proc.ts";
+import { MachineProcesses } from "../../src/agent/processes.ts";
 import type { RunningMachine } from "../../src/agent/runtime.ts";
 import { LaunchError } from "../../src/agent/runtime.ts";
 import type { DesiredMachine } from "../../src/agent/wire.ts";
@@ -39,9 +41,10 @@ async function launch(id: string, script: string, changes: Partial<DesiredMachin
   return machine;
 }
 
-function pidOf({ handle }: RunningMachine): number {
-  assert.ok(typeof handle === "object" && handle !== null && "pid" in handle && typeof handle.pid === "number");
-  return handle.pid;
+/** What runs of a machine, in whatever group. */
+async function processesOf(id: string): Promise<number[]> {
+  const options = { clock: systemClock, table: new ProcessTable(systemClock), dir: join(folder, id), leader: null };
+  return (await new MachineProcesses(options).look()).map(({ pid }) => pid);
 }
 
 function consoleOf(id: string): string {
@@ -58,7 +61,7 @@ test("runs the command with its placeholders and nothing of the agent's environm
   assert.match(text, /^m-env app 2 512\nGREETING='it'\\''s\ntwo lines'\n/);
   assert.doesNotMatch(text, /secret|^GREETING=it/m);
   assert.match(text, /^ZWRM_MACHINE_ID=m-env$/m);
-  assert.ok(text.endsWith(`${join(folder, "m-env")}\n`));
+  assert.ok(text.endsWith(`${join(folder, "m-env/work")}\n`));
   assert.equal(statSync(join(folder, "m-env", "env")).mode & 0o777, 0o600);
 });
 
@@ -75,20 +78,38 @@ test("a process gets the machine's environment where the operator says so", asyn
   assert.equal(consoleOf("m-pass"), "hello m-pass\n");
 });
 
-test("an exit code is seen, and a stop reaches the whole group", async () => {
+test("an exit code is seen, and a stop asks the first process", async () => {
   const machine = await launch("m-stop", "trap 'echo bye; exit 7' TERM; sleep 60 & echo up; while :; do wait; done");
   await eventually("its start", () => (consoleOf("m-stop") === "up\n" ? true : undefined));
   machine.terminate();
   assert.deepEqual(await machine.exited, { code: 7, detail: null });
   assert.equal(consoleOf("m-stop"), "up\nbye\n");
-  assert.deepEqual(groupMembers(pidOf(machine)), []);
+  assert.deepEqual(await processesOf("m-stop"), []);
 });
 
-test("what a machine leaves behind in its group ends with it", async () => {
+test("a first process that wants to finish its child's work can: a stop is its own to pass on", async () => {
+  const child = "(trap 'echo killed; exit 1' TERM; while [ ! -e go ]; do sleep 0.02; done; echo work) &";
+  const first = "trap 'touch go; wait $!; echo bye; exit 0' TERM; echo up; while :; do wait; done";
+  const machine = await launch("m-child", `${child} ${first}`);
+  await eventually("its start", () => (consoleOf("m-child") === "up\n" ? true : undefined));
+  machine.terminate();
+  assert.deepEqual(await machine.exited, { code: 0, detail: null });
+  assert.equal(consoleOf("m-child"), "up\nwork\nbye\n");
+});
+
+test("a stop that comes before the command has begun is heard all the same", async () => {
+  for (let times = 0; times < 5; times += 1) {
+    const machine = await launch(`m-soon-${times}`, "exec sleep 60");
+    machine.terminate();
+    assert.deepEqual(await machine.exited, { code: 143, detail: null });
+  }
+});
+
+test("what a machine leaves behind ends with it", async () => {
   const machine = await launch("m-orphan", "trap '' TERM; sleep 60 & echo $!");
   await machine.exited;
   const orphan = Number(consoleOf("m-orphan"));
-  await eventually("the end of what was left", () => (readStat(orphan) === null || readStat(orphan)?.state === "Z" ? true : undefined));
+  assert.ok(orphan > 1 && [undefined, "Z"].includes(readStat(orphan)?.state));
 });
 
 test("a machine that does not listen is killed with all that it started", async () => {
@@ -96,8 +117,8 @@ test("a machine that does not listen is killed with all that it started", async 
   await eventually("its start", () => (consoleOf("m-deaf") === "up\n" ? true : undefined));
   machine.terminate();
   machine.kill();
-  assert.equal((await machine.exited).code, null);
-  await eventually("the end of its group", () => (groupMembers(pidOf(machine)).length === 0 ? true : undefined));
+  assert.deepEqual(await machine.exited, { code: null, detail: null, signal: "SIGKILL" });
+  assert.deepEqual(await processesOf("m-deaf"), []);
 });
 
 test("another agent adopts a machine by pid and start, and sees its exit code within a second", async () => {
@@ -106,7 +127,7 @@ test("another agent adopts a machine by pid and start, and sees its exit code wi
   const adopted = await driver().adopt({ id: "m-adopt", launchId: "l-m-adopt", handle: machine.handle, startedAt: 42 });
   assert.ok("exited" in adopted);
   assert.equal(adopted.startedAt, 42);
-  writeFileSync(join(folder, "m-adopt", "fifo"), "\n");
+  writeFileSync(join(folder, "m-adopt/work/fifo"), "\n");
   await machine.exited;
   const ended = performance.now();
   assert.deepEqual(await adopted.exited, { code: 5, detail: null });
@@ -116,7 +137,10 @@ test("another agent adopts a machine by pid and start, and sees its exit code wi
 test("a machine that ended while no agent was there still says how", async () => {
   const machine = await launch("m-away", "exit 9");
   await machine.exited;
-  assert.deepEqual(await driver().adopt({ id: "m-away", launchId: "l-m-away", handle: machine.handle, startedAt: 0 }), { code: 9, detail: null });
+  const { mtimeMs } = statSync(join(folder, "m-away/exit"));
+  const { handle } = machine;
+  const found = await driver().adopt({ id: "m-away", launchId: "l-m-away", handle, startedAt: mtimeMs - 5_000 });
+  assert.deepEqual(found, { code: 9, detail: null, ranMs: 5_000 });
 });
 
 test("the exit code of an earlier start is not taken for that of this one", async () => {
@@ -136,19 +160,24 @@ test("a start that nobody wrote down is found by its name", async () => {
   assert.ok(!("exited" in other));
 });
 
-test("a pid that another process has now is neither adopted nor signalled", async () => {
-  const machine = await launch("m-reuse", "sleep 60");
-  const handle = { ...(machine.handle as object), start_ticks: 1 };
+test("a pid that another process has now is neither adopted nor signalled", async (context) => {
+  const machine = await launch("m-reuse", "exit 3");
+  await machine.exited;
+  const stranger = spawn("sleep", ["60"], { detached: true });
+  context.after(() => stranger.kill("SIGKILL"));
+  const stat = readStat(stranger.pid ?? 0);
+  assert.ok(stat !== null);
+  const handle = { ...(machine.handle as object), pid: stat.pid };
   const found = await driver().adopt({ id: "m-reuse", launchId: "l-m-reuse", handle, startedAt: 0 });
   assert.ok(!("exited" in found));
-  const stat = readStat(pidOf(machine));
-  assert.ok(stat !== null && isAlive(stat.pid, stat.startTicks));
+  assert.ok(isAlive(stat.pid, stat.startTicks));
 });
 
 test("nothing that ran before the kernel's start is taken for alive", async () => {
   const machine = await launch("m-boot", "sleep 60");
   const handle = { ...(machine.handle as object), kernel: "00000000-0000-0000-0000-000000000000" };
-  assert.deepEqual(await driver().adopt({ id: "m-boot", launchId: "l-m-boot", handle, startedAt: 0 }), { code: null, detail: "the host was restarted" });
+  const found = await driver().adopt({ id: "m-boot", launchId: "l-m-boot", handle, startedAt: 0 });
+  assert.deepEqual(found, { code: null, detail: "the host was restarted", ranMs: null });
 });
 
 /** Everything but the file that the waiter writes. */
@@ -173,12 +202,15 @@ for (const [kind, put] of Object.entries(IN_THE_WAY)) {
   });
 }
 
-test("a machine that makes a folder where its exit code belongs and ends by itself is seen to end", async () => {
-  const machine = await launch("m-exit", "mkdir -p exit; exit 0");
-  assert.equal((await machine.exited).code, null);
+test("the exit code of a machine whose file cannot be written is the one that its process handed over", async () => {
+  for (const code of [0, 3]) {
+    // A folder in its place: the waiter can put nothing there, as on a full disk.
+    const machine = await launch(`m-exit-${code}`, `mkdir -p ../exit/x; exit ${code}`);
+    assert.deepEqual(await machine.exited, { code, detail: null });
+  }
 });
 
-test("what a machine put where its environment belongs is replaced; a console that would be waited for is refused", { timeout: 10_000 }, async () => {
+test("what a machine put where its environment or its console belongs is replaced", { timeout: 10_000 }, async () => {
   for (const [id, put] of [["m-env-fifo", (path: string) => execFileSync("mkfifo", [path])], ["m-env-folder", (path: string) => mkdirSync(path)]] as const) {
     mkdirSync(join(folder, id));
     put(join(folder, id, "env"));
@@ -187,7 +219,8 @@ test("what a machine put where its environment belongs is replaced; a console th
   }
   mkdirSync(join(folder, "m-fifo"));
   execFileSync("mkfifo", [join(folder, "m-fifo", "console.log")]);
-  await assert.rejects(launch("m-fifo", ""), (error) => error instanceof LaunchError && !error.final && /folder cannot be written/.test(error.message));
+  assert.equal((await (await launch("m-fifo", "echo up")).exited).code, 0);
+  assert.equal(consoleOf("m-fifo"), "up\n");
 });
 
 test("a handle that says nothing usable leads to a search by name, and to an end where nothing runs", async () => {
@@ -215,11 +248,24 @@ test("a machine of which nothing is written down is found by its folder, and can
 });
 
 test("a program that is not there fails for good, before anything is made", async () => {
-  for (const command of [["/nowhere/vmm"], ["no-such-program-anywhere"], ["{image}"]]) {
+  for (const command of [["/nowhere/vmm"], ["no-such-program-anywhere"], ["{image}"], ["/tmp"], [""], []]) {
     const refused = driver(command).launch({ machine: desired("m-none"), imagePath: join(folder, "none"), launchId: "l" });
-    await assert.rejects(refused, (error) => error instanceof LaunchError && error.final && /cannot be run/.test(error.message));
+    await assert.rejects(refused, (error) => {
+      assert.ok(error instanceof LaunchError && error.final && error.fault === "host");
+      return /cannot be run|not set/.test(error.message);
+    });
   }
   assert.equal(existsSync(join(folder, "m-none")), false);
+});
+
+test("what the kernel refuses is the host's fault, and leaves nothing behind", async () => {
+  const options = { clock: systemClock, machinesDir: folder, command: ["/bin/true"], passEnv: false, path: PATH };
+  const by = new ExecDriver({ ...options, shell: "/nowhere/sh" });
+  await assert.rejects(by.launch({ machine: desired("m-noshell"), imagePath: "", launchId: "l" }), (error) => {
+    return error instanceof LaunchError && error.fault === "host" && /cannot be started on this host/.test(error.message);
+  });
+  assert.deepEqual(await processesOf("m-noshell"), []);
+  assert.deepEqual(new MachineCgroups(folder).of("m-noshell", null, null).filter((path) => existsSync(path)), []);
 });
 
 test("an environment that nothing would hand over is refused for good, and the sentence names the setting", async () => {
@@ -244,7 +290,7 @@ test("the environment's file is whole sectors, so that a guest can have it as a 
 });
 
 test("a name that no environment can hold fails for good", async () => {
-  await assert.rejects(launch("m-badenv", "", { env: { "a b": "c" } }, driver(undefined, true)), (error) => error instanceof LaunchError && error.final);
+  await assert.rejects(launch("m-badenv", "", { env: { "a b": "c" } }, driver(undefined, true)), (error) => error instanceof LaunchError && error.final && error.fault === "deployment");
 });
 
 test("placeholders are filled in once, and unknown ones are named", () => {

@@ -85,6 +85,10 @@ export class FakeRuntime implements Runtime {
     return Promise.resolve(found === undefined ? null : this.#running(found));
   }
 
+  marked(): Promise<ReadonlySet<string>> {
+    return Promise.resolve(new Set(this.processes.filter(({ alive }) => alive).map(({ id }) => id)));
+  }
+
   /** What runs now, by id. */
   alive(id: string): FakeProcess[] {
     return this.processes.filter((each) => each.id === id && each.alive);

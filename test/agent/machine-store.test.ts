@@ -21,7 +21,9 @@ function folderOf(name: string): string {
 test("a machine that is let go leaves its console and nothing else, for a day", async () => {
   const machines = folderOf("machines");
   const store = new DiskMachineStore(machines, systemClock, new FakeLog());
-  const record = { machine: desired("m-1"), phase: "running", asked: false, failures: 2, reason: undefined, ready: undefined, exit_code: undefined, launch: { id: "l-1", handle: { pid: 5 }, started_at: 7 } } as const;
+  const none = { vain: undefined, fault: undefined, reason: undefined, exit_code: undefined, ready: undefined };
+  const launch = { id: "l-1", handle: { pid: 5 }, started_at: 7 };
+  const record = { machine: desired("m-1"), phase: "running", asked: false, failures: 2, ...none, launch } as const;
   await store.save(record);
   for (const name of ["console.log", "console.log.1", "env", "exit", "disk.img"]) writeFileSync(join(machines, "m-1", name), "x");
   assert.equal(JSON.stringify(await store.load()), JSON.stringify({ records: [record], lost: [] }));
@@ -39,7 +41,8 @@ test("a machine that is let go leaves its console and nothing else, for a day", 
   assert.deepEqual(readdirSync(machines), ["m-2"], "what still runs is never swept");
 });
 
-const RECORD = { machine: desired("m-1"), phase: "waiting", asked: false, failures: 0, reason: "why", ready: undefined, exit_code: 3, launch: undefined } as const;
+const FAULT = { failures: 0, vain: 2, fault: "host", reason: "why", exit_code: 3, ready: undefined } as const;
+const RECORD = { machine: desired("m-1"), phase: "waiting", asked: false, ...FAULT, launch: undefined } as const;
 
 /** What becomes of a record that was good, and why it cannot be read then. */
 const SPOILT: Readonly<Record<string, readonly [(path: string) => void, RegExp]>> = {

@@ -85,6 +85,27 @@ test("a lost record of which nothing runs is said and set aside, and the machine
   assert.deepEqual(world.log.lines.filter(({ level }) => level === "warn").map(({ fields }) => fields["ended"]), [0]);
 });
 
+test("what runs and is written down nowhere, or as ended, is ended before its id is used again", async () => {
+  const world = new World();
+  await world.take(desired("m-1"), desired("m-2"), desired("m-3"));
+  const [one, two] = [world.runtime.last("m-1"), world.runtime.last("m-2")];
+  const record = world.store.records.get("m-2");
+  assert.ok(record !== undefined);
+  world.store.records.delete("m-1");
+  world.store.records.set("m-2", { ...record, phase: "stopped", asked: true });
+  await world.lose();
+  await world.take(desired("m-1"), desired("m-2"), desired("m-3"));
+  assert.equal(world.states, "m-2 stopped, m-3 running");
+  assert.deepEqual([one.terminated, two.terminated, world.runtime.last("m-3").terminated], [1, 1, 0]);
+  one.exit(0);
+  two.exit(0);
+  await turn();
+  assert.equal(world.states, "m-1 running, m-2 running, m-3 running");
+  assert.deepEqual(["m-1", "m-2", "m-3"].map((id) => world.runtime.alive(id).length), [1, 1, 1]);
+  const said = world.log.lines.filter(({ level }) => level === "warn");
+  assert.deepEqual(said.map(({ fields }) => [fields["machine"], fields["path"]]), [["m-1", null], ["m-2", null]]);
+});
+
 test("an agent that ends meanwhile leaves the rest to the next one", async () => {
   const world = new World();
   await world.take(desired("m-1"));

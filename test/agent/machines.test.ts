@@ -79,7 +79,8 @@ test("an exit is told at once, and the machine is started again after its backof
   world.runtime.last("m-1").exit(3);
   await turn();
   assert.ok(world.changes > before);
-  assert.deepEqual(world.report("m-1"), { id: "m-1", state: "starting", reason: "exited with code 3; restart 1 in 1 s", exit_code: 3 });
+  const reason = "exit code 3 after 0.0 s; restart 1 in 1 s";
+  assert.deepEqual(world.report("m-1"), { id: "m-1", state: "starting", reason, exit_code: 3 });
   await world.run(900);
   assert.equal(world.runtime.processes.length, 1);
   await world.run(200);
@@ -93,9 +94,12 @@ test("an exit is told at once, and the machine is started again after its backof
 test("a clean end of a machine that is restarted on failure only is its end", async () => {
   const world = new World();
   await world.take(desired("m-1"));
+  await world.run(3_000);
   world.runtime.last("m-1").exit(0);
+  await turn();
   await world.run(400_000);
-  assert.deepEqual(world.report("m-1"), { id: "m-1", state: "stopped", reason: "exited with code 0", exit_code: 0 });
+  const reason = "exit code 0 after 3.0 s";
+  assert.deepEqual(world.report("m-1"), { id: "m-1", state: "stopped", reason, exit_code: 0 });
   assert.equal(world.runtime.processes.length, 1);
 });
 
@@ -176,24 +180,69 @@ test("a stop while the machine is being started follows the start", async () => 
 
 test("a start that cannot succeed here is given up; one that may is tried again", async () => {
   const world = new World();
-  world.runtime.refusals.push(new LaunchError("no such program", true));
+  world.runtime.refusals.push(new LaunchError("no such program", true, { fault: "host" }));
+  world.runtime.refusals.push(new LaunchError("env: no name", true));
   await world.take(desired("m-1"));
-  assert.deepEqual(world.report("m-1"), { id: "m-1", state: "failed", reason: "no such program" });
-  world.images.refusals.push(new LaunchError("no\nroute", false));
+  assert.deepEqual(world.report("m-1"), { id: "m-1", state: "failed", reason: "no such program", fault: "host" });
+  await world.take(desired("m-0"));
+  const report = { id: "m-0", state: "failed", reason: "env: no name" };
+  assert.deepEqual(world.report("m-0"), report, "no host could start it");
+  world.images.refusals.push(new LaunchError("no\nroute", false, { fault: "control_plane" }));
   await world.take(desired("m-2"));
   assert.deepEqual(world.report("m-2"), { id: "m-2", state: "starting", reason: "no route" }, "a report holds no control characters");
   await world.run(1_100);
   assert.equal(world.report("m-2").state, "running");
 });
 
-test("nothing is started while its record cannot be written", async () => {
+test("nothing is started while its record cannot be written: a full disk leaves it to another host", async () => {
   const world = new World();
-  world.store.failing = new Error("ENOSPC");
+  world.store.failing = Object.assign(new Error("ENOSPC: no space left"), { code: "ENOSPC" });
   await world.take(desired("m-1"));
+  await world.run(60_000);
   assert.equal(world.runtime.processes.length, 0);
-  assert.match(world.report("m-1").reason ?? "", /record cannot be written on this host: ENOSPC/);
+  const reason = "its record cannot be written on this host: ENOSPC: no space left";
+  assert.deepEqual(world.report("m-1"), { id: "m-1", state: "failed", reason, fault: "host" });
   world.store.failing = null;
-  await world.run(1_100);
+  await world.take(desired("m-1", { starts: 1 }));
+  assert.equal(world.states(), "m-1 running");
+  assert.equal("fault" in world.report("m-1"), false);
+});
+
+test("three starts in a row that come to nothing leave it to another host; one that came up begins anew", async () => {
+  const world = new World();
+  const busy = (): Error => new LaunchError("no process can be made", false, { fault: "host" });
+  world.runtime.refusals.push(busy(), busy());
+  await world.take(desired("m-1"));
+  await world.run(4_000);
+  assert.equal(world.states(), "m-1 running");
+  world.runtime.refusals.push(busy(), new Error("out of the blue"), busy());
+  world.runtime.last("m-1").exit(1);
+  await world.run(3 * 16_000);
+  const reason = "no process can be made; given up after 3 starts in a row that came to nothing";
+  assert.deepEqual(world.report("m-1"), { id: "m-1", state: "failed", reason, fault: "host", exit_code: 1 });
+  await world.restart([desired("m-1")]);
+  assert.deepEqual(world.report("m-1").fault, "host", "the next agent knows it too");
+});
+
+test("starts in a row are counted over a restart of the agent", async () => {
+  const world = new World();
+  for (let tries = 0; tries < 3; tries += 1) {
+    world.runtime.refusals.push(new LaunchError("no process can be made", false, { fault: "host" }));
+    await world.take(desired("m-1"));
+    assert.equal(world.states(), tries < 2 ? "m-1 starting" : "m-1 failed");
+    await world.restart([desired("m-1")]);
+  }
+});
+
+test("while the control plane hands out no image it is asked again and again, however long", async () => {
+  const world = new World();
+  const silent = new LaunchError("no answer", false, { fault: "control_plane" });
+  for (let tries = 0; tries < 8; tries += 1) world.images.refusals.push(silent);
+  await world.take(desired("m-1"));
+  for (let minutes = 0; minutes < 10; minutes += 1) {
+    await world.run(60_000);
+    assert.match(world.states(), /^m-1 (?:starting|running)$/);
+  }
   assert.equal(world.states(), "m-1 running");
 });
 

@@ -55,20 +55,21 @@ class World {
 
 test("a machine that makes a folder where its exit code belongs crashes no agent, and keeps none from starting", async (context) => {
   const { control, agent } = await World.start(context);
-  const image = control.image("mkdir -p exit; while ! test -e end; do sleep 0.05; done; exit 0");
+  const image = control.image("mkdir -p ../exit; while ! test -e end; do sleep 0.05; done; exit 0");
   control.want(desired("m-1", { image, restart: "never" }), desired("m-2", { image: control.image(SERVE) }));
   await control.reported("both running", (machines) => machines.length === 2 && machines.every(({ state }) => state === "running"));
-  writeFileSync(join(agent.folder, "state/machines/m-1/end"), "");
-  await control.reported("its end", () => control.report("m-1")?.state === "failed");
-  assert.match(control.report("m-1")?.reason ?? "", /nobody saw its exit code/);
+  writeFileSync(join(agent.folder, "state/machines/m-1/work/end"), "");
+  await control.reported("its end", () => control.report("m-1")?.state === "stopped");
+  assert.equal(control.report("m-1")?.exit_code, 0);
   // The same while no agent is there.
   control.want(desired("m-3", { image, restart: "never" }));
   await control.reported("m-3 running", (machines) => machines.some(({ id, state }) => id === "m-3" && state === "running"));
   await agent.stop("SIGKILL");
-  writeFileSync(join(agent.folder, "state/machines/m-3/end"), "");
+  writeFileSync(join(agent.folder, "state/machines/m-3/work/end"), "");
   const heard = control.beats.length;
   agent.start();
   await control.reported("its end", () => control.beats.length > heard && control.report("m-3")?.state === "failed");
+  assert.match(control.report("m-3")?.reason ?? "", /^ended: nobody saw its exit code/);
 });
 
 for (const [what, change] of [
@@ -119,6 +120,26 @@ test("what runs with a lost record ends also where nobody wants it any more, and
   const folder = join(agent.folder, "state/machines/m-1");
   await control.reported("the file set aside", () => existsSync(join(folder, "machine.json.broken")));
   assert.equal(readFileSync(join(folder, "machine.json.broken")).length, 50);
+});
+
+test("what nothing is written down of is found by its marks and ended; another agent's goes on", async (context) => {
+  const [world, beside] = [await World.start(context), await World.start(context)];
+  const script = "setsid -f sleep 40031; (sleep 40031 &) & exec sleep 40031";
+  for (const { control } of [world, beside]) control.want(desired("m-1", { image: control.image(script) }));
+  for (const each of [world, beside]) await each.running("m-1");
+  const others = beside.pids("m-1");
+  assert.equal(others.length, 1);
+  await world.restart("m-1", (folder) => {
+    world.control.want();
+    rmSync(folder, { recursive: true });
+    // Its first process too: what is left has nothing but its marks.
+    for (const pid of world.pids("m-1")) process.kill(pid, "SIGKILL");
+  });
+  const said = /a machine ran that is written down nowhere, or as ended: what ran of it was ended/;
+  await world.control.reported("the end of all of it", () => said.test(world.agent.output));
+  assert.deepEqual(world.agent.marked(), []);
+  assert.deepEqual(beside.pids("m-1"), others);
+  assert.ok(beside.agent.marked().length >= 3);
 });
 
 test("a record whose handle says nothing usable, or whose start no time can tell, keeps no agent from starting", async (context) => {

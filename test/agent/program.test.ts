@@ -37,7 +37,7 @@ test("runs what it is told, reports an exit within a second, and stops what it i
   assert.ok(performance.now() - told < 2_000, "control arrives through the held answer, not at the next beat");
   await control.reported("m-1 running, not ready", (machines) => machines.some(({ id, state, ready }) => id === "m-1" && state === "running" && ready === false));
   assert.equal(agent.processes().length, 2);
-  writeFileSync(join(agent.folder, "state/machines/m-1/end"), "");
+  writeFileSync(join(agent.folder, "state/machines/m-1/work/end"), "");
   const ended = performance.now();
   await control.reported("the end of m-1", (machines) => machines.some(({ id, state, exit_code }) => id === "m-1" && state === "failed" && exit_code === 4));
   assert.ok(performance.now() - ended < 1_000);
@@ -91,11 +91,11 @@ test("what ended while no agent was there is reported with its exit code, and fo
   control.want(desired("m-1", { image, restart: "never" }), desired("m-2", { image }));
   await control.reported("both running", (machines) => isRunning("m-1")(machines) && isRunning("m-2")(machines));
   await agent.stop("SIGKILL");
-  for (const id of ["m-1", "m-2"]) writeFileSync(join(agent.folder, `state/machines/${id}/end`), "");
+  for (const id of ["m-1", "m-2"]) writeFileSync(join(agent.folder, `state/machines/${id}/work/end`), "");
   await eventually("their end", () => (agent.processes().length === 0 ? true : undefined));
   agent.start();
   await control.reported("both exits", () => control.report("m-1")?.state === "failed" && control.report("m-1")?.exit_code === 6 && control.report("m-2")?.exit_code === 6);
-  assert.match(control.report("m-2")?.reason ?? "", /exited with code 6; restart 1 in 1 s/);
+  assert.match(control.report("m-2")?.reason ?? "", /^exit code 6 after \d+\.\d s; restart 1 in 1 s$/);
 });
 
 test("without its control plane it goes on, restarts what fails, and tells what happened afterwards", async (context) => {
@@ -105,7 +105,7 @@ test("without its control plane it goes on, restarts what fails, and tells what 
   await control.reported("both running", (machines) => isRunning("m-1")(machines) && isRunning("m-2")(machines));
   const { pid: before } = agent.processes().find(({ id }) => id === "m-1") ?? { pid: 0 };
   control.close();
-  for (const id of ["m-1", "m-2"]) writeFileSync(join(agent.folder, `state/machines/${id}/end`), "");
+  for (const id of ["m-1", "m-2"]) writeFileSync(join(agent.folder, `state/machines/${id}/work/end`), "");
   const other = await eventually("the restart", () => agent.processes().find(({ id, pid }) => id === "m-1" && pid !== before), 10_000);
   const beats = control.beats.length;
   await control.listen();
@@ -192,7 +192,7 @@ test("logs are read beside the agent, followed, and kept when the machine has go
   writeFileSync(follower.configFile, readFileSync(agent.configFile));
   follower.start("logs", "m-1", "--follow");
   await eventually("the first line", () => (follower.output === "one\n" ? true : undefined));
-  writeFileSync(join(agent.folder, "state/machines/m-1/end"), "");
+  writeFileSync(join(agent.folder, "state/machines/m-1/work/end"), "");
   await eventually("the second line", () => (follower.output === "one\ntwo\n" ? true : undefined));
   await follower.stop("SIGINT");
   control.want();

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import test from "node:test";
 import { afterExit, callDelay, restartDelay } from "../../src/agent/backoff.ts";
 import type { Actual, Phase } from "../../src/agent/reconcile.ts";
+import type { Exit } from "../../src/agent/runtime.ts";
 import { nextDue, reconcile } from "../../src/agent/reconcile.ts";
 import { desired } from "./fakes.ts";
 
@@ -103,6 +104,27 @@ test("a machine that ran for ten minutes starts over with its backoff", () => {
   };
   assert.equal(delay(599_999), 32_000);
   assert.equal(delay(600_000), 1_000);
+});
+
+test("an end is told in one way: how, after how long, what follows", () => {
+  const code = (number: number): Exit => ({ code: number, detail: null });
+  const none: Exit = { code: null, detail: null };
+  const reasons = [
+    afterExit("never", code(0), 2_960, 0),
+    afterExit("on-failure", code(1), 3_000, 1),
+    afterExit("never", code(1), 61_040, 0),
+    afterExit("always", { ...none, signal: "SIGKILL" }, 40, 0),
+    afterExit("always", { ...none, detail: "the host was restarted" }, null, 0),
+    afterExit("always", { ...none, detail: "nobody saw it" }, 1_000, 0),
+  ].map(({ reason }) => reason);
+  assert.deepEqual(reasons, [
+    "exit code 0 after 3.0 s",
+    "exit code 1 after 3.0 s; restart 2 in 2 s",
+    "exit code 1 after 61.0 s; its restart policy is never",
+    "killed by SIGKILL after 0.0 s; restart 1 in 1 s",
+    "ended: the host was restarted; restart 1 in 1 s",
+    "ended after 1.0 s: nobody saw it; restart 1 in 1 s",
+  ]);
 });
 
 test("calls are spread by chance over half to one and a half of their delay, 10 s at most", () => {

@@ -9,8 +9,10 @@ import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { readStat } from "../../src/agent/proc.ts";
 import type { DesiredMachine, HeartbeatRequest, MachineReport, RegisterRequest } from "../../src/agent/wire.ts";
+import { MachineCgroups } from "../../src/agent/cgroups.ts";
+import { readStat } from "../../src/agent/proc.ts";
+import { systemCode } from "../../src/lib/errors.ts";
 import { eventually, run } from "../support/daemon.ts";
 import type { Owner, RunResult } from "../support/daemon.ts";
 
@@ -137,6 +139,8 @@ export class TestAgent {
   #child: ChildProcess | null = null;
   #exit: Promise<Exit> = Promise.resolve({ code: null, signal: null });
   output = "";
+  /** What runs the program with its words, where that is not to be done at once. */
+  wrapper: readonly string[] = [];
 
   /** `runtime` is TOML for that section. */
   constructor(url: string, owner: Owner, runtime = 'command = ["/bin/sh", "{image}"]', top = "") {
@@ -147,7 +151,9 @@ export class TestAgent {
 
   start(...args: readonly string[]): void {
     assert.ok(existsSync(PROGRAM), `${PROGRAM} is missing: run "npm run build" first`);
-    const child = spawn(process.execPath, [PROGRAM, "--config", this.configFile, ...args], { env: { PATH: process.env["PATH"] ?? "" }, stdio: ["ignore", "pipe", "pipe"] });
+    const [command = "", ...words] = [...this.wrapper, process.execPath, PROGRAM, "--config", this.configFile, ...args];
+    const env = { PATH: process.env["PATH"] ?? "" };
+    const child = spawn(command, words, { env, stdio: ["ignore", "pipe", "pipe"] });
     this.#child = child;
     for (const stream of [child.stdout, child.stderr]) stream.on("data", (part: Buffer) => (this.output += part.toString("utf8")));
     this.#exit = new Promise((resolve) => child.once("close", (code, signal) => resolve({ code, signal })));
@@ -181,23 +187,42 @@ export class TestAgent {
     return readdirSync("/proc").flatMap((pid) => {
       const text = readProcess(pid);
       const at = text.indexOf(prefix);
-      return at === -1 || readStat(Number(pid))?.session !== Number(pid)
-        ? []
-        : [{ pid: Number(pid), id: text.slice(at + prefix.length).split("\0")[0] ?? "" }];
+      // Between a fork and its exec what the first process begins has the same words, but leads no session.
+      if (at === -1 || readStat(Number(pid))?.session !== Number(pid)) return [];
+      return [{ pid: Number(pid), id: text.slice(at + prefix.length).split("\0")[0] ?? "" }];
     });
+  }
+
+  /** All that its machines have started, whatever the agent knows of it. */
+  marked(): number[] {
+    const mark = `\0ZWRM_MACHINE_DIR=${this.folder}/state/machines/`;
+    return readdirSync("/proc").filter((pid) => `\0${readProcess(pid, "environ")}`.includes(mark)).map(Number);
   }
 
   async close(): Promise<void> {
     await this.stop("SIGKILL");
-    for (const { pid } of this.processes()) process.kill(-pid, "SIGKILL");
-    await eventually("the end of its machines", () => (this.processes().length === 0 ? true : undefined));
+    await eventually("the end of its machines", () => {
+      const left = this.marked();
+      for (const pid of left) kill(pid);
+      return left.length === 0 ? true : undefined;
+    });
+    new MachineCgroups(`${this.folder}/state/machines`).populated();
     rmSync(this.folder, { recursive: true, force: true });
   }
 }
 
-function readProcess(pid: string): string {
+/** Of one that has gone meanwhile nothing is left to kill. */
+function kill(pid: number): void {
   try {
-    return /^\d+$/.test(pid) ? readFileSync(`/proc/${pid}/cmdline`, "utf8") : "";
+    process.kill(pid, "SIGKILL");
+  } catch (error) {
+    if (systemCode(error) !== "ESRCH") throw error;
+  }
+}
+
+function readProcess(pid: string, file: "cmdline" | "environ" = "cmdline"): string {
+  try {
+    return /^\d+$/.test(pid) ? readFileSync(`/proc/${pid}/${file}`, "utf8") : "";
   } catch {
     return "";
   }

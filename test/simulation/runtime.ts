@@ -72,6 +72,10 @@ export class SimRuntime implements Runtime {
     return Promise.resolve(life?.alive === true ? this.#running(life) : null);
   }
 
+  marked(): Promise<ReadonlySet<string>> {
+    return Promise.resolve(new Set(this.#lives.keys()));
+  }
+
   /** What runs now. */
   alive(): readonly Copy[] {
     return [...this.#lives.values()];

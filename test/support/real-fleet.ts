@@ -129,7 +129,8 @@ export class RealFleet {
   look(hostId: string): Seen {
     const folder = join(this.agent(hostId).folder, "state/machines");
     const alive = namesIn(folder).filter((id) => servesIn(join(folder, id)));
-    return { alive, ready: alive.filter((id) => isThere(join(folder, id, "ready")) && phaseIn(join(folder, id)) === "running") };
+    const isReady = (path: string): boolean => isThere(join(path, "work/ready")) && phaseIn(path) === "running";
+    return { alive, ready: alive.filter((id) => isReady(join(folder, id))) };
   }
 }
 
@@ -171,8 +172,9 @@ function isThere(path: string): boolean {
 
 /** Whether the machine of this folder has served and lives: the process that wrote `up` still works there. */
 function servesIn(folder: string): boolean {
-  const pid = isThere(join(folder, "up")) ? attempt(() => readFileSync(join(folder, "up"), "utf8").trim()) : null;
-  return pid !== null && pid !== "" && attempt(() => readlinkSync(`/proc/${pid}/cwd`)) === folder;
+  const work = join(folder, "work");
+  const pid = isThere(join(work, "up")) ? attempt(() => readFileSync(join(work, "up"), "utf8").trim()) : null;
+  return pid !== null && pid !== "" && attempt(() => readlinkSync(`/proc/${pid}/cwd`)) === work;
 }
 
 /** The agent's own record of the machine. */

@@ -9,8 +9,9 @@ import { join } from "node:path";
 import test from "node:test";
 import type { TestContext } from "node:test";
 import { fileURLToPath } from "node:url";
-import { readStat } from "../../src/agent/proc.ts";
 import { FakeControlPlane, LICENCE } from "../agent/test-agent.ts";
+import { readStat } from "../../src/agent/proc.ts";
+import { sha256Hex } from "../../src/lib/ids.ts";
 import { eventually, run } from "../support/daemon.ts";
 import { cleanEnv } from "../support/process.ts";
 import type { Exit, RunResult } from "../support/process.ts";
@@ -46,8 +47,19 @@ class Place {
     return readdirSync("/proc").filter((name) => /^\d+$/.test(name) && (says(name) || isThere(name))).map(Number);
   }
 
+  /** Those of its hosts' machines. */
+  #cgroups(): string[] {
+    const folders = Array.from({ length: 9 }, (_, at) => join(this.dir, `h-${at + 1}`, "state/machines"));
+    const names = folders.map((folder) => `zwrm-${sha256Hex(folder).slice(0, 12)}-`);
+    const mounts = readFileSync("/proc/mounts", "utf8").split("\n").map((line) => line.split(" "));
+    const paths = mounts.filter(([, , type]) => type === "cgroup2").map(([, path = ""]) => path);
+    const all = paths.flatMap((path) => readdirSync(path, { recursive: true, encoding: "utf8" }));
+    return all.filter((path) => names.some((name) => path.includes(name)));
+  }
+
   assertEmpty(): void {
     assert.deepEqual(this.processes(), []);
+    assert.deepEqual(this.#cgroups(), []);
     assert.deepEqual(readdirSync(this.folder), []);
   }
 
@@ -98,6 +110,10 @@ function read(get: () => string): string {
   }
 }
 
+function wordsOf(pid: number): string {
+  return read(() => readFileSync(`/proc/${pid}/cmdline`, "utf8"));
+}
+
 function isAlive(pid: number): boolean {
   return /^State:\t[^ZX]/m.test(read(() => readFileSync(`/proc/${pid}/status`, "utf8")));
 }
@@ -115,14 +131,9 @@ async function runMachines(place: Place, context: TestContext, script: string, c
   const started = await place.run("start", "h-9", "--dir", place.dir);
   assert.equal(started.code, 0, started.stderr);
   await plane.reported("its machines", (machines) => machines.length === count && machines.every(({ state }) => state === "running"));
-  // Only first processes, which lead a session: what one starts bears the same words until its exec.
-  return place
-    .processes()
-    .filter(
-      (pid) =>
-        readStat(pid)?.session === pid &&
-        read(() => readFileSync(`/proc/${pid}/cmdline`, "utf8")).includes("\0zwrm-machine\0"),
-    );
+  // Between a fork and its exec what a first process begins has the same words, but leads no session.
+  const isWaiter = (pid: number): boolean => wordsOf(pid).includes("\0zwrm-machine\0");
+  return place.processes().filter((pid) => isWaiter(pid) && readStat(pid)?.session === pid);
 }
 
 test("three hosts come online, the command's exit code comes through, and nothing is left", async (context) => {
@@ -239,6 +250,22 @@ test("machines end with it, also those that do not want to, and those of a stopp
   process.kill(place.pid("h-2"), "SIGSTOP");
   fleet.interrupt();
   assert.equal((await fleet.ended()).code, 0, fleet.output);
+  place.assertEmpty();
+});
+
+test("nothing that a machine has started outlives the fleet, after its agent was killed too", async (context) => {
+  const place = new Place(context);
+  const fleet = place.start("1", "--port", "0", "--dir", place.dir);
+  await fleet.said(ONLINE);
+  const daemon = "( (nohup sleep 40051 >/dev/null 2>&1 &) & )";
+  const script = `timeout 40051 sleep 40051 & setsid -f sleep 40051; ${daemon}; cat | sh -c 'sleep 40051; :' & wait`;
+  await runMachines(place, context, script, 2);
+  const left = (): number => place.processes().filter((pid) => wordsOf(pid).includes("\x0040051\0")).length;
+  await eventually("all of it", () => (left() === 2 * 5 ? true : undefined));
+  process.kill(place.pid("h-9"), "SIGKILL");
+  fleet.interrupt();
+  assert.equal((await fleet.ended()).code, 0, fleet.output);
+  assert.equal(left(), 0);
   place.assertEmpty();
 });
 

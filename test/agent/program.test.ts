@@ -243,6 +243,7 @@ test("these tests' own look at a machine's processes sees its first one alone, a
     detached: true,
     stdio: ["ignore", "pipe", "ignore"],
   });
+  context.after(() => process.kill(-(first.pid ?? 0), "SIGKILL"));
   await once(first.stdout, "data");
   assert.deepEqual(agent.processes(), [{ pid: first.pid, id: "m-1" }]);
 });

@@ -21,6 +21,7 @@ const CATALOGUE: Readonly<Record<string, readonly [type: string, ...labels: stri
   zwrmd_http_response_bytes_total: ["counter", "route"],
   zwrmd_hosts: ["gauge", "status"],
   zwrmd_host_heartbeats_total: ["counter"],
+  zwrmd_host_id_conflicts_total: ["counter"],
   zwrmd_machines: ["gauge", "state"],
   zwrmd_drains: ["gauge", "state"],
   zwrmd_placements_total: ["counter", "result"],

@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { messageOf } from "../lib/errors.ts";
 import type { Files } from "../lib/files.ts";
 import { readWhole, writeDurably } from "../lib/files.ts";
+import { sha256Hex } from "../lib/ids.ts";
 import type { Log } from "../lib/log.ts";
 import { JournalDamaged } from "./errors.ts";
 import type { Named } from "./names.ts";
@@ -13,7 +14,7 @@ import { NOTE_NAME, segmentName } from "./names.ts";
 import type { Bad } from "./segment.ts";
 import type { Head } from "./types.ts";
 
-const SHAPE = /^\{"noted":1,"segment":([1-9]\d{0,15}),"seq":(0|[1-9]\d{0,15}),"sum":"([0-9a-f]{64})"\}\n$/;
+const SHAPE = /^(\{"noted":1,"segment":([1-9]\d{0,15}),"seq":(0|[1-9]\d{0,15}),"sum":"([0-9a-f]{64})"),"check":"([0-9a-f]{64})"\}\n$/;
 
 export interface Note {
   /** The first seq of a segment that was there, its name durable, before any of its lines was acknowledged. */
@@ -24,8 +25,9 @@ export interface Note {
 
 /** Makes the note, durable when this resolves; the one before it stays until then. Throws the disk's error. */
 export async function writeNote(files: Files, folder: string, { segment, head }: Note): Promise<void> {
-  const line = `{"noted":1,"segment":${segment},"seq":${head.seq},"sum":"${head.sum}"}\n`;
-  await writeDurably(files, folder, NOTE_NAME, Buffer.from(line));
+  const said = `{"noted":1,"segment":${segment},"seq":${head.seq},"sum":"${head.sum}"`;
+  // A bit that flips in the note must not look like lines that are gone.
+  await writeDurably(files, folder, NOTE_NAME, Buffer.from(`${said},"check":"${sha256Hex(said)}"}\n`));
 }
 
 /** As `writeNote`; a note that cannot be made is a warning: the next start only misses less of what was removed. */
@@ -44,8 +46,8 @@ export async function tryNote(files: Files, folder: string, note: Note, log: Log
 export async function readNote(files: Files, folder: string): Promise<Note | null> {
   const path = join(folder, NOTE_NAME);
   if ((await files.stat(path)) === null) return null;
-  const [, segment, seq, sum] = SHAPE.exec((await readWhole(files, path)).toString("latin1")) ?? [];
-  if (segment === undefined || seq === undefined || sum === undefined) {
+  const [, said = "", segment, seq, sum, check] = SHAPE.exec((await readWhole(files, path)).toString("latin1")) ?? [];
+  if (segment === undefined || seq === undefined || sum === undefined || check !== sha256Hex(said)) {
     const what = "this note of the head is not one that this version reads";
     throw new JournalDamaged(path, 1, 0, `${what}; without it a segment that was removed is not missed`);
   }

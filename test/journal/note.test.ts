@@ -120,7 +120,7 @@ test("a journal of an older version, without a note, starts and gets one; one th
   forgetHead(folder);
   await verify(folder);
   await (await open(folder)).close();
-  assert.match(readFileSync(join(folder, NOTE_NAME), "utf8"), /^\{"noted":1,"segment":\d+,"seq":\d+,"sum":"[0-9a-f]{64}"\}\n$/);
+  assert.match(readFileSync(join(folder, NOTE_NAME), "utf8"), /^\{"noted":1,"segment":\d+,"seq":\d+,"sum":"[0-9a-f]{64}","check":"[0-9a-f]{64}"\}\n$/);
   writeFileSync(join(folder, NOTE_NAME), "{}");
   await assert.rejects(verify(folder), damaged(NOTE_NAME, /not one that this version reads/));
   const warnings: string[] = [];
@@ -160,4 +160,19 @@ test("a note that cannot be made costs a warning and no write", async (t) => {
   await journal.close();
   assert.ok(warnings.length >= 2 && warnings.every((message) => message === "journal: its head was not noted"), warnings.join());
   assert.equal((await reopen(folder)).records.length, journal.durable.seq);
+});
+
+test("a note with any bit flipped keeps nobody from starting, and is never taken for lines that are gone", async (t) => {
+  const { folder } = await bench(t, "stopped");
+  const path = join(folder, NOTE_NAME);
+  const note = readFileSync(path);
+  for (let at = 0; at < note.length; at += 7) {
+    const bent = Buffer.from(note);
+    bent.writeUInt8(bent.readUInt8(at) ^ (1 << (at % 8)), at);
+    writeFileSync(path, bent);
+    const warnings: string[] = [];
+    const log = { ...quietLog, warn: (message: string) => void warnings.push(message) };
+    await (await open(folder, { log })).close();
+    assert.ok(warnings.some((message) => message.includes("note of its head was passed over")), `${at}: ${warnings.join()}`);
+  }
 });

@@ -44,9 +44,12 @@ test("the next file runs", async () => {
 /** `npm test` for these files alone, with times that a test can wait for. */
 function runTests(files: readonly string[]): ReturnType<typeof run> {
   const script = MANIFEST.scripts["test"] ?? "";
-  const [options = ""] = /^node (.*) \$\(find /.exec(script)?.slice(1) ?? [];
-  assert.match(options, /--test-timeout=\d+$/);
-  const words = options.replace(/--test-timeout=\d+/, "--test-timeout=20000").split(" ");
+  const [options = ""] = /^node (.*) \$\(find test/.exec(script)?.slice(1) ?? [];
+  assert.match(options, /--test-timeout=\d+\b/);
+  const words = options
+    .replace(/--test-timeout=\d+/, "--test-timeout=20000")
+    .replace(/--test-concurrency=\S+/, "--test-concurrency=1")
+    .split(" ");
   // Without what tells this file that it is a test itself.
   return run(
     "sh",

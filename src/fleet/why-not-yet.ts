@@ -2,6 +2,7 @@
 import type { Deployment, Machine } from "../state/types.ts";
 import type { Crew } from "./crew.ts";
 import { crewOf } from "./crew.ts";
+import { serves } from "./health.ts";
 import { whyOriginalStays } from "./pairs.ts";
 import { whyNowhere } from "./placement.ts";
 import type { PlanScene } from "./replicas.ts";
@@ -16,7 +17,7 @@ export function whyNotYet(scene: PlanScene, deployment: Deployment): string | nu
   if (app === undefined || app.deployment_id !== deployment.id) return null;
   if (deployment.state !== "pending" && deployment.state !== "rolling") return null;
   const crew = crewOf(state, app, deployment);
-  return noRoom(scene, crew) ?? failing(crew) ?? staying(scene, crew);
+  return noRoom(scene, crew) ?? failing(crew) ?? staying(scene, crew) ?? lasting(crew);
 }
 
 /** Machines that wait for a host, or that could only be replaced where there is none. */
@@ -41,6 +42,13 @@ function isUnplaced({ host_id: hostId, state, desired_state: desired }: Machine)
 /** A failure that is over, since its machine is well or gone and nothing else is down, is none. */
 function failing(crew: Crew): string | null {
   return crew.target.last_failure === null ? null : whatFails(crew);
+}
+
+/** Machines that are ready, and not yet for as long as is asked. */
+function lasting({ target, members }: Crew): string | null {
+  const young = members.filter((machine) => serves(machine) && !machine.healthy).length;
+  if (young === 0 || target.min_healthy_seconds === 0) return null;
+  return `${young} of ${target.replicas} ready, and to stay so for ${target.min_healthy_seconds} s`;
 }
 
 function staying({ state }: PlanScene, crew: Crew): string | null {

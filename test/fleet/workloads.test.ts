@@ -221,3 +221,9 @@ test("a deployment whose machines fail says how, while it goes on; it is silent 
   stage.do({ type: "host.heard", data: { host_id: "h-1", key_hash: null, machines: [report] } });
   assert.equal(deploymentView(stage.scene, stage.deployment("dep_1")).reason, "m-001 on h-1: exit code 1 after 0.1 s; restart 1 in 1 s");
 });
+
+test("a deployment whose machines are ready says for how long they have to stay so", () => {
+  const stage = new Stage().hosts("h-1").deploy("dep_1", 2, { min_healthy_seconds: 10 }).settle().ticks(3);
+  assert.equal(deploymentView(stage.scene, stage.deployment("dep_1")).reason, "2 of 2 ready, and to stay so for 10 s");
+  assert.equal(deploymentView(stage.scene, stage.ticks(10).deployment("dep_1")).reason, null);
+});

@@ -267,7 +267,7 @@ test("a stop ends the streams, and so does not wait for them", async (t) => {
 
 test("what was compacted away is a 410 that names the oldest line left, as JSON and as a stream", async (t) => {
   const other = await startDaemon({ config: `[journal]\nsegment_bytes = 4096\nretain = "0s"` }, t);
-  const snapshots = (): number => readdirSync(`${other.dataDir}/journal`).filter((name) => name.includes("snapshot")).length;
+  const snapshots = (): number => readdirSync(`${other.dataDir}/journal`).filter((name) => name.endsWith(".snapshot")).length;
   for (const wanted of [1, 2]) {
     for (let index = 0; index < 40; index++) await makeOrg(other, `round-${wanted}-${index}`);
     await eventually("a snapshot", () => (snapshots() >= wanted ? true : undefined), 10_000);

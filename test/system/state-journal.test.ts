@@ -82,7 +82,7 @@ test("State: Segments close at journal.segment_bytes; a segment's first line is 
 test("State: A start uses the newest good snapshot and every line after it", async (t) => {
   const daemon = await startDaemon({ config: SMALL_SEGMENTS }, t);
   await fill(daemon, 12);
-  const snapshots = (): string[] => readdirSync(join(daemon.dataDir, "journal")).filter((name) => name.includes("snapshot"));
+  const snapshots = (): string[] => readdirSync(join(daemon.dataDir, "journal")).filter((name) => name.endsWith(".snapshot"));
   await eventually("a snapshot", () => (snapshots().length > 0 ? true : undefined), 10_000);
   await register(daemon, "h-after", { labels: { late: "yes" } });
   await daemon.restart();
@@ -142,7 +142,7 @@ test("journal dump prints the log", async (t) => {
 
 test("journal compact removes closed segments that snapshots cover, and the state stays whole", async (t) => {
   const daemon = await startDaemon({ config: `${SMALL_SEGMENTS}\nretain = "0s"` }, t);
-  const snapshots = (): number => readdirSync(join(daemon.dataDir, "journal")).filter((name) => name.includes("snapshot")).length;
+  const snapshots = (): number => readdirSync(join(daemon.dataDir, "journal")).filter((name) => name.endsWith(".snapshot")).length;
   for (const wanted of [1, 2]) {
     await fill(daemon, 12);
     await eventually("a snapshot", () => (snapshots() >= wanted ? true : undefined), 10_000);

@@ -15,7 +15,7 @@ test("the same seed is the same world, to the last event", async () => {
   assert.notEqual(other.hash, first.hash);
 });
 
-/** Of the hour. ZWRM_SIM_MINUTES=60 is all of it, in half a minute to a minute of real time. */
+/** Of the hour. ZWRM_SIM_MINUTES=60 is all of it, in half a minute to a minute of real time; less than 9 has no calm to settle in. */
 const LARGE_MINUTES = Number(process.env["ZWRM_SIM_MINUTES"] ?? "10");
 
 test(`a thousand agents over ${LARGE_MINUTES} minutes: no invariant breaks`, async () => {

@@ -8,7 +8,8 @@ USAGE='usage: uninstall.sh           stop zwrmd and remove its program and units
 UNIT_DIR=/usr/local/lib/systemd/system
 
 the_daemon() {
-  NAME=zwrmd BASE=/opt/zwrm UNITS='zwrmd.service zwrmd.socket zwrmd-unix.socket' COMMANDS='zwrmd zwrm' RUN=/run/zwrm
+  # The sockets first: a client that calls between would have the daemon started again.
+  NAME=zwrmd BASE=/opt/zwrm UNITS='zwrmd.socket zwrmd-unix.socket zwrmd.service' COMMANDS='zwrmd zwrm' RUN=/run/zwrm
   STAYS='/var/lib/zwrm (state), /etc/zwrm (config), /etc/systemd/system/zwrmd*.d (your drop-ins), the user zwrm'
 }
 the_agent() {

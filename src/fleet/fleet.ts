@@ -104,6 +104,7 @@ export class Fleet {
     this.#noteAwake();
     if (!store.writability.writable || this.#whoFellSilent() === null) return;
     await new Promise<void>((resolve) => void clock.after(UNREAD_MS, resolve));
+    this.#noteAwake(); // A pause may have begun in that time.
     const event = this.#timers.length > 0 && store.writability.writable ? this.#whoFellSilent() : null;
     if (event === null) return;
     for (const id of event.data.host_ids) this.#recentlyLost.set(id, clock.mono());
@@ -269,8 +270,7 @@ export class Fleet {
   /** Takes the next step of a host's drain, if there is one. Each step is an event, which brings us here again. */
   #moveDrain(hostId: string): void {
     const { store } = this.#options;
-    const host = store.state.hosts.get(hostId);
-    const drain = runningDrain(store.state, hostId);
+    const [host, drain] = [store.state.hosts.get(hostId), runningDrain(store.state, hostId)];
     if (host === undefined || drain === null || !store.writability.writable) return;
     const event = planDrain(store.state, host, drain, this.presence.reportedMachines(hostId), this.reconciler.elapsed.since);
     if (event === null) return;

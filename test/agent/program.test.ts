@@ -106,7 +106,7 @@ test("without its control plane it goes on, restarts what fails, and tells what 
   const { pid: before } = agent.processes().find(({ id }) => id === "m-1") ?? { pid: 0 };
   control.close();
   for (const id of ["m-1", "m-2"]) writeFileSync(join(agent.folder, `state/machines/${id}/work/end`), "");
-  const other = await eventually("the restart", () => agent.processes().find(({ id, pid }) => id === "m-1" && pid !== before), 10_000);
+  const other = await eventually("the restart", () => agent.processes().find(({ id, pid }) => id === "m-1" && pid !== before), 30_000);
   const beats = control.beats.length;
   await control.listen();
   await control.reported("what happened", () => control.beats.length > beats && control.report("m-2")?.exit_code === 1);
@@ -127,7 +127,7 @@ test("a wiped control plane stops nothing until an operator says so", async (con
   control.knows = false;
   control.want();
   await control.listen();
-  await eventually("its complaint", () => (/another cluster answers/.test(agent.output) ? true : undefined), 15_000);
+  await eventually("its complaint", () => (/another cluster answers/.test(agent.output) ? true : undefined), 30_000);
   const heard = control.beats.length;
   await control.reported("another beat", () => control.beats.length > heard + 1);
   assert.equal(control.beats.at(-1)?.observed_revision, undefined);
@@ -208,7 +208,7 @@ test("a console is kept within its bound", async (context) => {
   control.want(desired("m-1", { image: control.image("head -c 3000000 /dev/zero | tr '\\0' x; sleep 300") }));
   const path = join(agent.folder, "state/machines/m-1");
   const size = (name: string): number => (existsSync(join(path, name)) ? statSync(join(path, name)).size : 0);
-  await eventually("the cut", () => (size("console.log.1") === 524_288 && size("console.log") === 0 ? true : undefined), 10_000);
+  await eventually("the cut", () => (size("console.log.1") === 524_288 && size("console.log") === 0 ? true : undefined), 30_000);
 });
 
 test("a second agent on one state folder says who has it, and ends", async (context) => {

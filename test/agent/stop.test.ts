@@ -192,7 +192,7 @@ async function runsOf(daemon: TestDaemon, app: string): Promise<void> {
     const machines = await machinesOf(daemon, app);
     return machines.some((machine) => pick(machine, "state") === "running") ? true : undefined;
   };
-  await eventually(`${app} running`, look, 15_000);
+  await eventually(`${app} running`, look, 30_000);
 }
 
 test("a stop during an HTTP check that nobody answers ends within a second", async (context) => {

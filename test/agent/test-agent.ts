@@ -87,7 +87,7 @@ export class FakeControlPlane {
 
   /** Waits until the agent reports so. */
   reported(what: string, is: (machines: readonly MachineReport[]) => boolean): Promise<true> {
-    return eventually(what, () => (is(this.beats.at(-1)?.machines ?? []) ? true : undefined), 15_000);
+    return eventually(what, () => (is(this.beats.at(-1)?.machines ?? []) ? true : undefined), 30_000);
   }
 
   async #serve(request: http.IncomingMessage, response: http.ServerResponse): Promise<void> {

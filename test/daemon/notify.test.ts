@@ -109,7 +109,7 @@ function runNotified(t: TestContext, config: string, options = ""): { told: () =
 
 test("the daemon is ready once it listens, takes the notify descriptor for no socket, and says that it stops", async (t) => {
   const { told, log, stop, closed } = runNotified(t, '[server]\nhost = "127.0.0.1"\nport = 0');
-  await eventually("READY=1", () => (told().includes("READY=1") ? true : undefined), 15_000);
+  await eventually("READY=1", () => (told().includes("READY=1") ? true : undefined), 30_000);
   // Lines of the log leave a turn later than the word to systemd.
   await eventually("its own socket in the log", () => (/ listening address=http:\/\/127\.0\.0\.1:\d+\n/.test(log()) ? true : undefined));
   assert.doesNotMatch(log(), /systemd passed the sockets/);

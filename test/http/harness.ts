@@ -136,7 +136,7 @@ function standardRoutes(held: (() => void)[]): TestRoute[] {
   ];
 }
 
-const PATIENCE_MS = 5_000;
+const PATIENCE_MS = 20_000;
 
 /** Waits for a fact that nothing announces; the bound is for failures only. */
 export async function until(holds: () => boolean, what: string): Promise<void> {

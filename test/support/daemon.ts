@@ -20,7 +20,7 @@ export type { RunResult };
 export const PROGRAM = fileURLToPath(new URL("../../dist/zwrmd.js", import.meta.url));
 export const LICENSE_KEY = "a licence key for tests";
 export const LICENSE_HASH = createHash("sha256").update(LICENSE_KEY).digest("hex");
-const START_MS = 15_000;
+const START_MS = 45_000;
 const STOP_MS = 40_000;
 /** Signals that end a test's process; without a handler nothing would be cleaned up. */
 const ENDINGS = ["SIGTERM", "SIGINT", "SIGHUP"] as const;
@@ -234,7 +234,7 @@ export class TestDaemon {
   }
 
   /** The first line of the log since the start that matches; waits up to `ms` for it. */
-  async line(pattern: RegExp, ms = 5_000): Promise<string> {
+  async line(pattern: RegExp, ms = 20_000): Promise<string> {
     return eventually(`a log line ${pattern}`, () => this.stdoutLines.find((line) => pattern.test(line)), ms);
   }
 

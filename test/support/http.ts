@@ -39,7 +39,7 @@ export class Answer {
   }
 }
 
-/** One request, its whole answer. Rejects when the connection breaks before the end or after `timeoutMs` (10 s). */
+/** One request, its whole answer. Rejects when the connection breaks before the end or after `timeoutMs` (30 s). */
 export function request(target: Target, method: string, path: string, options: RequestOptions = {}): Promise<Answer> {
   const { body } = options;
   const asIs = typeof body === "string" || Buffer.isBuffer(body);
@@ -49,7 +49,7 @@ export function request(target: Target, method: string, path: string, options: R
   if (bytes !== null && headers["transfer-encoding"] === undefined) headers["content-length"] ??= bytes.length;
   const where = "socketPath" in target ? { socketPath: target.socketPath } : { host: target.host ?? "127.0.0.1", port: target.port };
   return new Promise((resolve, reject) => {
-    const signal = AbortSignal.timeout(options.timeoutMs ?? 10_000);
+    const signal = AbortSignal.timeout(options.timeoutMs ?? 30_000);
     const req = http.request({ ...where, method, path, headers, signal, agent: options.agent ?? false });
     let answered = false;
     req.on("response", (res) => {

@@ -21,7 +21,7 @@ export function cleanEnv(extra: Readonly<Record<string, string>> = {}): Record<s
 /** Runs any program to its end, 30 s at most. */
 export function run(command: string, args: readonly string[], env: Readonly<Record<string, string>> = {}, input = ""): Promise<RunResult> {
   return new Promise((resolve, reject) => {
-    const child = spawn(command, args, { env: cleanEnv(env), timeout: 30_000, killSignal: "SIGKILL" });
+    const child = spawn(command, args, { env: cleanEnv(env), timeout: 180_000, killSignal: "SIGKILL" });
     let stdout = "";
     let stderr = "";
     child.stdout.on("data", (part: Buffer) => (stdout += part.toString("utf8")));
@@ -34,7 +34,7 @@ export function run(command: string, args: readonly string[], env: Readonly<Reco
 }
 
 /** Asks again and again, every 20 ms, until there is an answer; throws after `ms`. For conditions outside of this process only. */
-export async function eventually<T>(what: string, look: () => T | undefined | Promise<T | undefined>, ms = 5_000): Promise<T> {
+export async function eventually<T>(what: string, look: () => T | undefined | Promise<T | undefined>, ms = 20_000): Promise<T> {
   const end = performance.now() + ms;
   for (;;) {
     const found = await look();

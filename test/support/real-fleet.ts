@@ -76,7 +76,7 @@ export class RealFleet {
   }
 
   /** Asks until `look` finds what it looks for; a daemon that is not there for a moment is asked again. */
-  until<T>(what: string, path: string, look: (json: Json) => T | undefined, ms = 15_000): Promise<T> {
+  until<T>(what: string, path: string, look: (json: Json) => T | undefined, ms = 40_000): Promise<T> {
     const ask = async (): Promise<T | undefined> => {
       const answer = await this.daemon.request("GET", path).catch(() => null);
       return answer?.status === 200 ? look(answer.json) : undefined;
@@ -97,7 +97,7 @@ export class RealFleet {
   }
 
   /** A new app with this deployment, all of it ready. That health lasts is asked for where that is what is tested. */
-  async deploy(name: string, deployment: Record<string, Json>, ms = 15_000): Promise<void> {
+  async deploy(name: string, deployment: Record<string, Json>, ms = 40_000): Promise<void> {
     await this.ask("POST", "/v1/apps", { name }, 201);
     await this.ask("POST", `/v1/apps/${name}/deployments`, { min_healthy_seconds: 0, ...deployment }, 202);
     await this.until(`${name} to be deployed`, `/v1/apps/${name}/deployments`, (json) => (pick(json, "deployments.0.state") === "completed" ? true : undefined), ms);

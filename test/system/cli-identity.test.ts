@@ -53,7 +53,7 @@ test("a key with a scope may do that and no more, until it is revoked; events --
   let [seen, said] = ["", ""];
   follower.stdout.setEncoding("utf8").on("data", (text: string) => (seen += text));
   follower.stderr.setEncoding("utf8").on("data", (text: string) => (said += text));
-  const sees = (pattern: RegExp): Promise<string> => eventually(`the follower to see ${pattern}; it saw ${seen}`, () => pattern.exec(seen)?.[0], 15_000);
+  const sees = (pattern: RegExp): Promise<string> => eventually(`the follower to see ${pattern}; it saw ${seen}`, () => pattern.exec(seen)?.[0], 30_000);
   await sees(/ localhost@127\.0\.0\.1 {2}user\.created {2}id=usr_\w+ email=ann@example\.com name=Ann host_admin=true\n/);
 
   const token = (await good("auth tokens create ci --scope images:read --expires 1d")).trim();

@@ -13,7 +13,7 @@ const daemon = await startDaemon();
 const QUICK = `[hosts]\noffline_after = "1s"\ncheck_interval = "250ms"`;
 
 async function waitFor(of: TestDaemon, id: string, status: string): Promise<void> {
-  await eventually(`${id} to be ${status}`, async () => ((await statusOf(of, id)) === status ? true : undefined), 10_000);
+  await eventually(`${id} to be ${status}`, async () => ((await statusOf(of, id)) === status ? true : undefined), 30_000);
 }
 
 test(`register: {"host_id"?,"hostname","region"?="default","datacenter"?="default","ip_address"?=the peer's,"grpc_port"?=9090,"capacity",...}`, async () => {

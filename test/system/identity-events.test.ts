@@ -270,7 +270,7 @@ test("what was compacted away is a 410 that names the oldest line left, as JSON 
   const snapshots = (): number => readdirSync(`${other.dataDir}/journal`).filter((name) => name.endsWith(".snapshot")).length;
   for (const wanted of [1, 2]) {
     for (let index = 0; index < 40; index++) await makeOrg(other, `round-${wanted}-${index}`);
-    await eventually("a snapshot", () => (snapshots() >= wanted ? true : undefined), 10_000);
+    await eventually("a snapshot", () => (snapshots() >= wanted ? true : undefined), 30_000);
   }
   await other.stop();
   const compact = await other.command("journal", "compact");

@@ -48,7 +48,7 @@ test("Under systemd the daemon takes its listening sockets (LISTEN_FDS, FileDesc
   unix.close();
 
   const pids = (): number[] => [...log.matchAll(/^pid (\d+)$/gm)].map((match) => Number(match[1]));
-  await eventually("the first daemon", () => (/ listening /.test(log) ? true : undefined), 15_000);
+  await eventually("the first daemon", () => (/ listening /.test(log) ? true : undefined), 30_000);
   assert.equal((await request({ port }, "GET", "/v1/whoami-is-not-here")).status, 404);
   assert.equal((await request({ port }, "GET", "/v1/auth/whoami")).status, 200);
   assert.equal((await request({ socketPath }, "GET", "/v1/auth/whoami")).status, 200, "the unix socket's peer is local");
@@ -64,7 +64,7 @@ test("Under systemd the daemon takes its listening sockets (LISTEN_FDS, FileDesc
   for (let extra = 0; extra < 5; extra++) ask();
   const refused = (await Promise.all(during)).filter((outcome) => outcome !== "200" && outcome !== "503");
   assert.deepEqual(refused, [], "every client that connected is answered, by the old daemon or the new one");
-  await eventually("the second daemon", () => (pids().length === 2 && log.split(" listening ").length >= 3 ? true : undefined), 15_000);
+  await eventually("the second daemon", () => (pids().length === 2 && log.split(" listening ").length >= 3 ? true : undefined), 30_000);
   assert.equal((await request({ port }, "GET", "/v1/health")).status, 200);
   assert.equal((await request({ socketPath }, "GET", "/v1/health")).status, 200, "the socket's file is systemd's: the daemon leaves it");
   assert.ok(readFileSync(`/proc/${pids()[1]}/cmdline`, "utf8").includes("zwrmd.js"));

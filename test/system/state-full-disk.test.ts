@@ -90,7 +90,7 @@ test("State: ENOSPC: mutations answer 503 storage_failed, reads and heartbeats g
     await exhaust(daemon);
     assert.equal((await daemon.request("GET", "/v1/health")).status, 503);
     rmSync(inside("filler"));
-    await eventually("health", async () => ((await daemon.request("GET", "/v1/health")).status === 200 ? true : undefined), 15_000);
+    await eventually("health", async () => ((await daemon.request("GET", "/v1/health")).status === 200 ? true : undefined), 30_000);
     assert.equal((await register(daemon, "h-last")).status, 201);
   });
 });

@@ -83,7 +83,7 @@ test("State: A start uses the newest good snapshot and every line after it", asy
   const daemon = await startDaemon({ config: SMALL_SEGMENTS }, t);
   await fill(daemon, 12);
   const snapshots = (): string[] => readdirSync(join(daemon.dataDir, "journal")).filter((name) => name.endsWith(".snapshot"));
-  await eventually("a snapshot", () => (snapshots().length > 0 ? true : undefined), 10_000);
+  await eventually("a snapshot", () => (snapshots().length > 0 ? true : undefined), 30_000);
   await register(daemon, "h-after", { labels: { late: "yes" } });
   await daemon.restart();
   assert.equal(pick(await show(daemon, "h-19"), "labels.round"), "11");
@@ -145,7 +145,7 @@ test("journal compact removes closed segments that snapshots cover, and the stat
   const snapshots = (): number => readdirSync(join(daemon.dataDir, "journal")).filter((name) => name.endsWith(".snapshot")).length;
   for (const wanted of [1, 2]) {
     await fill(daemon, 12);
-    await eventually("a snapshot", () => (snapshots() >= wanted ? true : undefined), 10_000);
+    await eventually("a snapshot", () => (snapshots() >= wanted ? true : undefined), 30_000);
   }
   await daemon.stop();
   const before = segments(daemon.dataDir);

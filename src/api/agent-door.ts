@@ -21,21 +21,21 @@ export class AgentDoor {
     this.#licences = licences;
   }
 
-  /** Throws `unauthorized`, and as Fleet.register. */
-  register(context: ApiContext, registration: Registration): ReturnType<Fleet["register"]> {
-    return this.#fleet.register(registration, this.#actor(context, registration.host_id));
+  /** Throws `unauthorized`, and as AgentCalls.register. */
+  register(context: ApiContext, registration: Registration): ReturnType<Fleet["agentCalls"]["register"]> {
+    return this.#fleet.agentCalls.register(registration, this.#actor(context, registration.host_id));
   }
 
-  /** Throws `unauthorized`, and as Fleet.heartbeat. */
-  heartbeat(context: ApiContext, hostId: string, key: string | null, beat: Heartbeat): ReturnType<Fleet["heartbeat"]> {
-    return this.#fleet.heartbeat(hostId, key, beat, this.#actor(context, hostId));
+  /** Throws `unauthorized`, and as AgentCalls.heartbeat. */
+  heartbeat(context: ApiContext, hostId: string, key: string | null, beat: Heartbeat): ReturnType<Fleet["agentCalls"]["heartbeat"]> {
+    return this.#fleet.agentCalls.heartbeat(hostId, key, beat, this.#actor(context, hostId));
   }
 
   /** The answer to a heartbeat, held until there is something new to tell or `ms` are over. */
   async answerLater(context: ApiContext, hostId: string, observed: string, ms: number): Promise<HeartbeatAnswer> {
-    await this.#fleet.waitForChange(hostId, observed, ms, (cancel) => context.onFinish(cancel));
+    await this.#fleet.assignments.waitForChange(hostId, observed, ms, (cancel) => context.onFinish(cancel));
     this.#requireLicence(context);
-    return this.#store.read((state) => this.#fleet.answer(state, hostId, observed));
+    return this.#store.read((state) => this.#fleet.assignments.answer(state, hostId, observed));
   }
 
   /** Throws `unauthorized`, `host_not_registered`, `host_key_mismatch`. */

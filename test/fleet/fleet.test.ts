@@ -104,7 +104,7 @@ test("hosts lost longer ago than offline_after make no storm with one that falls
 
 test("a beat that changes nothing is answered at once and writes nothing", () => {
   const world = begin(registered("h-1"));
-  const answer = world.fleet.heartbeat("h-1", null, beatOf({ usage: { cpus: 1, memory_mb: 2, disk_mb: 3 }, machines: [] }), SYSTEM);
+  const answer = world.fleet.agentCalls.heartbeat("h-1", null, beatOf({ usage: { cpus: 1, memory_mb: 2, disk_mb: 3 }, machines: [] }), SYSTEM);
   assert.ok(!(answer instanceof Promise));
   assert.deepEqual([answer.host_id, answer.cluster_id, answer.status, answer.machines], ["h-1", "c_1", "active", []]);
   assert.equal(world.log.lastSeq, 0);

@@ -8,7 +8,7 @@ import type { World } from "./world.ts";
 
 /** A heartbeat's answer that is held for `ms`. */
 async function held(world: World, ms: number, onCancel: (cancel: () => void) => void = () => undefined): Promise<void> {
-  await world.fleet.waitForChange("h-1", world.fleet.desired("h-1").revision, ms, onCancel);
+  await world.fleet.assignments.waitForChange("h-1", world.fleet.assignments.desired("h-1").revision, ms, onCancel);
 }
 
 test("a held answer leaves when the list changes, once the change is on disk", async () => {

@@ -49,11 +49,11 @@ export function beatOf(more: Partial<Heartbeat> = {}): Heartbeat {
 }
 
 export async function beat({ fleet }: World, more: Partial<Heartbeat> = {}, hostId = "h-1", key: string | null = null): Promise<HeartbeatAnswer> {
-  return fleet.heartbeat(hostId, key, beatOf(more), SYSTEM);
+  return fleet.agentCalls.heartbeat(hostId, key, beatOf(more), SYSTEM);
 }
 
 export async function join({ fleet }: World, hostId = "h-1", key: string | null = null): Promise<boolean> {
-  return (await fleet.register({ host_id: hostId, facts: factsOf(hostId), capacity: CAPACITY, key }, SYSTEM)).created;
+  return (await fleet.agentCalls.register({ host_id: hostId, facts: factsOf(hostId), capacity: CAPACITY, key }, SYSTEM)).created;
 }
 
 export async function happen({ store }: World, event: Event): Promise<void> {

@@ -107,7 +107,7 @@ test("a handler is given no way to change the state but the door of its route's 
   // The type checker is the test: what is listed here does not compile once somebody hands it out.
   const lacks: readonly true[] = [
     true satisfies Lacks<Services["store"], "change">,
-    true satisfies Lacks<Services["fleet"], "register" | "heartbeat" | "start" | "stop">,
+    true satisfies Lacks<Services["fleet"], "agentCalls" | "assignments" | "start" | "stop">,
     true satisfies Lacks<Services["fleet"]["reconciler"], "follow" | "sweep" | "lookAtAll">,
     true satisfies Lacks<Services, "door" | "agents" | "logins">,
     true satisfies Lacks<App, "agents">,

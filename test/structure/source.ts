@@ -96,7 +96,10 @@ export const BANS: readonly Ban[] = [
     owners: {
       "api/door.ts": "the door of people: it judges their standing in the decision",
       "api/agent-door.ts": "the door of agents: it judges their licence",
-      "fleet/fleet.ts": "what hosts say, which the door of agents lets in, and the daemon's own sweeps",
+      "fleet/agent-calls.ts": "what hosts say, which the door of agents lets in",
+      "fleet/liveness-monitor.ts": "the daemon's own word that a host is offline",
+      "fleet/drains.ts": "the steps of a drain",
+      "fleet/fleet.ts": "what was kept long enough",
       "fleet/reconciler.ts": "the daemon's own steps",
       "identity/login.ts": "a login: the password is the standing",
       "daemon/daemon.ts": "the first start makes the cluster, and a session in use slides on",

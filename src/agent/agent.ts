@@ -20,7 +20,7 @@ import { detectCapacity, SteadyHost, thisHost, UsageMeter } from "./host-facts.t
 import type { HostView } from "./host-facts.ts";
 import { ImageCache } from "./image-cache.ts";
 import { lockStateDir } from "./lock.ts";
-import type { Workload } from "./loop.ts";
+import type { Workload } from "./loop-parts.ts";
 import { Loop } from "./loop.ts";
 import { DiskMachineStore } from "./machine-store.ts";
 import { Machines } from "./machines.ts";

@@ -3,17 +3,19 @@
  * wait for it, hashed before its first use by this process, and evicted, least recently used first, when the folder is over its limit or the disk
  * too full for the next one, and no machine needs it.
  */
-import { createHash } from "node:crypto";
 import type { Stats } from "node:fs";
-import { chmod, open, stat, utimes } from "node:fs/promises";
+import { chmod, stat, utimes } from "node:fs/promises";
 import { join } from "node:path";
 import type { Clock } from "../lib/clock.ts";
 import { messageOf, systemCode } from "../lib/errors.ts";
-import type { DiskSpace, Files } from "../lib/files.ts";
+import type { Files } from "../lib/files.ts";
+import { hashFile } from "../lib/hash-file.ts";
 import type { Log } from "../lib/log.ts";
 import { SharedWork } from "./cancel.ts";
 import type { OpenDownload } from "./download.ts";
 import { ImagePull } from "./image-pull.ts";
+import type { CachedFile } from "./image-room.ts";
+import { isDiskFull, isTold, numbersOf, planEviction, spareBytes } from "./image-room.ts";
 import type { Images } from "./runtime.ts";
 import { hostFault, LaunchError } from "./runtime.ts";
 
@@ -28,18 +30,6 @@ export interface ImageCacheOptions {
   readonly inUse: () => ReadonlySet<string>;
 }
 
-interface Entry {
-  readonly path: string;
-  readonly digest: string;
-  readonly size: number;
-  /** Wall time in milliseconds. */
-  readonly usedAt: number;
-  /** The beginning of an image, from a download that broke off. */
-  readonly isPart: boolean;
-}
-
-const READ_PIECE = 1 << 20;
-const MIB = 1024 * 1024;
 const ADVICE = "make room there, or give this host a larger disk";
 
 /** A pull for which there is no room, also after eviction. */
@@ -91,7 +81,8 @@ export class ImageCache implements Images {
     const mark = await markOf(path);
     if (mark === null) return false;
     if (this.#verified.get(digest) === mark) return true;
-    if (`sha256:${await hashFile(path, signal)}` === digest) {
+    const { sha256 } = await hashFile(this.#options.files, path, () => signal.throwIfAborted());
+    if (`sha256:${sha256}` === digest) {
       this.#verified.set(digest, mark);
       return true;
     }
@@ -172,7 +163,7 @@ export class ImageCache implements Images {
     return new LaunchError(what, final, { cause, fault: "host" });
   }
 
-  #idle(entries: readonly Entry[]): Entry[] {
+  #idle(entries: readonly CachedFile[]): CachedFile[] {
     return entries.filter(({ digest }) => this.#isIdle(digest));
   }
 
@@ -180,7 +171,7 @@ export class ImageCache implements Images {
     return !this.#working.has(digest) && !this.#options.inUse().has(digest);
   }
 
-  async #evict({ path, digest, size, isPart }: Entry): Promise<void> {
+  async #evict({ path, digest, size, isPart }: CachedFile): Promise<void> {
     // A machine may have asked for it while others were evicted.
     if (!this.#isIdle(digest)) return;
     this.#options.log.info(isPart ? "an image's unfinished download was evicted from the cache" : "an image was evicted from the cache", { digest, bytes: size });
@@ -196,9 +187,9 @@ export class ImageCache implements Images {
     }
   }
 
-  async #entries(): Promise<Entry[]> {
+  async #entries(): Promise<CachedFile[]> {
     const { folder, files } = this.#options;
-    const found: Entry[] = [];
+    const found: CachedFile[] = [];
     // In the order in which images move, so that none is missed.
     for (const name of ["incoming", "sha256"]) {
       for (const hex of await files.list(join(folder, name))) {
@@ -219,43 +210,6 @@ function hexOf(digest: string): string {
   return digest.slice("sha256:".length);
 }
 
-/** Unfinished downloads first, then what was used longest ago, until neither limit nor disk asks for more. What is left over 0 could not be had. Pure. */
-function planEviction(idle: readonly Entry[], over: number, short: number): { readonly evict: readonly Entry[]; readonly over: number; readonly short: number } {
-  const evict: Entry[] = [];
-  for (const entry of idle.toSorted((a, b) => Number(b.isPart) - Number(a.isPart) || a.usedAt - b.usedAt)) {
-    if (over <= 0 && short <= 0) break;
-    evict.push(entry);
-    over -= entry.size;
-    short -= entry.size;
-  }
-  return { evict, over, short };
-}
-
-/**
- * What images leave free for the agent's records and the machines' consoles, which by default lie on the same disk: 64 MiB are the consoles of eight
- * machines (2 * 4 MiB each); of a disk below 1.25 GiB it is 5 %, so that small ones can be used.
- */
-function spareBytes({ totalBytes }: DiskSpace): number {
-  return Math.min(0.05 * totalBytes, 64 * MIB);
-}
-
-/** Some file systems of user space say 0 of 0. */
-function isTold({ totalBytes }: DiskSpace): boolean {
-  return totalBytes > 0;
-}
-
-/** In words; what is asked for is rounded up and what there is down, so that they do not look as if they fitted. */
-function numbersOf(wanted: number, space: DiskSpace, evictable: number): string {
-  const up = (bytes: number): string => `${(Math.ceil((bytes / MIB) * 10) / 10).toFixed(1)} MiB`;
-  const down = (bytes: number): string => `${(Math.floor((bytes / MIB) * 10) / 10).toFixed(1)} MiB`;
-  return `${up(wanted)} are still to come and ${up(spareBytes(space))} must stay free, but ${down(space.freeBytes)} are free and ${down(evictable)} can be evicted`;
-}
-
-function isDiskFull(error: unknown): boolean {
-  const code = systemCode(error);
-  return code === "ENOSPC" || code === "EDQUOT";
-}
-
 async function statOf(path: string): Promise<Stats | null> {
   try {
     return await stat(path);
@@ -268,20 +222,4 @@ async function statOf(path: string): Promise<Stats | null> {
 async function markOf(path: string): Promise<string | null> {
   const stats = await statOf(path);
   return stats === null ? null : `${stats.size} ${stats.mtimeMs} ${stats.ino}`;
-}
-
-async function hashFile(path: string, signal: AbortSignal): Promise<string> {
-  const file = await open(path, "r");
-  try {
-    const hash = createHash("sha256");
-    const buffer = Buffer.allocUnsafe(READ_PIECE);
-    for (;;) {
-      signal.throwIfAborted();
-      const { bytesRead } = await file.read(buffer, 0, buffer.length, null);
-      if (bytesRead === 0) return hash.digest("hex");
-      hash.update(buffer.subarray(0, bytesRead));
-    }
-  } finally {
-    await file.close();
-  }
 }

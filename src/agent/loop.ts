@@ -3,38 +3,14 @@
  * ControlPlane and Workload, so that a simulation can run this very code a thousand times over virtual time.
  */
 import { ClientError } from "../client/errors.ts";
-import type { Cancel, Clock } from "../lib/clock.ts";
+import type { Cancel } from "../lib/clock.ts";
 import { messageOf } from "../lib/errors.ts";
-import type { Log } from "../lib/log.ts";
 import { Allegiance } from "./allegiance.ts";
-import type { Membership } from "./allegiance.ts";
 import { callDelay } from "./backoff.ts";
 import { EarlyBudget } from "./early-budget.ts";
+import type { LoopParts } from "./loop-parts.ts";
 import { askedDelay, beatPatience, longestDelay, registerPatience } from "./patience.ts";
-import type { ControlPlane, DesiredMachine, HeartbeatAnswer, MachineReport } from "./wire.ts";
-import type { RegisterAnswer, RegisterRequest, Usage } from "./wire.ts";
-
-/** What runs on this host (machines.ts). */
-export interface Workload {
-  report(): readonly MachineReport[];
-  /** The own cluster's list, which is to be made so. */
-  take(machines: readonly DesiredMachine[]): void;
-}
-
-export interface LoopOptions {
-  readonly clock: Clock;
-  readonly log: Log;
-  readonly control: ControlPlane;
-  readonly membership: Membership;
-  readonly workload: Workload;
-  /** What a registration says; asked anew for each. */
-  readonly facts: () => RegisterRequest;
-  readonly usage: () => Usage | undefined;
-  /** Names this process among all agents that this host ever ran. */
-  readonly bootId: string;
-  /** A number from [0, 1), for jitter. */
-  readonly chance: () => number;
-}
+import type { HeartbeatAnswer, RegisterAnswer } from "./wire.ts";
 
 const LONGEST_WAIT_SECONDS = 25;
 /** A registration is told again at most so often. */
@@ -43,7 +19,7 @@ const REFRESH_MS = 1_000;
 const GATHER_MS = 20;
 
 export class Loop {
-  readonly #options: LoopOptions;
+  readonly #options: LoopParts;
   readonly #budget: EarlyBudget;
   readonly #allegiance: Allegiance;
   #hostId: string;
@@ -78,7 +54,7 @@ export class Loop {
   /** Answers are taken one after another. */
   #taking: Promise<void> = Promise.resolve();
 
-  constructor(options: LoopOptions) {
+  constructor(options: LoopParts) {
     this.#options = options;
     this.#budget = new EarlyBudget(options.clock);
     this.#allegiance = new Allegiance(options.membership, options.log);

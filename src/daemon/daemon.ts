@@ -22,27 +22,27 @@ import { Logins } from "../identity/login.ts";
 import { decideRenewal, hideTokens } from "../identity/tokens.ts";
 import { ImageLibrary } from "../images/library.ts";
 import { ImageStore } from "../images/store.ts";
-import { Journal } from "../journal/journal.ts";
+import type { Journal } from "../journal/journal.ts";
 import type { Lock } from "../journal/lock.ts";
 import type { Cancel, Clock } from "../lib/clock.ts";
 import type { Closing } from "../lib/closing.ts";
 import { messageOf } from "../lib/errors.ts";
 import { diskFiles } from "../lib/files.ts";
-import { newId, newUuid } from "../lib/ids.ts";
+import { newId } from "../lib/ids.ts";
 import type { LineSink, Log } from "../lib/log.ts";
 import { VERSION } from "../lib/version.ts";
 import type { Metrics } from "../metrics/catalogue.ts";
 import type { Registry } from "../metrics/registry.ts";
 import { JournalBackground } from "../state/background.ts";
 import type { Actor } from "../state/events.ts";
-import { SYSTEM } from "../state/events.ts";
 import { EventFeed } from "../state/feed.ts";
-import { CLUSTER_KEY, State } from "../state/state.ts";
-import { Replay, Store } from "../state/store.ts";
+import { State } from "../state/state.ts";
+import type { Store } from "../state/store.ts";
 import { collectFromState } from "./gauges.ts";
+import { openListener } from "./listen.ts";
+import { openState } from "./open-state.ts";
 import { recordRequests } from "./request-recorder.ts";
 import type { Listener } from "./sockets.ts";
-import { socketRefusal } from "./sockets.ts";
 import { readTls } from "./tls.ts";
 
 export interface DaemonOptions {
@@ -66,7 +66,6 @@ export interface DaemonOptions {
  * right without anyone writing.
  */
 const PROBE_MS = 1_000;
-const SOCKET_MODE = 0o660;
 
 export class Daemon {
   readonly #options: DaemonOptions;
@@ -84,31 +83,9 @@ export class Daemon {
 
   /** Replays the log, opens the image store and starts the sweeps; listens to nobody yet. Throws JournalDamaged, UnknownEvent and the disk's own errors. */
   static async open(options: DaemonOptions): Promise<Daemon> {
-    const { config, clock, log, metrics, opened, lock } = options;
-    const folder = join(config.state.dataDir, "journal");
+    const { config, log } = options;
     const state = new State();
-    const began = clock.mono();
-    const journal = await Journal.open(
-      {
-        folder,
-        files: diskFiles,
-        clock,
-        log,
-        segmentBytes: config.journal.segmentBytes,
-        guard: () => lock.displacement(),
-        onSync({ records, bytes, seconds }) {
-          metrics.journalAppends.inc(records);
-          metrics.journalBytes.inc(bytes);
-          metrics.journalSyncDuration.observe(seconds);
-        },
-      },
-      new Replay(state),
-    );
-    opened.add("the journal", () => closeJournal(journal, log));
-    log.info("state restored", { hosts: state.hosts.size, images: state.images.size, users: state.users.size, ms: Math.round(clock.mono() - began) });
-    if (journal.torn !== null) metrics.journalTorn.inc();
-    const store = new Store(state, journal, clock);
-    if (state.cluster.get(CLUSTER_KEY) === undefined) await createCluster(store);
+    const { journal, store } = await openState(state, options);
     const images = new ImageStore({ files: diskFiles, imagesDir: config.build.imagesDir, log });
     await images.open();
     return new Daemon(options, journal, store, images);
@@ -183,33 +160,8 @@ export class Daemon {
   }
 
   /** Opens one listener. Resolves with its address as people write it. */
-  async listen(listener: Listener): Promise<string> {
-    if (listener.kind === "unix") {
-      await this.#http.listen({ path: listener.path, mode: SOCKET_MODE }).catch((error: unknown) => {
-        throw socketRefusal(listener.path, error);
-      });
-      return `unix:${listener.path}`;
-    }
-    const tls = readTls(this.#config.server);
-    const scheme = tls === null ? "http" : "https";
-    const extra = tls === null ? {} : { tls };
-    if (listener.kind === "inherited") {
-      await this.#http.listen({ fd: listener.fd, ...(listener.unixSocket ? {} : extra) });
-      return `${listener.unixSocket ? "unix" : scheme}:fd:${listener.fd} (${listener.name})`;
-    }
-    const address = await this.#listenTcp(listener.host, listener.port, extra);
-    return typeof address === "string" ? address : `${scheme}://${address.family === "IPv6" ? `[${address.address}]` : address.address}:${address.port}`;
-  }
-
-  /** `::` takes IPv4 too; a machine without IPv6 gets IPv4 alone. */
-  async #listenTcp(host: string, port: number, extra: { readonly tls?: { readonly cert: Buffer; readonly key: Buffer } }): ReturnType<HttpServer["listen"]> {
-    try {
-      return await this.#http.listen({ host, port, ...extra });
-    } catch (error) {
-      const withoutIpv6 = host === "::" && error instanceof Error && /EAFNOSUPPORT|EADDRNOTAVAIL/.test(error.message);
-      if (!withoutIpv6) throw error;
-      return this.#http.listen({ host: "0.0.0.0", port, ...extra });
-    }
+  listen(listener: Listener): Promise<string> {
+    return openListener(this.#http, listener, readTls(this.#config.server));
   }
 
   /** Takes what SIGHUP may change: certificates, origins, licence hashes. Throws and changes nothing where a file cannot be read. */
@@ -276,22 +228,4 @@ export class Daemon {
       void done.then(() => this.#stopping || this.#armProbe());
     });
   }
-}
-
-/** The last thing before the lock: after it nothing writes. */
-async function closeJournal(journal: Journal, log: Log): Promise<void> {
-  try {
-    await journal.close();
-  } catch (error) {
-    const message = "the journal could not be closed in order; the next start replays what is on disk";
-    log.error(message, { reason: messageOf(error) });
-  }
-  const { seq, sum } = journal.durable;
-  log.info("stopped; the journal's head, for journal verify --head", { head: `${seq}:${sum}` });
-}
-
-/** The first start makes the cluster's identity and the org `default`, in one line of the log. */
-async function createCluster(store: Store): Promise<void> {
-  const data = { cluster_id: newUuid(), org: { id: newId("org"), slug: "default", name: "Default" } };
-  await store.change(SYSTEM, () => ({ event: { type: "cluster.created", data }, answer: () => undefined }));
 }

@@ -5,11 +5,12 @@ import type { BodyPump } from "../http/types.ts";
 import { ApiError, messageOf, systemCode } from "../lib/errors.ts";
 import type { Files, FileStat } from "../lib/files.ts";
 import type { Log } from "../lib/log.ts";
+import { Incoming } from "./incoming.ts";
 import { Holds, Turns } from "./locks.ts";
 import { type Digest, ImagePaths } from "./paths.ts";
-import { fileGone, onDisk, roomBytes, storageFull, storeGone } from "./storage.ts";
+import { fileGone, onDisk, storeGone } from "./storage.ts";
 import { StoredFile } from "./stored.ts";
-import { IncomingFile, receive, type Source, tooLarge } from "./upload.ts";
+import { type IncomingFile, receive, type Source, tooLarge } from "./upload.ts";
 
 export interface ImageStoreOptions {
   readonly files: Files;
@@ -31,9 +32,6 @@ export interface Imported {
   readonly existed: boolean;
 }
 
-/** The free space is looked at after so many bytes, and sooner where less is left. */
-const LOOK_EVERY = 8 * 1024 * 1024;
-
 export class ImageStore {
   readonly files: Files;
   readonly paths: ImagePaths;
@@ -41,13 +39,10 @@ export class ImageStore {
   readonly #holds = new Holds();
   /** For steps on one digest's file that must not interleave; all short, none waits for a client. */
   readonly #turns = new Turns<Digest>();
-  /** One image sync at a time: syncs of many uploads would take all of Node's four pool threads from the journal. */
-  readonly #syncs = new Turns<"sync">();
   readonly #pieces = new PieceSizes();
   /** The folder of the images as `open` found it (FileStat). */
   #folderId: string | null = null;
-  /** What uploads write to now. */
-  readonly #incoming = new Set<string>();
+  readonly #incoming: Incoming;
   /** Folders whose own name is durable. */
   readonly #durableFolders = new Set<string>();
   /** Removals that wait for uploads of the same digest, with the question whether they still apply. */
@@ -57,6 +52,7 @@ export class ImageStore {
     this.files = files;
     this.paths = new ImagePaths(imagesDir);
     this.#log = log;
+    this.#incoming = new Incoming(files, this.paths, log);
   }
 
   /** Makes the folders and clears what a crash left in `incoming`; gives how many files that were. Call it once, before any import. Throws system errors. */
@@ -146,10 +142,9 @@ export class ImageStore {
     throw storeGone(root, images, found !== null);
   }
 
-  /** Paths in `incoming` that no running upload writes. */
-  async leftovers(): Promise<string[]> {
-    const names = await this.files.list(this.paths.incoming);
-    return names.map((name) => `${this.paths.incoming}/${name}`).filter((path) => !this.#incoming.has(path));
+  /** Paths of uploads that a crash cut off. */
+  leftovers(): Promise<string[]> {
+    return this.#incoming.leftovers();
   }
 
   /** Writes nothing while the bytes are those in place; they are read all the same: a digest is not the image. */
@@ -157,18 +152,18 @@ export class ImageStore {
     const { declaredBytes, maxBytes } = limits;
     const taken: { file: IncomingFile | null } = { file: null };
     try {
-      if (stored === null) taken.file = await this.#begin(declaredBytes ?? 0);
+      if (stored === null) taken.file = await this.#incoming.begin(declaredBytes ?? 0);
       let looked = 0;
       const sizeBytes = await receive(digest, source, maxBytes, async (piece, position) => {
         if (taken.file === null && stored !== null) {
           if (await this.#has(stored, piece, position)) return;
-          taken.file = await this.#begin(declaredBytes ?? 0);
+          taken.file = await this.#incoming.begin(declaredBytes ?? 0);
           await this.#copyBefore(stored, position, taken.file);
         }
-        if (taken.file !== null) looked = await this.#write(taken.file, piece, position, looked);
+        if (taken.file !== null) looked = await this.#incoming.write(taken.file, piece, position, looked);
       });
       if (taken.file === null && stored !== null && stored.stat.size !== sizeBytes) {
-        taken.file = await this.#begin(sizeBytes);
+        taken.file = await this.#incoming.begin(sizeBytes);
         await this.#copyBefore(stored, sizeBytes, taken.file);
       }
       const { file } = taken;
@@ -176,7 +171,7 @@ export class ImageStore {
       await file.seal();
       return { sizeBytes, existed: await this.#turns.take(digest, () => this.#place(digest, file, stored)) };
     } finally {
-      if (taken.file !== null) await this.#discard(taken.file);
+      if (taken.file !== null) await this.#incoming.discard(taken.file);
     }
   }
 
@@ -191,46 +186,12 @@ export class ImageStore {
     }
   }
 
-  /** A file for an upload, where there is room for `bytes`. Whoever has it discards it. */
-  async #begin(bytes: number): Promise<IncomingFile> {
-    await this.#room(bytes);
-    const path = this.paths.newIncoming();
-    this.#incoming.add(path);
-    try {
-      const sync = (fd: number): Promise<void> => this.#syncs.take("sync", () => this.files.datasync(fd));
-      return await IncomingFile.create(this.files, path, sync);
-    } catch (error) {
-      this.#incoming.delete(path);
-      throw error;
-    }
-  }
-
-  async #discard(file: IncomingFile): Promise<void> {
-    const failure = await file.discard();
-    this.#incoming.delete(file.path);
-    if (failure === null) return;
-    const fields = { path: file.path, error: messageOf(failure) };
-    this.#log.warn("an unfinished upload could not be removed; the next start clears it", fields);
-  }
-
   /** What the upload and the file in place have in common, up to `end`: the upload's own bytes of it are gone. */
   async #copyBefore(stored: StoredFile, end: number, file: IncomingFile): Promise<void> {
     let looked = 0;
     for await (const { piece, position } of stored.before(end)) {
-      looked = await this.#write(file, piece, position, looked);
+      looked = await this.#incoming.write(file, piece, position, looked);
     }
-  }
-
-  /** Writes a piece; up to `looked` there was room when it was last looked at. Gives how far there is now. */
-  async #write(file: IncomingFile, piece: Uint8Array, position: number, looked: number): Promise<number> {
-    let roomUpTo = looked;
-    if (position + piece.length > looked) {
-      const room = await this.#room(piece.length);
-      // Uploads that run together share what is left until the next look.
-      roomUpTo = position + Math.max(piece.length, Math.min(LOOK_EVERY, room / this.#incoming.size));
-    }
-    await file.write(piece, position);
-    return roomUpTo;
   }
 
   /** The file in place was the upload, byte for byte. */
@@ -271,13 +232,6 @@ export class ImageStore {
       this.#durableFolders.add(folder);
     }
     await onDisk(() => this.files.syncFolder(folder));
-  }
-
-  /** What may still be written, in bytes. Throws ApiError `storage_full` where `wanted` is more. */
-  async #room(wanted: number): Promise<number> {
-    const room = roomBytes(await onDisk(() => this.files.space(this.paths.incoming)));
-    if (room < wanted) throw storageFull();
-    return room;
   }
 
   async #takeBack(digest: Digest): Promise<void> {

@@ -1,7 +1,7 @@
 /** Re-hashes what the image store holds and says what is wrong, beside running uploads and downloads; it moves wrong bytes to quarantine and deletes nothing. */
-import { createHash } from "node:crypto";
 import { ApiError, messageOf, systemCode } from "../lib/errors.ts";
 import type { FileStat } from "../lib/files.ts";
+import { hashFile } from "../lib/hash-file.ts";
 import { type Digest, digestOfHex, isDigest } from "./paths.ts";
 import type { ImageStore } from "./store.ts";
 
@@ -24,8 +24,6 @@ export interface KnownImage {
   readonly sizeBytes: number;
 }
 
-/** Pieces so small that hashing one holds up nobody's heartbeat. */
-const PIECE_BYTES = 256 * 1024;
 const HASH_FOLDER = /^[0-9a-f]{2}$/;
 
 /** True where the finding means that an image cannot be served. */
@@ -61,7 +59,8 @@ export async function verifyOne(store: ImageStore, digest: Digest, knownBytes: n
     for (;;) {
       const seen = await store.files.stat(store.paths.fileOf(digest));
       if (seen === null) return { kind: "missing", digest };
-      const { actual, sizeBytes } = await hashFile(store, digest, signal);
+      const { sha256, sizeBytes } = await hashFile(store.files, store.paths.fileOf(digest), () => requireGoingOn(signal));
+      const actual = digestOfHex(sha256);
       if (actual === digest) {
         if (knownBytes === null || knownBytes === sizeBytes) return { kind: "good", digest, sizeBytes };
         return { kind: "failed", digest, reason: `the file is right and has ${sizeBytes} bytes, the log says ${knownBytes}` };
@@ -79,28 +78,13 @@ export async function verifyOne(store: ImageStore, digest: Digest, knownBytes: n
   }
 }
 
+function requireGoingOn(signal: AbortSignal): void {
+  if (signal.aborted) throw new Error("the verification was stopped");
+}
+
 /** What the disk said. */
 function causeOf(error: unknown): string {
   return messageOf(error instanceof ApiError ? error.cause : error);
-}
-
-async function hashFile({ files, paths }: ImageStore, digest: Digest, signal: AbortSignal): Promise<{ readonly actual: Digest; readonly sizeBytes: number }> {
-  const fd = await files.open(paths.fileOf(digest), "r");
-  try {
-    const hash = createHash("sha256");
-    const buffer = Buffer.allocUnsafeSlow(PIECE_BYTES);
-    let sizeBytes = 0;
-    for (;;) {
-      // Without this a stop would wait for the end of the image, or worse, not wait and go on beside the next daemon.
-      if (signal.aborted) throw new Error("the verification was stopped");
-      const got = await files.read(fd, buffer, 0, buffer.length, sizeBytes);
-      if (got === 0) return { actual: digestOfHex(hash.digest("hex")), sizeBytes };
-      hash.update(buffer.subarray(0, got));
-      sizeBytes += got;
-    }
-  } finally {
-    await files.close(fd);
-  }
 }
 
 /** The digests on disk, and the paths below `sha256/` that are none. */

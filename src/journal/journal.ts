@@ -5,6 +5,7 @@ import { toRfc3339 } from "../lib/clock.ts";
 import { messageOf } from "../lib/errors.ts";
 import { VERSION } from "../lib/version.ts";
 import { JournalOff } from "./errors.ts";
+import { Listeners } from "./listeners.ts";
 import { firstSeqOf } from "./names.ts";
 import { tryNote } from "./note.ts";
 import type { JournalOptions } from "./options.ts";
@@ -37,9 +38,9 @@ export class Journal {
   readonly #writer: SegmentWriter;
   readonly #queue: Queue;
   readonly #waiters = new Waiters();
-  readonly #durableListeners: ((records: readonly JournalRecord[]) => void)[] = [];
-  readonly #failureListeners: ((reason: string) => void)[] = [];
-  readonly #closedListeners: ((closed: ClosedSegment) => void)[] = [];
+  readonly #durableListeners: Listeners<readonly JournalRecord[]>;
+  readonly #failureListeners: Listeners<string>;
+  readonly #closedListeners: Listeners<ClosedSegment>;
   readonly #watch: PlaceWatch;
   #probes: (() => void)[] = [];
   #durable: Head;
@@ -70,7 +71,10 @@ export class Journal {
     this.#torn = opened.torn;
     this.#uncut = opened.uncut;
     this.#writability = opened.uncut === null ? WRITABLE : { writable: false, reason: opened.uncut.reason, untilRestart: false };
-    const { files, folder, guard } = options;
+    const { files, folder, guard, log } = options;
+    this.#durableListeners = new Listeners(log);
+    this.#failureListeners = new Listeners(log);
+    this.#closedListeners = new Listeners(log);
     this.#writer = new SegmentWriter(files, folder, opened.active);
     this.#watch = new PlaceWatch(files, { path: folder, id: folderId }, () => this.#writer.displacement(), guard);
     this.#queue = new Queue(opened.head.seq, this.#writer.end, options.segmentBytes, () => this.#firstLine());
@@ -127,17 +131,17 @@ export class Journal {
 
   /** After each sync, in order, before `settled` resolves. */
   onDurable(listener: (records: readonly JournalRecord[]) => void): void {
-    this.#durableListeners.push(listener);
+    this.#durableListeners.add(listener);
   }
 
   /** When everything behind `durable` was given up; `lastSeq` is `durable.seq` again. Before any `settled` rejects. */
   onFailure(listener: (reason: string) => void): void {
-    this.#failureListeners.push(listener);
+    this.#failureListeners.add(listener);
   }
 
   /** When a segment takes no further line: the next one is there, and durable. */
   onSegmentClosed(listener: (closed: ClosedSegment) => void): void {
-    this.#closedListeners.push(listener);
+    this.#closedListeners.add(listener);
   }
 
   /** Turns writing off, until a restart, where folder, segment or guard is not in its place. Waits for no write. */
@@ -211,7 +215,7 @@ export class Journal {
     this.#writability = WRITABLE;
     this.#durable = batch.head;
     this.#options.onSync?.({ records: batch.records.length, bytes: batch.bytes.length, seconds: (clock.mono() - started) / 1000 });
-    this.#tell(this.#durableListeners, batch.records);
+    this.#durableListeners.tell(batch.records);
     this.#waiters.settle(batch.head.seq);
   }
 
@@ -259,7 +263,7 @@ export class Journal {
     this.#writability = { writable: false, reason, untilRestart };
     this.#queue.reset(this.#durable.seq, this.#writer.end);
     const waiting = this.#waiters.takeAll();
-    this.#tell(this.#failureListeners, reason);
+    this.#failureListeners.tell(reason);
     return () => waiting.forEach(({ reject }) => reject(new JournalOff(reason, error)));
   }
 
@@ -283,17 +287,6 @@ export class Journal {
   }
 
   #announceClosed(file: string | null): void {
-    if (file !== null) this.#tell(this.#closedListeners, { file, head: this.#durable });
-  }
-
-  /** A listener that throws is a fault of the program; it must not stop the journal, nor be lost. */
-  #tell<T>(listeners: readonly ((value: T) => void)[], value: T): void {
-    for (const listener of listeners) {
-      try {
-        listener(value);
-      } catch (error) {
-        this.#options.log.error("journal: a listener failed", { error: messageOf(error) });
-      }
-    }
+    if (file !== null) this.#closedListeners.tell({ file, head: this.#durable });
   }
 }

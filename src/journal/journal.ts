@@ -3,7 +3,6 @@ import { dirname } from "node:path";
 import { setImmediate } from "node:timers/promises";
 import { toRfc3339 } from "../lib/clock.ts";
 import { messageOf } from "../lib/errors.ts";
-import { VERSION } from "../lib/version.ts";
 import { JournalOff } from "./errors.ts";
 import { Listeners } from "./listeners.ts";
 import { firstSeqOf } from "./names.ts";
@@ -16,7 +15,7 @@ import type { Opened } from "./recovery.ts";
 import { recover } from "./recovery.ts";
 import type { ReplayTarget } from "./replay.ts";
 import { cutTorn } from "./repair.ts";
-import { FORMAT, SEGMENT_TYPE } from "./segment.ts";
+import { firstEntry } from "./segment.ts";
 import { isShortage, tryRoom } from "./shortage.ts";
 import type { Head, JournalEntry, JournalRecord, Torn, Writability } from "./types.ts";
 import { SegmentWriter } from "./writer.ts";
@@ -77,7 +76,7 @@ export class Journal {
     this.#closedListeners = new Listeners(log);
     this.#writer = new SegmentWriter(files, folder, opened.active);
     this.#watch = new PlaceWatch(files, { path: folder, id: folderId }, () => this.#writer.displacement(), guard);
-    this.#queue = new Queue(opened.head.seq, this.#writer.end, options.segmentBytes, () => this.#firstLine());
+    this.#queue = new Queue(opened.head.seq, this.#writer.end, options.segmentBytes, () => firstEntry(toRfc3339(options.clock.wall())));
   }
 
   /** What the start found torn and cut off; null where nothing was. */
@@ -172,11 +171,6 @@ export class Journal {
     await this.#running;
     if (this.writability.writable) await this.#note();
     await this.#writer.close();
-  }
-
-  #firstLine(): JournalEntry {
-    const at = toRfc3339(this.#options.clock.wall());
-    return { at, type: SEGMENT_TYPE, actor: { kind: "system", id: null, ip: null }, data: { format: FORMAT, program: `zwrmd ${VERSION}` } };
   }
 
   #wake(): void {

@@ -1,17 +1,24 @@
 /** One segment, read: the walk along its lines, the search for proof behind a bad one, its last line. Changes nothing. */
 import type { Files } from "../lib/files.ts";
+import { VERSION } from "../lib/version.ts";
 import { JournalDamaged } from "./errors.ts";
 import { NEWLINE, readAt, readPieces, withReader } from "./lines.ts";
 import type { Named } from "./names.ts";
 import type { Chain } from "./record.ts";
 import { BadLine, LINE_START_BYTES, MAX_LINE_BYTES, SUM_KEY, decodeLine, startOf } from "./record.ts";
-import type { Head, JournalRecord } from "./types.ts";
+import type { Head, JournalEntry, JournalRecord } from "./types.ts";
 
 export const SEGMENT_TYPE = "journal.segment";
 /** What `data.format` of a segment's first line says. */
 export const FORMAT = 1;
 
 const SCAN_BYTES = 1024 * 1024;
+
+/** What a segment begins with; `at` is RFC 3339. */
+export function firstEntry(at: string): JournalEntry {
+  const data = { format: FORMAT, program: `zwrmd ${VERSION}` };
+  return { at, type: SEGMENT_TYPE, actor: { kind: "system", id: null, ip: null }, data };
+}
 
 /** The first line that does not fit, and why. */
 export interface Bad {

@@ -29,14 +29,22 @@ function commit() {
   if (busy || waiting.length === 0) return;
   busy = true;
   const batch = waiting; waiting = [];
-  fs.write(fd, batch.map((one) => one.text + "\\n").join(""), () => fs.fdatasync(fd, () => { busy = false; for (const one of batch) one.done(); commit(); }));
+  const settle = () => {
+    busy = false;
+    for (const one of batch) one.done();
+    commit();
+  };
+  fs.write(fd, batch.map((one) => one.text + "\\n").join(""), () => fs.fdatasync(fd, settle));
 }
 http.createServer((req, res) => {
   let text = "";
   req.on("data", (piece) => (text += piece));
   req.on("end", () => {
     const answer = JSON.stringify({ host_id: "h", machines: JSON.parse(text).machines?.length ?? 0 });
-    const done = () => { res.writeHead(200, { "Content-Type": "application/json", "Content-Length": Buffer.byteLength(answer) }); res.end(answer); };
+    const done = () => {
+      res.writeHead(200, { "Content-Type": "application/json", "Content-Length": Buffer.byteLength(answer) });
+      res.end(answer);
+    };
     if (fd === null) done(); else { waiting.push({ text, done }); setImmediate(commit); }
   });
 }).listen(0, "127.0.0.1", function () { console.log("listening address=http://127.0.0.1:" + this.address().port); });
@@ -67,11 +75,24 @@ function load(url: string, script: string, seconds: number): number {
 }
 
 function beats(path: string): string {
-  return `wrk.method="POST"\nwrk.path="${path}"\nwrk.headers["Content-Type"]="application/json"\nwrk.headers["Authorization"]="Bearer ${sha256Hex(KEY)}"\nwrk.body=[==[${BEAT}]==]\n`;
+  return `wrk.method="POST"
+wrk.path="${path}"
+wrk.headers["Content-Type"]="application/json"
+wrk.headers["Authorization"]="Bearer ${sha256Hex(KEY)}"
+wrk.body=[==[${BEAT}]==]
+`;
 }
 
 /** Every request changes a fact, so every one must reach the disk. */
-const CHANGES = `local n=0\nfunction request()\nn=n+1\nreturn wrk.format("POST","/v1/internal/hosts/register",{["Content-Type"]="application/json",["Authorization"]="Bearer ${sha256Hex(KEY)}"},'{"host_id":"h-1","hostname":"n'..n..'","capacity":{"cpus":8,"memory_mb":1024}}')\nend\n`;
+const CHANGES = `
+local n=0
+local headers={["Content-Type"]="application/json",["Authorization"]="Bearer ${sha256Hex(KEY)}"}
+function request()
+  n=n+1
+  local body='{"host_id":"h-1","hostname":"n'..n..'","capacity":{"cpus":8,"memory_mb":1024}}'
+  return wrk.format("POST","/v1/internal/hosts/register",headers,body)
+end
+`;
 
 function median(values: readonly number[]): number {
   return [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? NaN;

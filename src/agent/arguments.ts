@@ -21,7 +21,8 @@ export const USAGE = `zwrm-agent: runs the machines of one host for the control 
 usage:
   zwrm-agent [--config FILE] [--deregister-on-exit]   run the agent
   zwrm-agent logs ID [--follow] [--config FILE]       print what a machine of this host wrote to its console
-  zwrm-agent accept-cluster [--config FILE]           obey the cluster that answers now, in place of the one this host belongs to
+  zwrm-agent accept-cluster [--config FILE]           obey the cluster that answers now, in place of the one this
+                                                      host belongs to
   zwrm-agent --check-config [--config FILE]           read the config, say what is wrong with it, and exit
   zwrm-agent --generate-config                        print a config file with every key, its default and what it does
   zwrm-agent --version
@@ -29,7 +30,8 @@ usage:
 
 flags:
   --config FILE          the config file (default ${DEFAULT_CONFIG_PATH}, where it exists)
-  --deregister-on-exit   at the end, leave the control plane's list and stop all machines; without it they go on, and a restart is no drain
+  --deregister-on-exit   at the end, leave the control plane's list and stop all machines; without it they go
+                         on, and a restart is no drain
   --follow, -f           go on with what the machine writes, until Ctrl-C
 
 Every config key has an environment override, ZWRM_AGENT_<KEY> or ZWRM_AGENT_<SECTION>_<KEY>; see --generate-config.

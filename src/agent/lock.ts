@@ -17,7 +17,11 @@ export function lockStateDir(folder: string): void {
     return;
   }
   closeSync(fd);
-  if (flock.status !== HELD) throw new Error(`${path} cannot be locked: flock of util-linux ${flock.error === undefined ? `exited with ${flock.status ?? flock.signal ?? "nothing"}` : messageOf(flock.error)}`);
+  if (flock.status !== HELD) {
+    const ended = `exited with ${flock.status ?? flock.signal ?? "nothing"}`;
+    const why = flock.error === undefined ? ended : messageOf(flock.error);
+    throw new Error(`${path} cannot be locked: flock of util-linux ${why}`);
+  }
   const holder = readFileSync(path, "utf8").trim();
   throw new Error(`another zwrm-agent uses ${folder}${holder === "" ? "" : ` (process ${holder})`}: stop it, or give this one another state_dir and host_id`);
 }

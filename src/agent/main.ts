@@ -126,9 +126,8 @@ async function accept(
     return print(
       `accepted: ${result.accepted}. At its next heartbeat this host obeys it in place of ${result.own}, and stops what it does not list.\n`,
     );
-  process.stderr.write(
-    `zwrm-agent: there is nothing to accept: ${result.own === null ? "this host has met no cluster yet" : `no other cluster than its own (${result.own}) has answered`}\n`,
-  );
+  const none = result.own === null ? "this host has met no cluster yet" : `no other cluster than its own (${result.own}) has answered`;
+  process.stderr.write(`zwrm-agent: there is nothing to accept: ${none}\n`);
   return 1;
 }
 

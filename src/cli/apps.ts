@@ -166,7 +166,10 @@ function checkText(check: unknown): string {
   const fields = new Map<string, unknown>(Object.entries(check));
   const [type, port, path = "", words] = ["type", "port", "path", "command"].map((name) => fields.get(name));
   if ([...fields.keys()].some((name) => !["type", "port", "path", "command"].includes(name))) return JSON.stringify(check);
-  if (type === "exec" && Array.isArray(words)) return `exec:${words.every((word) => typeof word === "string" && /^\S+$/.test(word)) ? words.join(" ") : JSON.stringify(words)}`;
+  if (type === "exec" && Array.isArray(words)) {
+    const plain = words.every((word) => typeof word === "string" && /^\S+$/.test(word));
+    return `exec:${plain ? words.join(" ") : JSON.stringify(words)}`;
+  }
   return typeof type === "string" && typeof port === "number" && typeof path === "string" ? `${type}:${port}${path}` : JSON.stringify(check);
 }
 

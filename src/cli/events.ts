@@ -90,7 +90,8 @@ function isWanted({ type, actor }: Event, wanted: Filter, known: Names): boolean
 /** `user:ann@example.com@192.0.2.7`, `user:usr_1@192.0.2.7` where nobody knows the user any more, `system`. */
 function actorOf({ actor }: Event, names: Names): string {
   if (actor === undefined) return "-";
-  return `${actor.kind}${actor.id === undefined ? "" : `:${names.of(actor.id)}`}${actor.ip === undefined ? "" : `@${actor.ip}`}`;
+  const who = actor.id === undefined ? actor.kind : `${actor.kind}:${names.of(actor.id)}`;
+  return actor.ip === undefined ? who : `${who}@${actor.ip}`;
 }
 
 async function listAll(session: Session, from: number, print: Print): Promise<void> {

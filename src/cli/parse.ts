@@ -104,7 +104,8 @@ class Line {
     const name = dashes === "--" ? typed : (Object.keys(all).find((one) => all[one]?.short === typed) ?? "");
     const flag = Object.hasOwn(all, name) ? all[name] : undefined;
     if (flag === undefined) {
-      this.#complain(`There is no flag ${dashes}${typed}${this.#command === null ? "" : ` for zwrm ${this.#command.name}`}.${suggest(typed, Object.keys(all), "--")}`);
+      const where = this.#command === null ? "" : ` for zwrm ${this.#command.name}`;
+      this.#complain(`There is no flag ${dashes}${typed}${where}.${suggest(typed, Object.keys(all), "--")}`);
       return 0;
     }
     const place = Object.hasOwn(own, name) ? this.#flags : this.#globals;

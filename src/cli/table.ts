@@ -7,8 +7,9 @@ export type Colour = "green" | "yellow" | "red" | "cyan" | "bold";
 const SGR: Readonly<Record<Colour, number>> = { bold: 1, red: 31, green: 32, yellow: 33, cyan: 36 };
 
 const BETWEEN = "  ";
-const WIDE =
-  /[\u1100-\u115f\u2e80-\u303e\u3041-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6\u{20000}-\u{3fffd}]|\p{Emoji_Presentation}/u;
+const EAST_ASIAN = String.raw`\u1100-\u115f\u2e80-\u303e\u3041-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f`;
+const FULL_WIDTH = String.raw`\uff00-\uff60\uffe0-\uffe6\u{20000}-\u{3fffd}`;
+const WIDE = new RegExp(String.raw`[${EAST_ASIAN}${FULL_WIDTH}]|\p{Emoji_Presentation}`, "u");
 
 export interface Cell {
   readonly text: string;
@@ -138,12 +139,8 @@ export function renderFacts(
       const { text, colour } = toCell(value);
       const fits = widthOf(text) <= room - width;
       const lines = fits ? [text] : wrapText(text, room - width).split("\n");
-      return lines
-        .map(
-          (line, index) =>
-            `${(index === 0 ? name : "").padEnd(width)}${renderCell({ text: line, colour }, 0, false, true, colours)}\n`,
-        )
-        .join("");
+      const shown = lines.map((line) => renderCell({ text: line, colour }, 0, false, true, colours));
+      return shown.map((line, index) => `${(index === 0 ? name : "").padEnd(width)}${line}\n`).join("");
     })
     .join("");
 }

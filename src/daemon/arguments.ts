@@ -40,7 +40,8 @@ usage:
   zwrmd [--config FILE] [--data-dir DIR]     run the daemon
   zwrmd --check-config [--config FILE]       read the config, say what is wrong with it, and exit
   zwrmd --generate-config                    print a config file with every key, its default and what it does
-  zwrmd journal verify [--head SEQ:SUM]      walk the whole log and its snapshots; with --head, against a head noted elsewhere
+  zwrmd journal verify [--head SEQ:SUM]      walk the whole log and its snapshots; with --head, against a head
+                                             noted elsewhere
   zwrmd journal dump [--after SEQ] [--since TIME] [--actor WHO] [--type TYPE] [--secrets]
                                              print the log, redacted unless --secrets; WHO is a kind of actor
                                              (user, host, localhost, socket, system) or one of them (host:h-1),
@@ -49,8 +50,8 @@ usage:
   zwrmd images verify                        hash every image again; what is wrong goes to quarantine
   zwrmd backup FILE                          write the log and its snapshots, as far as they are on disk, into one file
                                              (- is stdout); beside a running daemon too. Images are not in it
-  zwrmd restore FILE                         make the log anew from a backup (- is stdin), in a data folder that has none,
-                                             under a new cluster_id
+  zwrmd restore FILE                         make the log anew from a backup (- is stdin), in a data folder that
+                                             has none, under a new cluster_id
   zwrmd --version
   zwrmd --help
 

@@ -14,7 +14,10 @@ import { NOTE_NAME, segmentName } from "./names.ts";
 import type { Bad } from "./segment.ts";
 import type { Head } from "./types.ts";
 
-const SHAPE = /^(\{"noted":1,"segment":([1-9]\d{0,15}),"seq":(0|[1-9]\d{0,15}),"sum":"([0-9a-f]{64})"),"check":"([0-9a-f]{64})"\}\n$/;
+const NUMBER = String.raw`[1-9]\d{0,15}`;
+const SUM = "[0-9a-f]{64}";
+const SAID = String.raw`\{"noted":1,"segment":(${NUMBER}),"seq":(0|${NUMBER}),"sum":"(${SUM})"`;
+const SHAPE = new RegExp(String.raw`^(${SAID}),"check":"(${SUM})"\}\n$`);
 
 export interface Note {
   /** The first seq of a segment that was there, its name durable, before any of its lines was acknowledged. */

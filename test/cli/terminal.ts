@@ -52,7 +52,8 @@ while child.poll() is None and time.monotonic() < end: look(0.05)
 if child.poll() is None: child.kill()
 code = child.wait()
 while look(0): pass
-print(json.dumps({"code": code if code >= 0 else None, "screen": screen.decode().replace("\\r\\n", "\\n"), "echoes": echoes, "restored": termios.tcgetattr(slave) == before}))
+seen = {"code": code if code >= 0 else None, "screen": screen.decode().replace("\\r\\n", "\\n"), "echoes": echoes}
+print(json.dumps({**seen, "restored": termios.tcgetattr(slave) == before}))
 `;
 
 /** False where there is no python3 to drive a terminal; then nothing here can be tested. */

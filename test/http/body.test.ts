@@ -12,7 +12,8 @@ import { HOST, post, serve, until } from "./harness.ts";
 const TYPE = "Content-Type: application/json\r\n";
 
 function chunked(...pieces: string[]): string {
-  return `POST /json HTTP/1.1\r\n${HOST}${TYPE}Transfer-Encoding: chunked\r\n\r\n${pieces.map((piece) => `${Buffer.byteLength(piece).toString(16)}\r\n${piece}\r\n`).join("")}0\r\n\r\n`;
+  const chunks = pieces.map((piece) => `${Buffer.byteLength(piece).toString(16)}\r\n${piece}\r\n`).join("");
+  return `POST /json HTTP/1.1\r\n${HOST}${TYPE}Transfer-Encoding: chunked\r\n\r\n${chunks}0\r\n\r\n`;
 }
 
 test("an absent body is {}, with a Content-Type or without", async (t) => {

@@ -70,11 +70,14 @@ test("listens on a descriptor that another process opened", async (t) => {
   assert.ok(typeof handle === "object" && handle !== null && "fd" in handle && typeof handle.fd === "number");
   assert.ok(typeof address === "object" && address !== null);
   // The descriptor is duplicated by passing it to a child, which serves on it and answers for itself.
+  const src = (path: string): string => JSON.stringify(new URL(`../../src/${path}`, import.meta.url).href);
   const child = `
-    const { createHttpServer } = await import(${JSON.stringify(new URL("../../src/http/server.ts", import.meta.url).href)});
-    const { systemClock } = await import(${JSON.stringify(new URL("../../src/lib/clock.ts", import.meta.url).href)});
-    const { json } = await import(${JSON.stringify(new URL("../../src/http/respond.ts", import.meta.url).href)});
-    const server = createHttpServer({ router: { match: () => ({ kind: "none" }) }, handle: () => json(200, { fd: 3 }), clock: systemClock, log: console });
+    const { createHttpServer } = await import(${src("http/server.ts")});
+    const { systemClock } = await import(${src("lib/clock.ts")});
+    const { json } = await import(${src("http/respond.ts")});
+    const router = { match: () => ({ kind: "none" }) };
+    const handle = () => json(200, { fd: 3 });
+    const server = createHttpServer({ router, handle, clock: systemClock, log: console });
     await server.listen({ fd: 3 });
     const res = await fetch("http://127.0.0.1:${address.port}/");
     process.stdout.write(await res.text());

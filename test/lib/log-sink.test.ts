@@ -21,7 +21,8 @@ function writer(t: TestContext, script: string): Writer {
     import { createLineSink } from ${JSON.stringify(SINK)};
     import { systemClock } from ${JSON.stringify(CLOCK)};
     let dropped = 0;
-    const sink = createLineSink(1, { clock: systemClock, onDrop: (count) => { dropped += count; }, capacityBytes: 256 * 1024 });
+    const onDrop = (count) => { dropped += count; };
+    const sink = createLineSink(1, { clock: systemClock, onDrop, capacityBytes: 256 * 1024 });
     const say = (text) => process.stderr.write(text + "\\n");
     const tick = () => new Promise(setImmediate);
   `;

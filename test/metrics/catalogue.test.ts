@@ -10,10 +10,16 @@ import { Registry } from "../../src/metrics/registry.ts";
 import { renderMetrics } from "../../src/metrics/text.ts";
 import { lintExposition, parseExposition, promtoolCheck } from "./exposition.ts";
 
-const DOCUMENTED = `zwrmd_http_requests_total{method,route,status} zwrmd_http_request_duration_seconds{method,route} zwrmd_http_requests_in_flight
-  zwrmd_http_response_bytes_total{route} zwrmd_hosts{status} zwrmd_host_heartbeats_total zwrmd_host_id_conflicts_total zwrmd_machines{state} zwrmd_drains{state} zwrmd_placements_total{result}
-  zwrmd_journal_appends_total zwrmd_journal_bytes_total zwrmd_journal_sync_duration_seconds zwrmd_journal_last_seq zwrmd_journal_torn_total zwrmd_journal_writable
-  zwrmd_images zwrmd_image_bytes zwrmd_image_downloads_total{result} zwrmd_auth_failures_total{method} zwrmd_log_dropped_lines_total zwrmd_build_info{version,node}`;
+const DOCUMENTED = `
+  zwrmd_http_requests_total{method,route,status} zwrmd_http_request_duration_seconds{method,route}
+  zwrmd_http_requests_in_flight zwrmd_http_response_bytes_total{route}
+  zwrmd_hosts{status} zwrmd_host_heartbeats_total zwrmd_host_id_conflicts_total
+  zwrmd_machines{state} zwrmd_drains{state} zwrmd_placements_total{result}
+  zwrmd_journal_appends_total zwrmd_journal_bytes_total zwrmd_journal_sync_duration_seconds zwrmd_journal_last_seq
+  zwrmd_journal_torn_total zwrmd_journal_writable
+  zwrmd_images zwrmd_image_bytes zwrmd_image_downloads_total{result}
+  zwrmd_auth_failures_total{method} zwrmd_log_dropped_lines_total zwrmd_build_info{version,node}
+`.trim();
 
 /** A page as a busy daemon serves it, and the end of what watches this process. */
 function busyPage(): string {

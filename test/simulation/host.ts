@@ -116,7 +116,8 @@ export class SimHost {
       report: () => machines.report(),
       take: (list: readonly DesiredMachine[]) => {
         this.lastTaken = list.map(({ id }) => id);
-        trace.note(this.id, `takes ${list.map(({ id, desired_state }) => (desired_state === "running" ? id : `${id} to stop`)).join(", ")}`);
+        const words = list.map(({ id, desired_state }) => (desired_state === "running" ? id : `${id} to stop`));
+        trace.note(this.id, `takes ${words.join(", ")}`);
         if (this.#membership.clusterId !== null) this.#lastList = { clusterId: this.#membership.clusterId, machines: list };
         machines.take(list);
       },

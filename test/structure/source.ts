@@ -53,7 +53,8 @@ export function importsOf(source: string): string[] {
 /** A token to leave out: comments, texts, templates and regular expressions; a regular expression only where one can stand. */
 const COMMENT = String.raw`\/\*[\s\S]*?\*\/|\/\/[^\n]*`;
 const TEXT = String.raw`"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'`;
-const REGEXP = String.raw`(?<=[=(,:;!&|?{}[+]\s*|\breturn\s+|^\s*)\/(?![*/])(?:[^/\\[\n]|\\.|\[(?:[^\]\\\n]|\\.)*\])+\/[a-z]*`;
+const BEFORE_REGEXP = String.raw`(?<=[=(,:;!&|?{}[+]\s*|\breturn\s+|^\s*)`;
+const REGEXP = String.raw`${BEFORE_REGEXP}\/(?![*/])(?:[^/\\[\n]|\\.|\[(?:[^\]\\\n]|\\.)*\])+\/[a-z]*`;
 
 function withoutComments(source: string): string {
   return source.replace(new RegExp(`(${TEXT}|${REGEXP})|${COMMENT}`, "gm"), (_all, kept: string | undefined) => kept ?? " ");

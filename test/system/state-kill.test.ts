@@ -15,7 +15,7 @@ const SEED = Number(process.env["ZWRM_SEED"] ?? Date.now() % 1_000_000);
 test(`${ROUNDS} kill -9 at random moments under ${WRITERS} concurrent writers: every acknowledged change is there, every start succeeds, the chain verifies (seed ${SEED})`, async (t) => {
   const chance = random(SEED);
   const daemon = await startDaemon({ config: "[journal]\nsegment_bytes = 262144" }, t);
-  /** The last version of each host that was acknowledged to its writer or shown to a reader, and the last that was sent. */
+  /** The last version of each host that was acknowledged or shown to a reader, and the last that was sent. */
   const acknowledged = new Map<string, number>();
   const sent = new Map<string, number>();
   let writes = 0;

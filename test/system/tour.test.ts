@@ -19,7 +19,12 @@ const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 const LIMIT_MS = 180_000;
 
 /** Starts the control plane as `npm start` does after its build, and waits for it. */
-const START = `start() { sh scripts/start.sh >>log 2>&1 & for _ in $(seq 200); do curl -fs "$ZWRM_API_URL/v1/ready" >/dev/null && return; sleep 0.1; done; cat log; exit 99; }
+const START = `start() {
+  sh scripts/start.sh >>log 2>&1 &
+  for _ in $(seq 450); do curl -fs "$ZWRM_API_URL/v1/ready" >/dev/null && return; sleep 0.1; done
+  cat log
+  exit 99
+}
 stop() { [ -f zwrm-data/lock ] && kill "$(sed 's/.*"pid":\\([0-9]*\\).*/\\1/' zwrm-data/lock)" 2>/dev/null; }
 trap stop EXIT
 start`;

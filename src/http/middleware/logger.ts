@@ -41,8 +41,8 @@ export function logger<R extends RouteShape, C>(log: AccessLog): Middleware<R, C
 
 function jsonLine({ method, path, status, seconds, bytes, requestId, aborted }: AccessEntry, at: string): string {
   const what = `"method":${JSON.stringify(method)},"path":${JSON.stringify(printable(path))},"status":${status}`;
-  const how = `"duration_ms":${milliseconds(seconds)},"bytes":${bytes},"request_id":${JSON.stringify(requestId)},"at":"${at}","aborted":${aborted}`;
-  return `{${what},${how}}`;
+  const how = `"duration_ms":${milliseconds(seconds)},"bytes":${bytes},"request_id":${JSON.stringify(requestId)}`;
+  return `{${what},${how},"at":"${at}","aborted":${aborted}}`;
 }
 
 /** Milliseconds with three digits behind the point. */

@@ -113,8 +113,8 @@ function pageOf(report: string, script: string): string {
       setTimeout(resolve, 5000);
       document.body.append(element);
     });
-    const report = () => fetch(${JSON.stringify(report)}, { method: "POST", mode: "no-cors", body: JSON.stringify(results) });
-    (async () => { ${script}; await report(); })();
+    const send = (body) => fetch(${JSON.stringify(report)}, { method: "POST", mode: "no-cors", body });
+    (async () => { ${script}; await send(JSON.stringify(results)); })();
   </script>`;
 }
 

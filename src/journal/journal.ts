@@ -17,7 +17,7 @@ import type { ReplayTarget } from "./replay.ts";
 import { cutTorn } from "./repair.ts";
 import { firstEntry } from "./segment.ts";
 import { isShortage, tryRoom } from "./shortage.ts";
-import type { Head, JournalEntry, JournalRecord, Torn, Writability } from "./types.ts";
+import type { ClosedSegment, Head, JournalEntry, JournalRecord, Torn, Writability } from "./types.ts";
 import { SegmentWriter } from "./writer.ts";
 
 export type { JournalOptions } from "./options.ts";
@@ -25,12 +25,6 @@ export type { ReplayTarget } from "./replay.ts";
 export { JournalCompacted, JournalDamaged, JournalOff } from "./errors.ts";
 
 const WRITABLE: Writability = { writable: true };
-
-/** A segment that takes no further line, and the chain's head at its end. */
-export interface ClosedSegment {
-  readonly file: string;
-  readonly head: Head;
-}
 
 export class Journal {
   readonly #options: JournalOptions;

@@ -38,3 +38,9 @@ export interface Torn {
   /** The copy that was kept beside. */
   readonly keptAs: string;
 }
+
+/** A segment that takes no further line, and the chain's head at its end. */
+export interface ClosedSegment {
+  readonly file: string;
+  readonly head: Head;
+}

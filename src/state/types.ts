@@ -177,7 +177,7 @@ export interface Deployment extends Workload {
   /** When what it asks for was changed last: its creation or a scale. The progress deadline counts from here. */
   readonly asked_at: string;
   readonly finished_at: string | null;
-  /** The newest thing that kept one of its machines from being up; it stays when that machine goes, so that a verdict can say it. */
+  /** What kept one of its machines from being up last; it stays when that machine goes, for the verdict to say. */
   readonly last_failure: LastFailure | null;
 }
 

@@ -9,6 +9,7 @@ import { BANS, SEES, breachesOf, folderOf, importsOf, openingOf, whyNotImport } 
 
 const SRC = fileURLToPath(new URL("../../src/", import.meta.url));
 const MAX_LINES = 300;
+const MAX_COLUMNS = 120;
 
 /** Everything below src by its path there. */
 const TREE: ReadonlyMap<string, string> = new Map(
@@ -77,6 +78,24 @@ test("no files import each other in a circle, types too", () => {
 
 test(`no file is longer than ${MAX_LINES} lines`, () => {
   assertNone(inEach((_path, source) => (source.trimEnd().split("\n").length > MAX_LINES ? [`${source.trimEnd().split("\n").length} lines`] : [])));
+});
+
+test(`no line of the sources, the tests and the scripts is longer than ${MAX_COLUMNS} columns`, () => {
+  const root = posix.join(SRC, "..");
+  const folders = ["src", "test", "scripts"].map((name) => posix.join(root, name));
+  const paths = folders.flatMap((folder) =>
+    readdirSync(folder, { recursive: true, withFileTypes: true })
+      .filter((entry) => entry.isFile() && /\.(?:ts|mjs)$/.test(entry.name))
+      .map((entry) => posix.join(entry.parentPath, entry.name)),
+  );
+  assert.ok(paths.length > 400, `${paths.length} files`);
+  const long = paths.flatMap((path) => {
+    const lines = readFileSync(path, "utf8").split("\n");
+    return lines.flatMap((line, index) =>
+      line.length > MAX_COLUMNS ? [`${path.slice(root.length)}:${index + 1}: ${line.length} columns`] : [],
+    );
+  });
+  assertNone(long);
 });
 
 test("every file opens with a sentence that says what it owns", () => {

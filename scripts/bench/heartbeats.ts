@@ -1,6 +1,7 @@
 /**
- * Heartbeats and durable changes a second, side by side in one run: zwrmd against bare node:http that only parses and answers (the
- * limit for a heartbeat on this machine), and against the same with nothing but an fdatasync a batch. Needs `wrk` and a build.
+ * Heartbeats and durable changes a second, side by side in one run: zwrmd against bare node:http that only parses and
+ * answers (the limit for a heartbeat on this machine), and against the same with nothing but an fdatasync a batch.
+ * Needs `wrk` and a build.
  *
  *     node --import tsx scripts/bench/heartbeats.ts [rounds] [seconds]
  *
@@ -50,7 +51,10 @@ http.createServer((req, res) => {
 }).listen(0, "127.0.0.1", function () { console.log("listening address=http://127.0.0.1:" + this.address().port); });
 `;
 
-async function start(command: readonly string[], env: Record<string, string> = {}): Promise<{ url: string; child: ChildProcess }> {
+async function start(
+  command: readonly string[],
+  env: Record<string, string> = {},
+): Promise<{ url: string; child: ChildProcess }> {
   const [program = "", ...args] = command;
   const child = spawn(program, args, { env: { ...process.env, ...env }, stdio: ["ignore", "pipe", "inherit"] });
   let seen = "";
@@ -100,7 +104,9 @@ function median(values: readonly number[]): number {
 
 function report(name: string, ours: readonly number[], peer: readonly number[]): void {
   const ratios = ours.map((value, index) => value / (peer[index] ?? NaN));
-  const show = (values: readonly number[], digits: number): string => `${median(values).toFixed(digits)} (${Math.min(...values).toFixed(digits)} to ${Math.max(...values).toFixed(digits)})`;
+  const show = (values: readonly number[], digits: number): string =>
+    `${median(values).toFixed(digits)} (${Math.min(...values).toFixed(digits)} to ` +
+    `${Math.max(...values).toFixed(digits)})`;
   process.stdout.write(`${name}: zwrmd ${show(ours, 0)}/s, peer ${show(peer, 0)}/s, ratio ${show(ratios, 2)}\n`);
 }
 
@@ -109,7 +115,11 @@ async function main(): Promise<void> {
   const seconds = Number(process.argv[3] ?? "3");
   const bareFile = join(work, "bare.cjs");
   writeFileSync(bareFile, BARE);
-  const daemon = await start([process.execPath, "dist/zwrmd.js", "--data-dir", join(work, "data")], { ZWRM_SERVER_HOST: "127.0.0.1", ZWRM_SERVER_PORT: "0", ZWRM_LICENSE_KEY: KEY });
+  const daemon = await start([process.execPath, "dist/zwrmd.js", "--data-dir", join(work, "data")], {
+    ZWRM_SERVER_HOST: "127.0.0.1",
+    ZWRM_SERVER_PORT: "0",
+    ZWRM_LICENSE_KEY: KEY,
+  });
   const bare = await start([process.execPath, bareFile, "plain"]);
   const sync = await start([process.execPath, bareFile, "sync", join(work, "bare.log")]);
   try {
@@ -126,7 +136,10 @@ async function main(): Promise<void> {
       changed[0].push(load(daemon.url, CHANGES, seconds));
       changed[1].push(load(sync.url, CHANGES, seconds));
     }
-    process.stdout.write(`Node ${process.version}, ${CONNECTIONS} connections, ${rounds} rounds of ${seconds} s; ${readFileSync("/proc/cpuinfo", "utf8").match(/^processor/gm)?.length ?? "?"} processors\n`);
+    process.stdout.write(
+      `Node ${process.version}, ${CONNECTIONS} connections, ${rounds} rounds of ${seconds} s; ` +
+        `${readFileSync("/proc/cpuinfo", "utf8").match(/^processor/gm)?.length ?? "?"} processors\n`,
+    );
     report("heartbeats (bare node:http, parse and answer)", ...heard);
     report("durable changes (bare node:http, one fdatasync a batch)", ...changed);
   } finally {

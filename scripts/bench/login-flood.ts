@@ -1,10 +1,12 @@
 /**
- * What a flood of 200 concurrent wrong passwords costs everybody else: the journal's syncs and the heartbeats' answers, quiet and under the
- * flood in turn, on the built daemon. scrypt shares its threads with fdatasync, so without a queue a sync waits behind every login.
+ * What a flood of 200 concurrent wrong passwords costs everybody else: the journal's syncs and the heartbeats' answers,
+ * quiet and under the flood in turn, on the built daemon. scrypt shares its threads with fdatasync, so without a queue
+ * a sync waits behind every login.
  *
  *     npm run build && node --import tsx scripts/bench/login-flood.ts [rounds] [seconds]
  *
- * Prints medians and p99 of each round and the ratios flood / quiet: absolute numbers are the machine's, ratios are ours.
+ * Prints medians and p99 of each round and the ratios flood / quiet: absolute numbers are the machine's, ratios are
+ * ours.
  */
 import { fork, spawn } from "node:child_process";
 import { once } from "node:events";
@@ -30,14 +32,30 @@ const rounds = Number(process.argv[2] ?? 5);
 const seconds = Number(process.argv[3] ?? 4);
 const agent = new http.Agent({ keepAlive: true, maxSockets: 4 });
 
-function send(port: number, more: http.RequestOptions, path: string, body: unknown, headers: Readonly<Record<string, string>> = {}): Promise<{ readonly status: number; readonly ms: number }> {
+function send(
+  port: number,
+  more: http.RequestOptions,
+  path: string,
+  body: unknown,
+  headers: Readonly<Record<string, string>> = {},
+): Promise<{ readonly status: number; readonly ms: number }> {
   const text = JSON.stringify(body);
   const began = performance.now();
   return new Promise((resolve, reject) => {
-    const req = http.request({ host: "127.0.0.1", port, method: "POST", path, ...more, headers: { "content-type": "application/json", "content-length": Buffer.byteLength(text), ...headers } }, (res) => {
-      res.resume();
-      res.once("end", () => resolve({ status: res.statusCode ?? 0, ms: performance.now() - began }));
-    });
+    const req = http.request(
+      {
+        host: "127.0.0.1",
+        port,
+        method: "POST",
+        path,
+        ...more,
+        headers: { "content-type": "application/json", "content-length": Buffer.byteLength(text), ...headers },
+      },
+      (res) => {
+        res.resume();
+        res.once("end", () => resolve({ status: res.statusCode ?? 0, ms: performance.now() - began }));
+      },
+    );
     req.once("error", reject);
     req.end(text);
   });
@@ -62,11 +80,17 @@ async function measure(port: number): Promise<Times> {
   };
   // A registration with other facts is one line of the journal, answered when it is synced.
   const change = (round: number): unknown => ({ ...HOST, labels: { round: String(round) } });
-  await Promise.all([loop(times.beats, "/v1/internal/hosts/h-1/heartbeat", () => ({})), loop(times.changes, "/v1/internal/hosts/register", change)]);
+  await Promise.all([
+    loop(times.beats, "/v1/internal/hosts/h-1/heartbeat", () => ({})),
+    loop(times.changes, "/v1/internal/hosts/register", change),
+  ]);
   return times;
 }
 
-/** 200 clients that try again soon after they are answered, each time from another address and for another email, so that only the queue holds them up. */
+/**
+ * 200 clients that try again soon after they are answered, each time from another address and for another email, so
+ * that only the queue holds them up.
+ */
 async function attack(port: number): Promise<void> {
   // An attacker has a machine of its own; here it must not take the cores from those who are measured.
   setPriority(constants.priority.PRIORITY_LOW);
@@ -78,7 +102,10 @@ async function attack(port: number): Promise<void> {
     while (!over) {
       count++;
       const localAddress = `127.${1 + ((count >> 16) % 250)}.${(count >> 8) & 255}.${1 + (count % 250)}`;
-      const { status } = await send(port, { agent: false, localAddress }, "/v1/auth/login", { email: `nobody-${count}@example.com`, password: "wrong" });
+      const { status } = await send(port, { agent: false, localAddress }, "/v1/auth/login", {
+        email: `nobody-${count}@example.com`,
+        password: "wrong",
+      });
       statuses[status] = (statuses[status] ?? 0) + 1;
       await sleep(RETRY_MS);
     }
@@ -103,11 +130,13 @@ function flood(port: number): { stop(): Promise<unknown> } {
 /** The buckets of the daemon's own measure of its syncs. */
 async function syncs(port: number): Promise<Map<number, number>> {
   const text = await new Promise<string>((resolve, reject) => {
-    http.get({ host: "127.0.0.1", port, path: "/metrics", agent }, (res) => {
-      let body = "";
-      res.on("data", (part: Buffer) => (body += part.toString("utf8")));
-      res.once("end", () => resolve(body));
-    }).once("error", reject);
+    http
+      .get({ host: "127.0.0.1", port, path: "/metrics", agent }, (res) => {
+        let body = "";
+        res.on("data", (part: Buffer) => (body += part.toString("utf8")));
+        res.once("end", () => resolve(body));
+      })
+      .once("error", reject);
   });
   const rows = [...text.matchAll(/^zwrmd_journal_sync_duration_seconds_bucket\{le="([^"]+)"\} (\d+)$/gm)];
   return new Map(rows.map(([, le, total]) => [le === "+Inf" ? Infinity : Number(le), Number(total)]));
@@ -119,7 +148,8 @@ function bucketP99(before: ReadonlyMap<number, number>, after: ReadonlyMap<numbe
   const wanted = (counts.at(-1)?.[1] ?? 0) * 0.99;
   let [low, below] = [0, 0];
   for (const [le, total] of counts) {
-    if (total >= wanted) return 1000 * (low + (Math.min(le, 10) - low) * ((wanted - below) / Math.max(1, total - below)));
+    if (total >= wanted)
+      return 1000 * (low + (Math.min(le, 10) - low) * ((wanted - below) / Math.max(1, total - below)));
     [low, below] = [le, total];
   }
   return NaN;
@@ -130,12 +160,22 @@ function quantile(values: readonly number[], part: number): number {
 }
 
 function show(name: string, values: readonly number[]): string {
-  return `${name} median ${quantile(values, 0.5).toFixed(2)} p99 ${quantile(values, 0.99).toFixed(2)} ms (${values.length})`;
+  return (
+    `${name} median ${quantile(values, 0.5).toFixed(2)} p99 ${quantile(values, 0.99).toFixed(2)} ms ` +
+    `(${values.length})`
+  );
 }
 
 async function main(): Promise<void> {
   const folder = mkdtempSync(join(tmpdir(), "zwrmd-flood-"));
-  const env = { PATH: process.env["PATH"] ?? "", ZWRM_LICENSE_KEY: KEY, ZWRM_STATE_DATA_DIR: folder, ZWRM_SERVER_PORT: "0", ZWRM_SERVER_HOST: "127.0.0.1", ZWRM_BUILD_IMAGES_DIR: join(folder, "images") };
+  const env = {
+    PATH: process.env["PATH"] ?? "",
+    ZWRM_LICENSE_KEY: KEY,
+    ZWRM_STATE_DATA_DIR: folder,
+    ZWRM_SERVER_PORT: "0",
+    ZWRM_SERVER_HOST: "127.0.0.1",
+    ZWRM_BUILD_IMAGES_DIR: join(folder, "images"),
+  };
   const child = spawn(process.execPath, [PROGRAM, "--data-dir", folder], { env, stdio: ["ignore", "pipe", "inherit"] });
   try {
     const port = await new Promise<number>((resolve, reject) => {
@@ -149,7 +189,13 @@ async function main(): Promise<void> {
     });
     await send(port, { agent }, "/v1/internal/hosts/register", HOST, LICENCE);
     await measure(port);
-    const ratios: Record<string, number[]> = { "sync p99 (the daemon's own)": [], "change median": [], "change p99": [], "beat median": [], "beat p99": [] };
+    const ratios: Record<string, number[]> = {
+      "sync p99 (the daemon's own)": [],
+      "change median": [],
+      "change p99": [],
+      "beat median": [],
+      "beat p99": [],
+    };
     for (let round = 1; round <= rounds; round++) {
       const start = await syncs(port);
       const quiet = await measure(port);
@@ -161,15 +207,28 @@ async function main(): Promise<void> {
       const end = await syncs(port);
       const statuses = await attackers.stop();
       const own = [bucketP99(start, middle), bucketP99(flooded, end)] as const;
-      process.stdout.write(`round ${round} quiet: sync p99 ${own[0].toFixed(2)} ms; ${show("change", quiet.changes)}; ${show("beat", quiet.beats)}\n`);
-      process.stdout.write(`round ${round} flood: sync p99 ${own[1].toFixed(2)} ms; ${show("change", busy.changes)}; ${show("beat", busy.beats)}; logins ${JSON.stringify(statuses)}\n`);
+      process.stdout.write(
+        `round ${round} quiet: sync p99 ${own[0].toFixed(2)} ms; ${show("change", quiet.changes)}; ` +
+          `${show("beat", quiet.beats)}\n`,
+      );
+      process.stdout.write(
+        `round ${round} flood: sync p99 ${own[1].toFixed(2)} ms; ${show("change", busy.changes)}; ` +
+          `${show("beat", busy.beats)}; logins ${JSON.stringify(statuses)}\n`,
+      );
       ratios["sync p99 (the daemon's own)"]?.push(own[1] / own[0]);
-      for (const [what, from, to] of [["change", quiet.changes, busy.changes], ["beat", quiet.beats, busy.beats]] as const) {
+      for (const [what, from, to] of [
+        ["change", quiet.changes, busy.changes],
+        ["beat", quiet.beats, busy.beats],
+      ] as const) {
         ratios[`${what} median`]?.push(quantile(to, 0.5) / quantile(from, 0.5));
         ratios[`${what} p99`]?.push(quantile(to, 0.99) / quantile(from, 0.99));
       }
     }
-    for (const [name, values] of Object.entries(ratios)) process.stdout.write(`${name}, flood / quiet: ${quantile(values, 0.5).toFixed(2)} (${values.map((value) => value.toFixed(2)).join(" ")})\n`);
+    for (const [name, values] of Object.entries(ratios))
+      process.stdout.write(
+        `${name}, flood / quiet: ${quantile(values, 0.5).toFixed(2)} ` +
+          `(${values.map((value) => value.toFixed(2)).join(" ")})\n`,
+      );
   } finally {
     const exited = once(child, "exit");
     child.kill("SIGTERM");

@@ -1,6 +1,6 @@
-// Asks without pause, over TCP and the unix socket, on new and on kept connections, until COUNT requests are done and the file DONE is there.
-// Prints one line of JSON. A request on a kept connection that the daemon was just closing was in flight: it is counted and asked again.
-// Usage: load.mjs COUNT DONE
+// Asks without pause, over TCP and the unix socket, on new and on kept connections, until COUNT requests are done and
+// the file DONE is there. Prints one line of JSON. A request on a kept connection that the daemon was just closing was
+// in flight: it is counted and asked again. Usage: load.mjs COUNT DONE
 import { existsSync } from "node:fs";
 import { Agent, request } from "node:http";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -12,7 +12,17 @@ const TCP = { host: "127.0.0.1", port: 8080 };
 const PAUSE_MS = 12;
 const LIMIT_MS = 180_000;
 
-const seen = { requests: 0, answered: 0, stopping: 0, refused: 0, reset: 0, in_flight_on_kept: 0, other: 0, slowest_ms: 0, errors: {} };
+const seen = {
+  requests: 0,
+  answered: 0,
+  stopping: 0,
+  refused: 0,
+  reset: 0,
+  in_flight_on_kept: 0,
+  other: 0,
+  slowest_ms: 0,
+  errors: {},
+};
 
 function ask(where, path, agent) {
   return new Promise((resolve) => {

@@ -1,5 +1,6 @@
-// Tries what zwrmd must not be able to do, from where zwrmd is, and prints one line for each try: "refused NAME: why" or "ALLOWED NAME: what".
-// Arguments: `namespaces` (run inside the daemon's namespaces) or `unit` (run by systemd under the daemon's own settings, filters too).
+// Tries what zwrmd must not be able to do, from where zwrmd is, and prints one line for each try: "refused NAME: why"
+// or "ALLOWED NAME: what". Arguments: `namespaces` (run inside the daemon's namespaces) or `unit` (run by systemd under
+// the daemon's own settings, filters too).
 import { spawnSync } from "node:child_process";
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
@@ -48,7 +49,31 @@ attempt("read /home/alice/secret", () => readFileSync("/home/alice/secret", "utf
 attempt("read /root", () => readdirSync("/root").join(" ") || null);
 attempt("read /etc/shadow", () => readFileSync("/etc/shadow", "utf8"));
 
-const folders = ["/", "/etc", "/etc/zwrm", "/usr", "/usr/local/bin", "/opt", "/opt/zwrm/current", "/var", "/var/lib", "/var/log", "/var/cache", "/srv", "/mnt", "/home", "/root", "/run", "/dev", "/dev/shm", "/dev/mqueue", "/sys", "/proc", "/tmp", "/var/tmp"];
+const folders = [
+  "/",
+  "/etc",
+  "/etc/zwrm",
+  "/usr",
+  "/usr/local/bin",
+  "/opt",
+  "/opt/zwrm/current",
+  "/var",
+  "/var/lib",
+  "/var/log",
+  "/var/cache",
+  "/srv",
+  "/mnt",
+  "/home",
+  "/root",
+  "/run",
+  "/dev",
+  "/dev/shm",
+  "/dev/mqueue",
+  "/sys",
+  "/proc",
+  "/tmp",
+  "/var/tmp",
+];
 for (const folder of folders) {
   attempt(`write into ${folder}`, () => {
     writeFileSync(`${folder}/zwrmd-was-here`, "");
@@ -72,12 +97,14 @@ attempt("signal process 1", () => {
 });
 
 if (how === "unit") {
-  const run = (program, ...words) => () => {
-    const { error, status, signal } = spawnSync(program, words, { timeout: 5_000 });
-    if (error !== undefined) throw error;
-    if (status === 0) return "it ran";
-    throw new Error(`exit ${status ?? signal}`);
-  };
+  const run =
+    (program, ...words) =>
+    () => {
+      const { error, status, signal } = spawnSync(program, words, { timeout: 5_000 });
+      if (error !== undefined) throw error;
+      if (status === 0) return "it ran";
+      throw new Error(`exit ${status ?? signal}`);
+    };
   attempt("make a namespace", run("unshare", "--user", "true"));
   attempt("mount", run("mount", "-t", "tmpfs", "none", "/mnt"));
   attempt("run a program from its state", () => {

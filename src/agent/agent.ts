@@ -93,8 +93,21 @@ export class Agent {
     const host = new SteadyHost(thisHost, log);
     const machinesDir = join(stateDir, "machines");
     await diskFiles.mkdir(machinesDir);
-    const download = httpDownloads({ address: client.address, headers: { Authorization: `Bearer ${token}`, "User-Agent": userAgent }, clock, timeoutMs: DOWNLOAD_TIMEOUT_MS });
-    const images = new ImageCache({ folder: config.image_cache_dir, maxBytes: config.image_cache_max_gb * GIB, files: diskFiles, open: download, clock, log, inUse: () => machines.imagesInUse() });
+    const download = httpDownloads({
+      address: client.address,
+      headers: { Authorization: `Bearer ${token}`, "User-Agent": userAgent },
+      clock,
+      timeoutMs: DOWNLOAD_TIMEOUT_MS,
+    });
+    const images = new ImageCache({
+      folder: config.image_cache_dir,
+      maxBytes: config.image_cache_max_gb * GIB,
+      files: diskFiles,
+      open: download,
+      clock,
+      log,
+      inUse: () => machines.imagesInUse(),
+    });
     await images.open();
     const checkProcesses = new CheckProcesses({ machinesDir, clock, log });
     // An agent that was killed has left its checks.
@@ -110,7 +123,17 @@ export class Agent {
       },
     };
     const facts = () => factsOf(options, host);
-    const loop = new Loop({ clock, log, control: new HttpControlPlane(client), membership, workload, facts, usage: usageOf(new UsageMeter(host, config.image_cache_dir), log), bootId: newUuid(), chance: options.chance });
+    const loop = new Loop({
+      clock,
+      log,
+      control: new HttpControlPlane(client),
+      membership,
+      workload,
+      facts,
+      usage: usageOf(new UsageMeter(host, config.image_cache_dir), log),
+      bootId: newUuid(),
+      chance: options.chance,
+    });
     machines.onChange(() => loop.notify());
     loop.start();
     const cancelConsoles = boundConsoles(machinesDir, config.runtime.console_max_mb * MIB, clock, log);
@@ -129,7 +152,10 @@ export class Agent {
     this.#client.close();
   }
 
-  /** Leaves the control plane's list, then stops all machines, which are placed elsewhere. Where it cannot leave, they go on: false. */
+  /**
+   * Leaves the control plane's list, then stops all machines, which are placed elsewhere. Where it cannot leave, they
+   * go on: false.
+   */
   async leave(reason: string): Promise<boolean> {
     const { clock, log } = this.#options;
     for (let tries = 1; tries <= DEREGISTER_TRIES; tries += 1) {
@@ -182,7 +208,10 @@ function createMachines({ config, clock, log, path }: AgentOptions, parts: Machi
 }
 
 function capacityOf({ config }: AgentOptions, host: HostView): Capacity {
-  return detectCapacity(host, config.image_cache_dir, { cpus: config.capacity_cpus, memoryMb: config.capacity_memory_mb });
+  return detectCapacity(host, config.image_cache_dir, {
+    cpus: config.capacity_cpus,
+    memoryMb: config.capacity_memory_mb,
+  });
 }
 
 function factsOf(options: AgentOptions, host: HostView): RegisterRequest {
@@ -199,7 +228,9 @@ function factsOf(options: AgentOptions, host: HostView): RegisterRequest {
   };
 }
 
-/** A host that cannot be measured for a moment is heard all the same; the log says so once, until the reason is another. */
+/**
+ * A host that cannot be measured for a moment is heard all the same; the log says so once, until the reason is another.
+ */
 function usageOf(meter: UsageMeter, log: Log): () => Usage | undefined {
   let complained = "";
   return () => {

@@ -50,7 +50,10 @@ export class MachineCgroups {
     return [...new Set(paths)];
   }
 
-  /** The machines that something runs of in theirs. Those that are empty are removed: they ended while no agent was there. */
+  /**
+   * The machines that something runs of in theirs. Those that are empty are removed: they ended while no agent was
+   * there.
+   */
   populated(): string[] {
     const base = this.#base;
     if (base === null) return [];

@@ -1,4 +1,7 @@
-/** When a machine is ready: reads its check, asks again and again, and tells of changes. How one question is asked is the Prober's. */
+/**
+ * When a machine is ready: reads its check, asks again and again, and tells of changes. How one question is asked is
+ * the Prober's.
+ */
 import type { Check } from "../lib/check.ts";
 import { CHECK } from "../lib/check.ts";
 import type { Cancel, Clock } from "../lib/clock.ts";
@@ -8,7 +11,13 @@ import type { Checks } from "./runtime.ts";
 import type { DesiredMachine } from "./wire.ts";
 
 export type Probe =
-  | { readonly type: "http"; readonly host: string; readonly port: number; readonly path: string; readonly timeoutMs: number }
+  | {
+      readonly type: "http";
+      readonly host: string;
+      readonly port: number;
+      readonly path: string;
+      readonly timeoutMs: number;
+    }
   | { readonly type: "tcp"; readonly host: string; readonly port: number; readonly timeoutMs: number }
   | { readonly type: "exec"; readonly command: readonly string[]; readonly timeoutMs: number };
 
@@ -65,7 +74,11 @@ interface Plan {
 
 function toPlan(check: Check): Plan {
   const timeoutMs = (check.timeout_seconds ?? TIMEOUT_SECONDS) * 1000;
-  return { probe: toProbe(check, timeoutMs), intervalMs: (check.interval_seconds ?? INTERVAL_SECONDS) * 1000, failures: check.failures ?? FAILURES };
+  return {
+    probe: toProbe(check, timeoutMs),
+    intervalMs: (check.interval_seconds ?? INTERVAL_SECONDS) * 1000,
+    failures: check.failures ?? FAILURES,
+  };
 }
 
 function toProbe({ type, host = "127.0.0.1", port, path = "/", command = [] }: Check, timeoutMs: number): Probe {
@@ -119,7 +132,9 @@ class Watch {
         if (this.#over.signal.aborted) return;
         this.#judge(failure);
         const { intervalMs } = this.#plan;
-        this.#cancelTimer = this.#clock.after(this.#ready ? intervalMs : Math.min(intervalMs, EAGER_MS), () => this.ask());
+        this.#cancelTimer = this.#clock.after(this.#ready ? intervalMs : Math.min(intervalMs, EAGER_MS), () =>
+          this.ask(),
+        );
       });
   }
 

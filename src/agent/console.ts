@@ -1,6 +1,7 @@
 /**
- * What machines wrote to their consoles: kept within bounds by copying the tail away and cutting the file, since the machine holds it open.
- * A machine that writes on during the copy loses what it wrote meanwhile, some microseconds' worth, and in a flood no more than it floods.
+ * What machines wrote to their consoles: kept within bounds by copying the tail away and cutting the file, since the
+ * machine holds it open. A machine that writes on during the copy loses what it wrote meanwhile, some microseconds'
+ * worth, and in a flood no more than it floods.
  */
 import { closeSync, constants, fstatSync, ftruncateSync, readdirSync, readSync, renameSync, writeSync } from "node:fs";
 import { join } from "node:path";
@@ -42,15 +43,18 @@ export function rotateConsole(folder: string, maxBytes: number): boolean {
 function copyTail(from: number, to: number, bytes: number): void {
   const buffer = Buffer.allocUnsafe(PIECE);
   const { size } = fstatSync(from);
-  for (let position = Math.max(0, size - bytes); position < size; ) {
+  for (let position = Math.max(0, size - bytes); position < size;) {
     const got = readSync(from, buffer, 0, Math.min(buffer.length, size - position), position);
     if (got === 0) return;
-    for (let done = 0; done < got; ) done += writeSync(to, buffer, done, got - done);
+    for (let done = 0; done < got;) done += writeSync(to, buffer, done, got - done);
     position += got;
   }
 }
 
-/** Looks at every machine's console once a second. While no agent runs, nobody does. One that cannot be cut is said once, and keeps no other waiting. */
+/**
+ * Looks at every machine's console once a second. While no agent runs, nobody does. One that cannot be cut is said
+ * once, and keeps no other waiting.
+ */
 export function boundConsoles(machinesDir: string, maxBytes: number, clock: Clock, log: Log): Cancel {
   let cancel: Cancel = () => undefined;
   let failed: ReadonlySet<string> = new Set();
@@ -81,15 +85,20 @@ function foldersIn(machinesDir: string, log: Log): string[] {
 }
 
 /**
- * Writes out what a machine wrote, oldest first, and what it goes on to write, until `isOver`. False where it has no console.
- * Of what is cut while this reads, it gives what the older half still has.
+ * Writes out what a machine wrote, oldest first, and what it goes on to write, until `isOver`. False where it has no
+ * console. Of what is cut while this reads, it gives what the older half still has.
  */
-export async function readConsole(folder: string, clock: Clock, write: (bytes: Uint8Array) => Promise<void>, isOver: () => boolean): Promise<boolean> {
+export async function readConsole(
+  folder: string,
+  clock: Clock,
+  write: (bytes: Uint8Array) => Promise<void>,
+  isOver: () => boolean,
+): Promise<boolean> {
   const [path, old] = [join(folder, CONSOLE_NAME), join(folder, OLD_CONSOLE_NAME)];
   if (statOwn(path) === null && statOwn(old) === null) return false;
   let oldFile = inodeOf(old);
   await copyFrom(old, 0, write);
-  for (let position = 0; ; ) {
+  for (let position = 0; ;) {
     if (inodeOf(old) !== oldFile) {
       oldFile = inodeOf(old);
       await copyFrom(old, position, write);

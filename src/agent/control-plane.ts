@@ -28,12 +28,19 @@ export class HttpControlPlane implements ControlPlane {
 
   async heartbeat(hostId: string, request: HeartbeatRequest): Promise<HeartbeatAnswer> {
     const call = { body: request, timeoutMs: request.wait_seconds * 1000 + PATIENCE_MS };
-    const { body } = await this.#client.request("POST", `/v1/internal/hosts/${encodeURIComponent(hostId)}/heartbeat`, call);
+    const { body } = await this.#client.request(
+      "POST",
+      `/v1/internal/hosts/${encodeURIComponent(hostId)}/heartbeat`,
+      call,
+    );
     return read(HEARTBEAT_ANSWER, body);
   }
 
   async deregister(hostId: string, reason: string): Promise<void> {
-    await this.#client.request("POST", `/v1/internal/hosts/${encodeURIComponent(hostId)}/deregister`, { body: { reason }, timeoutMs: PATIENCE_MS });
+    await this.#client.request("POST", `/v1/internal/hosts/${encodeURIComponent(hostId)}/deregister`, {
+      body: { reason },
+      timeoutMs: PATIENCE_MS,
+    });
   }
 }
 
@@ -41,6 +48,8 @@ function read<T>(reader: Reader<T>, body: unknown): T {
   try {
     return readBody(reader, body);
   } catch (error) {
-    throw new ClientError("bad_answer", `The control plane's answer is not understood: ${messageOf(error)}`, { cause: error });
+    throw new ClientError("bad_answer", `The control plane's answer is not understood: ${messageOf(error)}`, {
+      cause: error,
+    });
   }
 }

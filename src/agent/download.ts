@@ -1,4 +1,7 @@
-/** One GET of an image, from a byte on: its status, its size, its bytes as they come. It keeps nothing and tries nothing twice. */
+/**
+ * One GET of an image, from a byte on: its status, its size, its bytes as they come. It keeps nothing and tries nothing
+ * twice.
+ */
 import * as http from "node:http";
 import * as https from "node:https";
 import type { Address } from "../client/address.ts";
@@ -71,17 +74,24 @@ function ask(options: DownloadOptions, digest: string, start: number, signal: Ab
 }
 
 /** Throws a ClientError for what is no image. */
-function placeOf(response: http.IncomingMessage, start: number): { readonly totalBytes: number; readonly start: number } {
+function placeOf(
+  response: http.IncomingMessage,
+  start: number,
+): { readonly totalBytes: number; readonly start: number } {
   const { statusCode: status = 0, headers } = response;
   if (status === 200) return { totalBytes: whole(headers["content-length"]), start: 0 };
   if (status === 206) {
     const [, first, total] = /^bytes (\d+)-\d+\/(\d+)$/.exec(headers["content-range"] ?? "") ?? [];
-    if (first === undefined || Number(first) !== start) throw new ClientError("bad_answer", "The control plane sent another part of the image than was asked for.");
+    if (first === undefined || Number(first) !== start)
+      throw new ClientError("bad_answer", "The control plane sent another part of the image than was asked for.");
     return { totalBytes: whole(total), start };
   }
   const retryAfter = headers["retry-after"] ?? "";
   const code = status === 404 ? "image_not_found" : status === 416 ? "range_not_satisfiable" : "bad_answer";
-  throw new ClientError(code, `The control plane answers ${status} to the request for the image.`, { status, retryAfterSeconds: /^\d+$/.test(retryAfter) ? Number(retryAfter) : null });
+  throw new ClientError(code, `The control plane answers ${status} to the request for the image.`, {
+    status,
+    retryAfterSeconds: /^\d+$/.test(retryAfter) ? Number(retryAfter) : null,
+  });
 }
 
 function whole(text: string | undefined): number {
@@ -90,7 +100,10 @@ function whole(text: string | undefined): number {
   return size;
 }
 
-async function* bytesOf({ address, clock, timeoutMs }: DownloadOptions, response: http.IncomingMessage): AsyncGenerator<Uint8Array> {
+async function* bytesOf(
+  { address, clock, timeoutMs }: DownloadOptions,
+  response: http.IncomingMessage,
+): AsyncGenerator<Uint8Array> {
   let last = clock.mono();
   const watch = (): void => {
     const idle = clock.mono() - last;
@@ -104,7 +117,9 @@ async function* bytesOf({ address, clock, timeoutMs }: DownloadOptions, response
       last = clock.mono();
     }
   } catch (error) {
-    throw error instanceof ClientError ? error : new ClientError("closed", `The connection broke while the image came: ${messageOf(error)}.`, { cause: error });
+    throw error instanceof ClientError
+      ? error
+      : new ClientError("closed", `The connection broke while the image came: ${messageOf(error)}.`, { cause: error });
   } finally {
     cancel();
   }

@@ -9,7 +9,9 @@ export const PLACEHOLDERS = {
   app_id: "its app's id",
   cpus: "how many CPUs it shall have",
   memory_mb: "how much memory it shall have, in MiB",
-  env_file: "a file with its environment, a line NAME='value' each, as sh and systemd read it, then empty lines up to whole sectors of 512 bytes: a guest may have it as a disk",
+  env_file:
+    "a file with its environment, a line NAME='value' each, as sh and systemd read it, then empty lines up " +
+    "to whole sectors of 512 bytes: a guest may have it as a disk",
   console: "the file that its standard output and error go to; write there by appending only",
   dir: "its own folder, in which it works; kept between restarts of the machine and removed with it",
 } as const;
@@ -31,11 +33,17 @@ export function unknownPlaceholder(words: readonly string[], known: readonly str
 
 export function fillIn(words: readonly string[], values: Readonly<Record<string, string>>): string[] {
   // Looked up as its own property: {constructor} is no placeholder.
-  return words.map((word) => word.replace(BRACES, (all, name: string) => (Object.hasOwn(values, name) ? (values[name] ?? all) : all)));
+  return words.map((word) =>
+    word.replace(BRACES, (all, name: string) => (Object.hasOwn(values, name) ? (values[name] ?? all) : all)),
+  );
 }
 
 /** Where `{check}` stands alone, the words of a machine's exec check are put in. */
-export function fillInCheck(words: readonly string[], check: readonly string[], values: Readonly<Record<string, string>>): string[] {
+export function fillInCheck(
+  words: readonly string[],
+  check: readonly string[],
+  values: Readonly<Record<string, string>>,
+): string[] {
   return words.flatMap((word) => (word === "{check}" ? check : fillIn([word], values)));
 }
 
@@ -53,7 +61,8 @@ export function requireHandover({ env }: DesiredMachine, command: readonly strin
 export function environmentFile({ env }: DesiredMachine): string {
   const lines = Object.entries(env)
     .map(([name, value]) => {
-      if (!/^[A-Za-z_][A-Za-z0-9_]*$/.test(name)) throw new LaunchError(`env: ${JSON.stringify(name)} is no name for a variable`, true);
+      if (!/^[A-Za-z_][A-Za-z0-9_]*$/.test(name))
+        throw new LaunchError(`env: ${JSON.stringify(name)} is no name for a variable`, true);
       return `${name}='${value.replaceAll("'", `'\\''`)}'\n`;
     })
     .join("");

@@ -35,8 +35,9 @@ export const thisHost: HostView = {
 };
 
 /**
- * A host whose folder of images may go away under the agent, which registers, beats and runs machines all the same: the folder is made again, and
- * where that fails the disk is told as it was last, or as 0 of 0. Each new trouble is one line in the log, however many beats meet it.
+ * A host whose folder of images may go away under the agent, which registers, beats and runs machines all the same: the
+ * folder is made again, and where that fails the disk is told as it was last, or as 0 of 0. Each new trouble is one
+ * line in the log, however many beats meet it.
  */
 export class SteadyHost implements HostView {
   readonly #host: HostView;
@@ -45,7 +46,11 @@ export class SteadyHost implements HostView {
   #last: Disk = { totalBytes: 0, freeBytes: 0 };
   #trouble = "";
 
-  constructor(host: HostView, log: Log, makeFolder: (path: string) => void = (path) => void mkdirSync(path, { recursive: true, mode: 0o700 })) {
+  constructor(
+    host: HostView,
+    log: Log,
+    makeFolder: (path: string) => void = (path) => void mkdirSync(path, { recursive: true, mode: 0o700 }),
+  ) {
     this.#host = host;
     this.#log = log;
     this.#makeFolder = makeFolder;
@@ -76,14 +81,23 @@ export class SteadyHost implements HostView {
       this.#trouble = "";
       this.#log.warn("the folder of images was gone; it was made again", { folder, reason });
     } catch (error) {
-      if (reason !== this.#trouble) this.#log.warn("the disk of images cannot be measured; it is told as it was last", { folder, reason, repair: messageOf(error) });
+      if (reason !== this.#trouble)
+        this.#log.warn("the disk of images cannot be measured; it is told as it was last", {
+          folder,
+          reason,
+          repair: messageOf(error),
+        });
       this.#trouble = reason;
     }
   }
 }
 
 /** Given values win; 0 is detected. `folder` is where images and machines are kept. */
-export function detectCapacity(host: HostView, folder: string, given: { readonly cpus: number; readonly memoryMb: number }): Capacity {
+export function detectCapacity(
+  host: HostView,
+  folder: string,
+  given: { readonly cpus: number; readonly memoryMb: number },
+): Capacity {
   return {
     cpus: given.cpus || Math.max(1, host.cpuTimes().length),
     memory_mb: given.memoryMb || Math.max(1, Math.floor(memoryKib(host.meminfo(), "MemTotal") / 1024)),
@@ -108,7 +122,11 @@ export class UsageMeter {
     const meminfo = this.#host.meminfo();
     const { totalBytes, freeBytes } = this.#host.disk(this.#folder);
     const usedKib = memoryKib(meminfo, "MemTotal") - memoryKib(meminfo, "MemAvailable");
-    return { cpus: this.#busyCpus(), memory_mb: Math.max(0, Math.round(usedKib / 1024)), disk_mb: Math.max(0, Math.round((totalBytes - freeBytes) / MIB)) };
+    return {
+      cpus: this.#busyCpus(),
+      memory_mb: Math.max(0, Math.round(usedKib / 1024)),
+      disk_mb: Math.max(0, Math.round((totalBytes - freeBytes) / MIB)),
+    };
   }
 
   #busyCpus(): number {
@@ -121,7 +139,9 @@ export class UsageMeter {
   }
 
   #cpu(): { readonly busy: number; readonly total: number } {
-    return this.#host.cpuTimes().reduce((sum, { busy, total }) => ({ busy: sum.busy + busy, total: sum.total + total }), { busy: 0, total: 0 });
+    return this.#host
+      .cpuTimes()
+      .reduce((sum, { busy, total }) => ({ busy: sum.busy + busy, total: sum.total + total }), { busy: 0, total: 0 });
   }
 }
 

@@ -1,4 +1,7 @@
-/** The host's id: where the configuration has none, one is made and written into its file, whose comments and order stay as they are. */
+/**
+ * The host's id: where the configuration has none, one is made and written into its file, whose comments and order stay
+ * as they are.
+ */
 import { chmod, chown, realpath, stat } from "node:fs/promises";
 import { basename, dirname } from "node:path";
 import { decodeToml, TomlTable } from "../config/toml.ts";
@@ -22,7 +25,10 @@ function replaceEmpty(text: string, line: string): string {
   return text.replace(/^[ \t]*["']?host_id["']?[ \t]*=[ \t]*(?:""|'')/m, () => line);
 }
 
-/** Behind a line that shows it commented out, else before the first statement and the comment that belongs to it, else at the end. */
+/**
+ * Behind a line that shows it commented out, else before the first statement and the comment that belongs to it, else
+ * at the end.
+ */
 function insertLine(text: string, line: string): string {
   const newline = text.includes("\r\n") ? "\r\n" : "\n";
   const lines = text.split(/(?<=\n)/);
@@ -52,10 +58,15 @@ function decode(text: string): TomlTable {
 
 /** Everything that a table says, without where it stands. */
 function flat(table: TomlTable): string {
-  return JSON.stringify(table, (_key, value: unknown) => (value instanceof TomlTable ? [...value] : typeof value === "bigint" ? String(value) : value));
+  return JSON.stringify(table, (_key, value: unknown) =>
+    value instanceof TomlTable ? [...value] : typeof value === "bigint" ? String(value) : value,
+  );
 }
 
-/** Writes the id into the file, atomically; its mode and owner stay. A link stays a link. Rejects with a sentence that says what to do. */
+/**
+ * Writes the id into the file, atomically; its mode and owner stay. A link stays a link. Rejects with a sentence that
+ * says what to do.
+ */
 export async function writeHostId(path: string, bytes: Uint8Array | null, hostId: string): Promise<void> {
   try {
     const newText = withHostId(Buffer.from(bytes ?? []).toString("utf8"), hostId);
@@ -66,6 +77,10 @@ export async function writeHostId(path: string, bytes: Uint8Array | null, hostId
     await chmod(target, mode);
     if (before !== null && before.uid !== process.getuid?.()) await chown(target, before.uid, before.gid);
   } catch (error) {
-    throw new Error(`${path}: the host has no host_id, and a new one cannot be written there: ${messageOf(error)}. Write host_id = "${hostId}" into it yourself, or set ZWRM_AGENT_HOST_ID`, { cause: error });
+    throw new Error(
+      `${path}: the host has no host_id, and a new one cannot be written there: ${messageOf(error)}. Write ` +
+        `host_id = "${hostId}" into it yourself, or set ZWRM_AGENT_HOST_ID`,
+      { cause: error },
+    );
   }
 }

@@ -1,7 +1,7 @@
 /**
- * The images on this host: `sha256/<hex>` is whole and verified, `incoming/<hex>` is on its way. A digest is fetched once however many machines
- * wait for it, hashed before its first use by this process, and evicted, least recently used first, when the folder is over its limit or the disk
- * too full for the next one, and no machine needs it.
+ * The images on this host: `sha256/<hex>` is whole and verified, `incoming/<hex>` is on its way. A digest is fetched
+ * once however many machines wait for it, hashed before its first use by this process, and evicted, least recently used
+ * first, when the folder is over its limit or the disk too full for the next one, and no machine needs it.
  */
 import type { Stats } from "node:fs";
 import { chmod, stat, utimes } from "node:fs/promises";
@@ -104,7 +104,8 @@ export class ImageCache implements Images {
       await files.rename(incoming, path);
       await files.syncFolder(join(folder, "sha256"));
     } catch (error) {
-      // What cannot be finished must not fill the disk that machines and their records need; a connection that broke leaves its bytes for the next try.
+      // What cannot be finished must not fill the disk that machines and their records need; a connection that broke
+      // leaves its bytes for the next try.
       if (error instanceof NoRoom) await this.#remove(incoming);
       throw isDiskFull(error) ? await this.#giveBack(digest, incoming, error) : error;
     } finally {
@@ -122,17 +123,19 @@ export class ImageCache implements Images {
   }
 
   /**
-   * Evicts until `bytes` more of `digest` fit on the disk and under the limit, but never what machines need: where the limit cannot be kept then, it
-   * yields; where the disk is too small, this throws NoRoom and evicts nothing.
+   * Evicts until `bytes` more of `digest` fit on the disk and under the limit, but never what machines need: where the
+   * limit cannot be kept then, it yields; where the disk is too small, this throws NoRoom and evicts nothing.
    */
   async #makeRoomNow(digest: string, bytes: number): Promise<void> {
     const { folder, files, maxBytes, log } = this.#options;
     const entries = await this.#entries();
-    // After the sizes: bytes of other pulls that come in between are counted twice, where the other way round they would not be counted at all.
+    // After the sizes: bytes of other pulls that come in between are counted twice, where the other way round they
+    // would not be counted at all.
     const space = await files.space(folder);
     const sizes = new Map(entries.map(({ digest: name, size }) => [name, size]));
     let wanted = bytes;
-    for (const [other, total] of this.#coming) if (other !== digest) wanted += Math.max(0, total - (sizes.get(other) ?? 0));
+    for (const [other, total] of this.#coming)
+      if (other !== digest) wanted += Math.max(0, total - (sizes.get(other) ?? 0));
     const over = entries.reduce((sum, { size }) => sum + size, 0) + wanted - maxBytes;
     const short = isTold(space) ? wanted + spareBytes(space) - space.freeBytes : 0;
     const plan = planEviction(this.#idle(entries), over, short);
@@ -142,13 +145,17 @@ export class ImageCache implements Images {
       throw new NoRoom(what, true, { fault: "host" });
     }
     for (const entry of plan.evict) await this.#evict(entry);
-    if (plan.over > 0) log.warn("the image cache is over its limit: machines need all that is in it", { over_bytes: plan.over, max_bytes: maxBytes });
+    if (plan.over > 0)
+      log.warn("the image cache is over its limit: machines need all that is in it", {
+        over_bytes: plan.over,
+        max_bytes: maxBytes,
+      });
     this.#coming.set(digest, (sizes.get(digest) ?? 0) + bytes);
   }
 
   /**
-   * The disk took less than it had told of (a quota, or somebody else writes): what has come goes, and as much as was still missing of what nobody needs,
-   * so that the next try meets another disk. Resolves with what to say.
+   * The disk took less than it had told of (a quota, or somebody else writes): what has come goes, and as much as was
+   * still missing of what nobody needs, so that the next try meets another disk. Resolves with what to say.
    */
   async #giveBack(digest: string, incoming: string, cause: unknown): Promise<LaunchError> {
     const { folder, files } = this.#options;
@@ -174,7 +181,10 @@ export class ImageCache implements Images {
   async #evict({ path, digest, size, isPart }: CachedFile): Promise<void> {
     // A machine may have asked for it while others were evicted.
     if (!this.#isIdle(digest)) return;
-    this.#options.log.info(isPart ? "an image's unfinished download was evicted from the cache" : "an image was evicted from the cache", { digest, bytes: size });
+    this.#options.log.info(
+      isPart ? "an image's unfinished download was evicted from the cache" : "an image was evicted from the cache",
+      { digest, bytes: size },
+    );
     await this.#remove(path);
     if (!isPart) this.#verified.delete(digest);
   }
@@ -195,7 +205,14 @@ export class ImageCache implements Images {
       for (const hex of await files.list(join(folder, name))) {
         const path = join(folder, name, hex);
         const stats = await statOf(path);
-        if (stats !== null) found.push({ path, digest: `sha256:${hex}`, size: stats.size, usedAt: stats.atimeMs, isPart: name === "incoming" });
+        if (stats !== null)
+          found.push({
+            path,
+            digest: `sha256:${hex}`,
+            size: stats.size,
+            usedAt: stats.atimeMs,
+            isPart: name === "incoming",
+          });
       }
     }
     return found;

@@ -1,4 +1,7 @@
-/** One image on its way to this host: goes on where the connection broke, also after a restart of the agent, and is done only when its bytes hash to its digest. */
+/**
+ * One image on its way to this host: goes on where the connection broke, also after a restart of the agent, and is done
+ * only when its bytes hash to its digest.
+ */
 import { createHash } from "node:crypto";
 import type { Hash } from "node:crypto";
 import { ClientError } from "../client/errors.ts";
@@ -21,7 +24,9 @@ export interface PullOptions {
   readonly log: Log;
   /** Calls it off; what has come stays in the file, for a later pull to go on from. */
   readonly signal: AbortSignal;
-  /** Told before the first byte of each connection how many are still to come. Where it rejects, none of them is taken. */
+  /**
+   * Told before the first byte of each connection how many are still to come. Where it rejects, none of them is taken.
+   */
   readonly makeRoom: (bytes: number) => Promise<void>;
 }
 
@@ -53,7 +58,9 @@ export class ImagePull {
       for (let wrong = 0; wrong < WRONG_IMAGES; wrong += 1) {
         await this.#fetch(file);
         if (this.#isTrue()) return await files.datasync(file);
-        log.warn("an image came with other bytes than its digest promises; it is thrown away and pulled again", { digest });
+        log.warn("an image came with other bytes than its digest promises; it is thrown away and pulled again", {
+          digest,
+        });
         await this.#restart(file);
       }
       throw new LaunchError(`the image ${digest} comes with other bytes than its digest promises`, false);
@@ -87,8 +94,9 @@ export class ImagePull {
   /** Until the whole is there, over as many connections as it takes. */
   async #fetch(file: number): Promise<void> {
     const { clock, log, digest, signal } = this.#options;
-    // A connection may break behind the last byte; asked for what follows it, the control plane would have nothing to send.
-    for (let vain = 0; !this.#isTrue(); ) {
+    // A connection may break behind the last byte; asked for what follows it, the control plane would have nothing to
+    // send.
+    for (let vain = 0; !this.#isTrue();) {
       const before = this.#have;
       try {
         return await this.#connect(file);
@@ -96,13 +104,18 @@ export class ImagePull {
         // Called off, it breaks like any connection; that is no trouble of the network's.
         signal.throwIfAborted();
         if (!(error instanceof ClientError)) throw error;
-        if (error.code === "image_not_found") throw new LaunchError(`the control plane does not have the image ${digest}`, true, { cause: error });
+        if (error.code === "image_not_found")
+          throw new LaunchError(`the control plane does not have the image ${digest}`, true, { cause: error });
         // More bytes than the image has: they are none of its.
         if (error.code === "range_not_satisfiable") await this.#restart(file);
         vain = this.#have > before ? 0 : vain + 1;
         const reason = `the image ${digest} cannot be pulled: ${error.message}`;
         if (vain >= VAIN_TRIES) throw new LaunchError(reason, false, { cause: error, fault: "control_plane" });
-        log.debug("an image's download broke off and goes on", { digest, have_bytes: this.#have, reason: error.message });
+        log.debug("an image's download broke off and goes on", {
+          digest,
+          have_bytes: this.#have,
+          reason: error.message,
+        });
         const delay = Math.max(vain === 0 ? 0 : callDelay(vain, 0.5), (error.retryAfterSeconds ?? 0) * 1000);
         await pause(clock, delay, signal);
       }
@@ -120,11 +133,13 @@ export class ImagePull {
         await writeAll(files, file, piece, this.#have);
         this.#hash.update(piece);
         this.#have += piece.length;
-        if (this.#have > totalBytes) throw new ClientError("bad_answer", "The control plane sent more bytes than the image has.");
+        if (this.#have > totalBytes)
+          throw new ClientError("bad_answer", "The control plane sent more bytes than the image has.");
       }
     } finally {
       abandon();
     }
-    if (this.#have < totalBytes) throw new ClientError("closed", `The download ended after ${this.#have} of ${totalBytes} bytes.`);
+    if (this.#have < totalBytes)
+      throw new ClientError("closed", `The download ended after ${this.#have} of ${totalBytes} bytes.`);
   }
 }

@@ -1,4 +1,7 @@
-/** What the loop of registrations and heartbeats works with: its host's workload, its control plane, its clock. Types only. */
+/**
+ * What the loop of registrations and heartbeats works with: its host's workload, its control plane, its clock. Types
+ * only.
+ */
 import type { Clock } from "../lib/clock.ts";
 import type { Log } from "../lib/log.ts";
 import type { Membership } from "./allegiance.ts";

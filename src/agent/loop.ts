@@ -1,6 +1,7 @@
 /**
- * The agent's side of register and heartbeat: when to call, what to say, whose word to obey. It sees neither network nor processes, only
- * ControlPlane and Workload, so that a simulation can run this very code a thousand times over virtual time.
+ * The agent's side of register and heartbeat: when to call, what to say, whose word to obey. It sees neither network
+ * nor processes, only ControlPlane and Workload, so that a simulation can run this very code a thousand times over
+ * virtual time.
  */
 import { ClientError } from "../client/errors.ts";
 import type { Cancel } from "../lib/clock.ts";
@@ -66,10 +67,14 @@ export class Loop {
     void this.#register();
   }
 
-  /** The report has changed: says so as soon as the budget for early beats allows. While calls fail, the next try says it anyway. */
+  /**
+   * The report has changed: says so as soon as the budget for early beats allows. While calls fail, the next try says
+   * it anyway.
+   */
   notify(): void {
     const { clock } = this.#options;
-    if (this.#registered && this.#failures === 0) this.#schedule(Math.max(clock.mono() + GATHER_MS, this.#budget.readyAt()));
+    if (this.#registered && this.#failures === 0)
+      this.#schedule(Math.max(clock.mono() + GATHER_MS, this.#budget.readyAt()));
   }
 
   /** The agent begins to end: it is heard until `stop`, and what runs stays as it is. */
@@ -111,7 +116,10 @@ export class Loop {
     try {
       const request = facts();
       const call = control.register(request, registerPatience(this.#offlineAfterMs));
-      this.#telling = call.then(() => undefined, () => undefined);
+      this.#telling = call.then(
+        () => undefined,
+        () => undefined,
+      );
       const answer = await call;
       if (this.#stopped) return;
       this.#hostId = answer.host.id;
@@ -121,7 +129,11 @@ export class Loop {
       // Only a beat proves that the host is in the list; until then this may be one of many vain tries.
       this.#registered = true;
       this.#observed = null;
-      log.info("registered", { host: this.#hostId, cluster: answer.cluster_id, interval_seconds: this.#intervalSeconds });
+      log.info("registered", {
+        host: this.#hostId,
+        cluster: answer.cluster_id,
+        interval_seconds: this.#intervalSeconds,
+      });
       this.#beat();
     } catch (error) {
       if (!this.#stopped) this.#retry(error, () => void this.#register());
@@ -129,8 +141,8 @@ export class Loop {
   }
 
   /**
-   * The control plane has been away, or held a beat for less than it would with the offline_after that is known here: it may have been started anew
-   * with another one. A registration that tells it nothing new costs it nothing.
+   * The control plane has been away, or held a beat for less than it would with the offline_after that is known here:
+   * it may have been started anew with another one. A registration that tells it nothing new costs it nothing.
    */
   #refresh(): void {
     const { clock, control, facts, log } = this.#options;
@@ -145,7 +157,8 @@ export class Loop {
         const before = this.#intervalSeconds;
         if (!this.#stopped) await this.#learn(answer);
         // Its next beat is due sooner than it was.
-        if (this.#failures === 0 && this.#intervalSeconds < before) this.#schedule(Math.max(clock.mono(), this.#regularAt()));
+        if (this.#failures === 0 && this.#intervalSeconds < before)
+          this.#schedule(Math.max(clock.mono(), this.#regularAt()));
       })
       .catch((error: unknown) => log.debug("the registration could not be told again", { reason: messageOf(error) }));
   }
@@ -175,7 +188,8 @@ export class Loop {
       ...(this.#observed === null ? {} : { observed_revision: this.#observed }),
       boot_id: bootId,
       beat,
-      wait_seconds: this.#observed === null || this.#failures > 0 ? 0 : Math.min(LONGEST_WAIT_SECONDS, this.#intervalSeconds),
+      wait_seconds:
+        this.#observed === null || this.#failures > 0 ? 0 : Math.min(LONGEST_WAIT_SECONDS, this.#intervalSeconds),
     };
     this.#holdMs = request.wait_seconds * 1000;
     this.#cancelOverdue();
@@ -208,7 +222,11 @@ export class Loop {
     if (this.#stopped || beat !== this.#sent) return;
     if (!isNew && clock.mono() - this.#sentAt < this.#holdMs * 0.9) this.#stale = true;
     if (this.#stale) this.#refresh();
-    this.#schedule(isNew || wasAway ? Math.max(clock.mono() + GATHER_MS, this.#budget.readyAt()) : Math.max(clock.mono(), this.#regularAt()));
+    this.#schedule(
+      isNew || wasAway
+        ? Math.max(clock.mono() + GATHER_MS, this.#budget.readyAt())
+        : Math.max(clock.mono(), this.#regularAt()),
+    );
   }
 
   /** True where a new list was taken, which the control plane must hear of. */
@@ -251,7 +269,11 @@ export class Loop {
     const delay = Math.max(callDelay(this.#failures, drawn, longestDelay(offlineAfterMs)), asked);
     const code = known?.code ?? messageOf(error);
     // Once for each new trouble: an hour without the control plane is one line, not four hundred.
-    if (code !== this.#complained) log.warn("the control plane does not take this host's call; it is tried again, machines go on", { code, reason: messageOf(error) });
+    if (code !== this.#complained)
+      log.warn("the control plane does not take this host's call; it is tried again, machines go on", {
+        code,
+        reason: messageOf(error),
+      });
     this.#complained = code;
     this.#timer?.cancel();
     this.#timer = null;

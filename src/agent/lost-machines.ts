@@ -1,6 +1,7 @@
 /**
- * Machines whose records cannot be read, and what runs without one. Nobody knows any more what they were to be, but they
- * may run: each is ended, and until then its id is taken, so that no second copy runs beside it. It starts nothing.
+ * Machines whose records cannot be read, and what runs without one. Nobody knows any more what they were to be, but
+ * they may run: each is ended, and until then its id is taken, so that no second copy runs beside it. It starts
+ * nothing.
  */
 import type { Clock } from "../lib/clock.ts";
 import { messageOf } from "../lib/errors.ts";
@@ -74,7 +75,7 @@ export class LostMachines {
   /** Gives how many starts of it ran. */
   async #endAll(id: string): Promise<number> {
     const { clock, runtime, stopGraceMs, log } = this.#options;
-    for (let ended = 0, said = false; ; ) {
+    for (let ended = 0, said = false; ;) {
       try {
         const running = this.#closed ? null : await runtime.search(id);
         if (running === null || this.#closed) return ended;
@@ -84,7 +85,11 @@ export class LostMachines {
         cancel();
         ended += 1;
       } catch (error) {
-        if (!said) log.warn("it cannot be seen whether a machine without a record runs; its id is not used until it can", { machine: id, reason: messageOf(error) });
+        if (!said)
+          log.warn("it cannot be seen whether a machine without a record runs; its id is not used until it can", {
+            machine: id,
+            reason: messageOf(error),
+          });
         said = true;
         await new Promise<void>((resolve) => void clock.after(RETRY_MS, resolve));
       }

@@ -67,7 +67,8 @@ export class DiskMachineStore implements MachineStore {
     const folder = join(this.#folder, id);
     // The record first: without it the rest is only what is left of a machine.
     await rm(join(folder, RECORD_NAME), { recursive: true, force: true });
-    for (const name of await namesIn(folder)) if (!CONSOLE.test(name)) await rm(join(folder, name), { recursive: true, force: true });
+    for (const name of await namesIn(folder))
+      if (!CONSOLE.test(name)) await rm(join(folder, name), { recursive: true, force: true });
     if ((await namesIn(folder)).length === 0) await rm(folder, { recursive: true, force: true });
   }
 
@@ -80,7 +81,9 @@ export class DiskMachineStore implements MachineStore {
   /** Sweeps now and every hour, until the process ends. */
   keepSwept(): void {
     void this.sweep()
-      .catch((error: unknown) => this.#log.warn("what ended machines left could not be swept away", { reason: messageOf(error) }))
+      .catch((error: unknown) =>
+        this.#log.warn("what ended machines left could not be swept away", { reason: messageOf(error) }),
+      )
       .then(() => this.#clock.after(SWEEP_MS, () => this.keepSwept()));
   }
 
@@ -94,7 +97,8 @@ export class DiskMachineStore implements MachineStore {
     }
     left.sort((a, b) => b.at - a.at);
     const before = this.#clock.wall() - KEEP_CONSOLE_MS;
-    for (const [index, { path, at }] of left.entries()) if (index >= KEEP_CONSOLES || at < before) await rm(path, { recursive: true, force: true });
+    for (const [index, { path, at }] of left.entries())
+      if (index >= KEEP_CONSOLES || at < before) await rm(path, { recursive: true, force: true });
   }
 
   async #ids(): Promise<string[]> {

@@ -1,4 +1,6 @@
-/** One machine of this host in memory: how far it is, how that is reported and recorded. It starts and stops nothing. */
+/**
+ * One machine of this host in memory: how far it is, how that is reported and recorded. It starts and stops nothing.
+ */
 import { toRfc3339 } from "../lib/clock.ts";
 import type { Cancel } from "../lib/clock.ts";
 import type { Actual, Phase } from "./reconcile.ts";
@@ -88,7 +90,10 @@ export class HostMachine implements Actual {
       reason: this.reason === null ? undefined : printable(this.reason),
       ready: this.ready ?? undefined,
       exit_code: this.exitCode ?? undefined,
-      launch: launch === null ? undefined : { id: launch.id, handle: launch.handle ?? undefined, started_at: launch.startedAt },
+      launch:
+        launch === null
+          ? undefined
+          : { id: launch.id, handle: launch.handle ?? undefined, started_at: launch.startedAt },
     };
   }
 
@@ -104,7 +109,8 @@ export class HostMachine implements Actual {
     machine.exitCode = record.exit_code ?? null;
     // An agent that wrote no `ready` did not know; a machine that ran is not called unwell for that.
     machine.ready = record.ready ?? (record.phase === "running" ? true : null);
-    machine.launch = launch === undefined ? null : { id: launch.id, handle: launch.handle ?? null, startedAt: launch.started_at };
+    machine.launch =
+      launch === undefined ? null : { id: launch.id, handle: launch.handle ?? null, startedAt: launch.started_at };
     return machine;
   }
 

@@ -1,6 +1,7 @@
 /**
  * The machines of this host: carries out what reconcile decides, hears how machines end, and keeps their records.
- * It knows no process and no network: those are behind Runtime, Images and Checks, so that a simulation can run it by the thousand.
+ * It knows no process and no network: those are behind Runtime, Images and Checks, so that a simulation can run it by
+ * the thousand.
  */
 import type { Cancel } from "../lib/clock.ts";
 import { messageOf } from "../lib/errors.ts";
@@ -24,7 +25,9 @@ export interface MachinesOptions extends LostMachinesOptions {
   readonly newLaunchId: () => string;
   /** What this host has. */
   readonly room: Room;
-  /** How long after a start of the agent an old list is only kept, not acted on, while the control plane says nothing. */
+  /**
+   * How long after a start of the agent an old list is only kept, not acted on, while the control plane says nothing.
+   */
   readonly staleMs: number;
 }
 
@@ -51,7 +54,10 @@ export class Machines {
     this.#onChange = listener;
   }
 
-  /** Adopts what an earlier agent left. `list` is the last one of the own cluster: it is acted on when no newer comes in time. */
+  /**
+   * Adopts what an earlier agent left. `list` is the last one of the own cluster: it is acted on when no newer comes in
+   * time.
+   */
   async load(list: readonly DesiredMachine[] | null): Promise<void> {
     const { clock, store, staleMs } = this.#options;
     this.#wish = { machines: list, fresh: false };
@@ -108,7 +114,11 @@ export class Machines {
       log.warn("it cannot be seen which machines run that nothing is written down of", { reason: messageOf(error) });
       return new Set<string>();
     });
-    return unrecorded(marked, records.filter((record) => HostMachine.fromRecord(record, 0).isUp), lost);
+    return unrecorded(
+      marked,
+      records.filter((record) => HostMachine.fromRecord(record, 0).isUp),
+      lost,
+    );
   }
 
   async #adopt(record: MachineRecord): Promise<void> {
@@ -138,8 +148,12 @@ export class Machines {
   /** Takes every step that is due, and sets the timer for the next. */
   #pass(): void {
     if (this.#closed) return;
-    // A step may make another due at once (created, then launched); each brings its machine nearer to rest, so this ends.
-    const due = (): Step[] => reconcile(this.#wish, [...this.#machines.values()], this.#options.clock.mono(), this.#options.room).filter((step) => step.type !== "create" || !this.#lost.has(step.machine.id));
+    // A step may make another due at once (created, then launched); each brings its machine nearer to rest, so this
+    // ends.
+    const due = (): Step[] =>
+      reconcile(this.#wish, [...this.#machines.values()], this.#options.clock.mono(), this.#options.room).filter(
+        (step) => step.type !== "create" || !this.#lost.has(step.machine.id),
+      );
     for (let steps = due(); steps.length > 0; steps = due()) for (const step of steps) this.#take(step);
     this.#arm();
     this.#tellIdle();
@@ -149,7 +163,8 @@ export class Machines {
     this.#cancelTimer();
     const { clock, room } = this.#options;
     const due = nextDue(this.#wish, [...this.#machines.values()], room);
-    if (due < Infinity && !this.#closed) this.#cancelTimer = clock.after(Math.max(0, due - clock.mono()), () => this.#pass());
+    if (due < Infinity && !this.#closed)
+      this.#cancelTimer = clock.after(Math.max(0, due - clock.mono()), () => this.#pass());
   }
 
   #take(step: Step): void {
@@ -241,7 +256,10 @@ export class Machines {
   }
 
   #kill(machine: HostMachine): void {
-    this.#options.log.warn("a machine did not stop when asked; it is killed", { machine: machine.id, grace_ms: this.#options.stopGraceMs });
+    this.#options.log.warn("a machine did not stop when asked; it is killed", {
+      machine: machine.id,
+      grace_ms: this.#options.stopGraceMs,
+    });
     machine.due = Infinity;
     machine.running?.kill();
   }

@@ -1,4 +1,7 @@
-/** zwrm-agent's commands: reads arguments and config, runs the one that was asked for, and turns every failure into one line and an exit code. */
+/**
+ * zwrm-agent's commands: reads arguments and config, runs the one that was asked for, and turns every failure into one
+ * line and an exit code.
+ */
 import { randomInt } from "node:crypto";
 import { join } from "node:path";
 import { ClientError } from "../client/errors.ts";
@@ -75,7 +78,11 @@ async function run(given: Arguments, env: Env, clock: Clock, stdout: ResultOutpu
 
 /** Its warnings go to stderr. */
 function readConfig(given: Arguments, env: Env): Loaded {
-  const loaded = loadAgentConfig({ path: given.configPath ?? DEFAULT_CONFIG_PATH, required: given.configPath !== null, env });
+  const loaded = loadAgentConfig({
+    path: given.configPath ?? DEFAULT_CONFIG_PATH,
+    required: given.configPath !== null,
+    env,
+  });
   for (const warning of loaded.warnings) complain("warn", `warning: ${warning}`, env);
   return loaded;
 }
@@ -124,9 +131,13 @@ async function accept(
   const result = await acceptCluster(diskFiles, folder, log);
   if (result.done)
     return print(
-      `accepted: ${result.accepted}. At its next heartbeat this host obeys it in place of ${result.own}, and stops what it does not list.\n`,
+      `accepted: ${result.accepted}. At its next heartbeat this host obeys it in place of ${result.own}, ` +
+        "and stops what it does not list.\n",
     );
-  const none = result.own === null ? "this host has met no cluster yet" : `no other cluster than its own (${result.own}) has answered`;
+  const none =
+    result.own === null
+      ? "this host has met no cluster yet"
+      : `no other cluster than its own (${result.own}) has answered`;
   process.stderr.write(`zwrm-agent: there is nothing to accept: ${none}\n`);
   return 1;
 }

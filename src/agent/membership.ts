@@ -1,4 +1,7 @@
-/** Which cluster this host belongs to, in the state folder. The agent writes its own file and `accept-cluster` another, so that neither overwrites the other. */
+/**
+ * Which cluster this host belongs to, in the state folder. The agent writes its own file and `accept-cluster` another,
+ * so that neither overwrites the other.
+ */
 import type { Files } from "../lib/files.ts";
 import { readWhole, writeDurably } from "../lib/files.ts";
 import type { Log } from "../lib/log.ts";
@@ -55,7 +58,8 @@ export class DiskMembership implements Membership {
     await this.#write(clusterId);
     this.#clusterId = clusterId;
     // An operator's word is good for one change.
-    if ((await this.#files.stat(`${this.#folder}/${ACCEPTED}`)) !== null) await this.#files.unlink(`${this.#folder}/${ACCEPTED}`);
+    if ((await this.#files.stat(`${this.#folder}/${ACCEPTED}`)) !== null)
+      await this.#files.unlink(`${this.#folder}/${ACCEPTED}`);
   }
 
   async offer(clusterId: string): Promise<void> {
@@ -82,7 +86,10 @@ export type Acceptance =
   /** There is nothing to accept. */
   | { readonly done: false; readonly own: string | null };
 
-/** What `zwrm-agent accept-cluster` does, beside a running agent or without one: the cluster that answered last shall be obeyed. */
+/**
+ * What `zwrm-agent accept-cluster` does, beside a running agent or without one: the cluster that answered last shall be
+ * obeyed.
+ */
 export async function acceptCluster(files: Files, folder: string, log: Log): Promise<Acceptance> {
   const content = await readJsonFile(files, log, `${folder}/${FILE}`, CONTENT);
   if (content?.offered === undefined) return { done: false, own: content?.cluster_id ?? null };

@@ -1,4 +1,6 @@
-/** The small things that the agent keeps of its own: the key that binds its host id, and the last list of its cluster. */
+/**
+ * The small things that the agent keeps of its own: the key that binds its host id, and the last list of its cluster.
+ */
 import { randomBytes } from "node:crypto";
 import type { Files } from "../lib/files.ts";
 import { readWhole, writeDurably } from "../lib/files.ts";
@@ -14,12 +16,20 @@ const KEY_SHAPE = /^[A-Za-z0-9_-]{32,128}$/;
 const LIST_FILE = "desired.json";
 const LIST = object({ cluster_id: string({ min: 1, max: 128 }), machines: DESIRED_MACHINES });
 
-/** X-Zwrm-Host-Key: made once, 0600. A file that holds no key is an error, since a new key would lock this host out of its own id. */
+/**
+ * X-Zwrm-Host-Key: made once, 0600. A file that holds no key is an error, since a new key would lock this host out of
+ * its own id.
+ */
 export async function hostKey(files: Files, folder: string): Promise<string> {
   const path = `${folder}/${KEY_FILE}`;
-  if ((await files.stat(path)) === null) await writeDurably(files, folder, KEY_FILE, Buffer.from(`${randomBytes(32).toString("base64url")}\n`), 0o600);
+  if ((await files.stat(path)) === null)
+    await writeDurably(files, folder, KEY_FILE, Buffer.from(`${randomBytes(32).toString("base64url")}\n`), 0o600);
   const key = (await readWhole(files, path)).toString("utf8").trim();
-  if (!KEY_SHAPE.test(key)) throw new Error(`${path} holds no host key: put the right one back, or remove the file and unbind the old key with: zwrm host unbind-key`);
+  if (!KEY_SHAPE.test(key))
+    throw new Error(
+      `${path} holds no host key: put the right one back, or remove the file and unbind the old key with: ` +
+        "zwrm host unbind-key",
+    );
   return key;
 }
 
@@ -43,7 +53,10 @@ export class LastList {
     return found === null || found.cluster_id !== clusterId ? null : found.machines;
   }
 
-  /** Writes in the background; of lists that come meanwhile only the newest. One that cannot be written is said in the log and obeyed all the same. */
+  /**
+   * Writes in the background; of lists that come meanwhile only the newest. One that cannot be written is said in the
+   * log and obeyed all the same.
+   */
   save(clusterId: string, machines: readonly DesiredMachine[]): void {
     this.#next = { cluster_id: clusterId, machines };
     this.#writing ??= this.#write().finally(() => (this.#writing = null));

@@ -1,4 +1,7 @@
-/** Reads the agent's own small JSON files through a schema; a file that says nothing usable is as good as none, and the log says so. */
+/**
+ * Reads the agent's own small JSON files through a schema; a file that says nothing usable is as good as none, and the
+ * log says so.
+ */
 import { messageOf } from "../lib/errors.ts";
 import type { Files } from "../lib/files.ts";
 import { readWhole, writeDurably } from "../lib/files.ts";

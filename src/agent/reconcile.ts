@@ -1,4 +1,7 @@
-/** The agent's one decision: what it should run, what there is, and the time go in, steps come out. Pure; machines.ts carries them out. */
+/**
+ * The agent's one decision: what it should run, what there is, and the time go in, steps come out. Pure; machines.ts
+ * carries them out.
+ */
 import type { DesiredMachine } from "./wire.ts";
 
 /**
@@ -12,7 +15,10 @@ export interface Actual {
   readonly phase: Phase;
   /** waiting: when it may start; stopping: when it is killed. Monotonic milliseconds; Infinity for never. */
   readonly due: number;
-  /** It was asked to stop, or never ran, so that a later wish to run it starts it anew. What ended by itself stays ended. */
+  /**
+   * It was asked to stop, or never ran, so that a later wish to run it starts it anew. What ended by itself stays
+   * ended.
+   */
   readonly asked: boolean;
   /** Of the wish that it was created from. */
   readonly starts: number;
@@ -61,8 +67,9 @@ export function reconcile(wish: Wish, actual: readonly Actual[], now: number, ro
 }
 
 /**
- * Starts that wait for ends. What the list does not have the control plane does not count: it has left this host, or took it for gone. While such a
- * machine still stops, nothing is started that would be more than the host has; the end of that machine brings the next look.
+ * Starts that wait for ends. What the list does not have the control plane does not count: it has left this host, or
+ * took it for gone. While such a machine still stops, nothing is started that would be more than the host has; the end
+ * of that machine brings the next look.
  */
 function heldBack({ machines, fresh }: Wish, actual: readonly Actual[], room: Room): ReadonlySet<string> {
   const held = new Set<string>();
@@ -79,16 +86,23 @@ function heldBack({ machines, fresh }: Wish, actual: readonly Actual[], room: Ro
   return held;
 }
 
-function nextStep(wish: Wish, wanted: DesiredMachine | undefined, { id, phase, due, asked, starts }: Actual, now: number): Step | null {
+function nextStep(
+  wish: Wish,
+  wanted: DesiredMachine | undefined,
+  { id, phase, due, asked, starts }: Actual,
+  now: number,
+): Step | null {
   if (phase === "stopping") return now >= due ? { type: "kill", id } : null;
   // Without a list everything here is wanted as it is.
   const known = wish.machines !== null && wish.fresh;
   if (known && wanted === undefined) return isAlive(phase) ? { type: "stop", id } : { type: "forget", id };
-  if (known && wanted?.desired_state === "stopped") return isAlive(phase) || phase === "waiting" ? { type: "stop", id } : null;
+  if (known && wanted?.desired_state === "stopped")
+    return isAlive(phase) || phase === "waiting" ? { type: "stop", id } : null;
   if (phase === "waiting") return wish.fresh && now >= due ? { type: "launch", id } : null;
   // The list in which it was gone may never have come here.
   const isAnew = wanted !== undefined && (wanted.starts ?? 0) !== starts && (phase === "stopped" || phase === "failed");
-  if (known && wanted !== undefined && (isAnew || (phase === "stopped" && asked))) return { type: "create", machine: wanted };
+  if (known && wanted !== undefined && (isAnew || (phase === "stopped" && asked)))
+    return { type: "create", machine: wanted };
   return null;
 }
 
@@ -101,7 +115,8 @@ export function nextDue(wish: Wish, actual: readonly Actual[], room: Room): numb
   const held = heldBack(wish, actual, room);
   let earliest = Infinity;
   for (const { id, phase, due } of actual) {
-    if (phase === "stopping" || (phase === "waiting" && wish.fresh && !held.has(id))) earliest = Math.min(earliest, due);
+    if (phase === "stopping" || (phase === "waiting" && wish.fresh && !held.has(id)))
+      earliest = Math.min(earliest, due);
   }
   return earliest;
 }

@@ -1,4 +1,7 @@
-/** The record of a machine that outlives the agent, and where records are kept. It holds the machine's environment, so it is as secret as that. */
+/**
+ * The record of a machine that outlives the agent, and where records are kept. It holds the machine's environment, so
+ * it is as secret as that.
+ */
 import { messageOf } from "../lib/errors.ts";
 import type { Log } from "../lib/log.ts";
 import type { TypeOf } from "../lib/schema.ts";
@@ -6,7 +9,10 @@ import { boolean, integer, number, object, oneOf, optional, string } from "../li
 import { hostFault } from "./runtime.ts";
 import { DESIRED_MACHINES } from "./wire.ts";
 
-/** The last moment that RFC 3339 can write: 9999-12-31T23:59:59.999Z. A later start would cost the heartbeat that tells of it. */
+/**
+ * The last moment that RFC 3339 can write: 9999-12-31T23:59:59.999Z. A later start would cost the heartbeat that tells
+ * of it.
+ */
 const LAST_WALL_MS = 253_402_300_799_999;
 const COUNT = { min: 0, max: Number.MAX_SAFE_INTEGER };
 const anything = (value: unknown): unknown => value;
@@ -30,7 +36,13 @@ export const MACHINE_RECORD = object({
   ready: optional(boolean),
   exit_code: optional(integer({ min: -(2 ** 31), max: 2 ** 31 })),
   /** The newest start; absent where there was none. */
-  launch: optional(object({ id: string({ min: 1, max: 128 }), handle: optional(anything), started_at: number({ min: 0, max: LAST_WALL_MS }) })),
+  launch: optional(
+    object({
+      id: string({ min: 1, max: 128 }),
+      handle: optional(anything),
+      started_at: number({ min: 0, max: LAST_WALL_MS }),
+    }),
+  ),
 });
 export type MachineRecord = TypeOf<typeof MACHINE_RECORD>;
 
@@ -53,7 +65,10 @@ export interface MachineStore {
   save(record: MachineRecord): Promise<void>;
   /** Lets a machine go; what it wrote to its console stays for a while. */
   remove(id: string): Promise<void>;
-  /** Puts a record that cannot be read where it stands in nobody's way. The rest of the machine stays, for its next start. */
+  /**
+   * Puts a record that cannot be read where it stands in nobody's way. The rest of the machine stays, for its next
+   * start.
+   */
   setAside(id: string): Promise<void>;
 }
 

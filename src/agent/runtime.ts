@@ -1,9 +1,15 @@
-/** The one interface between the agent and whatever runs a machine. A driver knows no policy: it starts, adopts, signals, and says how a machine ended. */
+/**
+ * The one interface between the agent and whatever runs a machine. A driver knows no policy: it starts, adopts,
+ * signals, and says how a machine ended.
+ */
 import type { Cancel } from "../lib/clock.ts";
 import { messageOf, systemCode } from "../lib/errors.ts";
 import type { DesiredMachine } from "./wire.ts";
 
-/** How a machine ended. `code` is null where nobody could see it: the host restarted, or the agent was away and no record was left. */
+/**
+ * How a machine ended. `code` is null where nobody could see it: the host restarted, or the agent was away and no
+ * record was left.
+ */
 export interface Exit {
   readonly code: number | null;
   /** What to say beyond the code, as the end of a sentence; null where the code says all. */
@@ -50,7 +56,10 @@ export interface Runtime {
   launch(launch: Launch): Promise<RunningMachine>;
   /** Takes up a machine that an earlier agent started; says how it ended where it did. */
   adopt(launched: Launched): Promise<RunningMachine | Exit>;
-  /** A start of this machine that still runs, for where nothing can be read of what an earlier agent wrote down; null where none does. */
+  /**
+   * A start of this machine that still runs, for where nothing can be read of what an earlier agent wrote down; null
+   * where none does.
+   */
   search(id: string): Promise<RunningMachine | null>;
   /** The ids of the machines of which something runs and says so of itself, whatever is written down. */
   marked(): Promise<ReadonlySet<string>>;

@@ -1,4 +1,7 @@
-/** Writes the configuration file that --generate-config prints: every setting with what it is for, its default and its variable. */
+/**
+ * Writes the configuration file that --generate-config prints: every setting with what it is for, its default and its
+ * variable.
+ */
 import type { SettingEntry } from "./settings.ts";
 import { LABELS_VARIABLE, listSettings } from "./settings.ts";
 
@@ -20,7 +23,13 @@ const LABELS = `
 export function generateAgentConfig(): string {
   const entries = listSettings();
   const sections = [...new Set(entries.map(({ section }) => section))];
-  const written = sections.map((section) => `\n${section === "" ? "" : `[${section}]\n`}${entries.filter((entry) => entry.section === section).map(writeSetting).join("\n")}`);
+  const written = sections.map(
+    (section) =>
+      `\n${section === "" ? "" : `[${section}]\n`}${entries
+        .filter((entry) => entry.section === section)
+        .map(writeSetting)
+        .join("\n")}`,
+  );
   return `${HEAD}${written.join("")}${LABELS}`;
 }
 

@@ -1,4 +1,7 @@
-/** Puts the agent's configuration together from its file and the environment, and says all that is wrong with it. It changes nothing. */
+/**
+ * Puts the agent's configuration together from its file and the environment, and says all that is wrong with it. It
+ * changes nothing.
+ */
 import { ConfigError } from "../config/error.ts";
 import { readConfigFile } from "../config/file.ts";
 import { BadValue } from "../config/kinds.ts";
@@ -25,7 +28,8 @@ export interface Loaded {
 /** Loads the configuration. Throws ConfigError with every problem. */
 export function loadAgentConfig({ path, required, env }: LoadOptions): Loaded {
   const file = readConfigFile(path, false);
-  if (file === null && required) throw new ConfigError([`${path}: there is no such file: make one with "zwrm-agent --generate-config > ${path}"`]);
+  if (file === null && required)
+    throw new ConfigError([`${path}: there is no such file: make one with "zwrm-agent --generate-config > ${path}"`]);
   const draft = new Draft(path);
   if (file !== null) draft.readFile(file.bytes);
   const warnings = [...(file?.warnings ?? []), ...draft.readEnvironment(env)];
@@ -59,24 +63,35 @@ class Draft {
     const sections = new Set(this.#entries.map(({ section }) => section));
     for (const [key, value] of root) {
       if (key === "labels") this.#readLabels(`${this.#path}:${root.lineOf(key)}`, value);
-      else if (value instanceof TomlTable && sections.has(key)) for (const [inner, item] of value) this.#readKey(key, inner, item, value.lineOf(inner));
+      else if (value instanceof TomlTable && sections.has(key))
+        for (const [inner, item] of value) this.#readKey(key, inner, item, value.lineOf(inner));
       else this.#readKey("", key, value, root.lineOf(key));
     }
   }
 
   #readKey(section: string, key: string, value: TomlValue, line: number): void {
-    const source = `${this.#path}:${line}: ${section === "" ? "" : `[${section}] `}${JSON.stringify(key).slice(1, -1).slice(0, 64)}`;
+    const source =
+      `${this.#path}:${line}: ` +
+      `${section === "" ? "" : `[${section}] `}${JSON.stringify(key).slice(1, -1).slice(0, 64)}`;
     const entry = this.#entries.find((known) => known.section === section && known.key === key);
     if (entry !== undefined) return this.#take(entry, source, () => entry.setting.fromToml(value));
     const isSection = section === "" && value instanceof TomlTable;
     const home = this.#entries.find((known) => known.key === key);
     if (!isSection && home !== undefined) {
-      this.problems.push(`${source}: there is no such key here; it belongs ${home.section === "" ? "before the first section" : `to [${home.section}]`}`);
+      this.problems.push(
+        `${source}: there is no such key here; it belongs ` +
+          `${home.section === "" ? "before the first section" : `to [${home.section}]`}`,
+      );
       return;
     }
-    const known = isSection ? ["runtime", "labels", "log"] : this.#entries.filter((other) => other.section === section).map((other) => other.key);
+    const known = isSection
+      ? ["runtime", "labels", "log"]
+      : this.#entries.filter((other) => other.section === section).map((other) => other.key);
     const near = nearestName(key, known);
-    this.problems.push(`${source}: there is no such ${isSection ? "section" : "key"}; ${near === null ? `known are ${known.join(", ")}` : `did you mean "${near}"?`}`);
+    this.problems.push(
+      `${source}: there is no such ${isSection ? "section" : "key"}; ` +
+        `${near === null ? `known are ${known.join(", ")}` : `did you mean "${near}"?`}`,
+    );
   }
 
   #take(entry: SettingEntry, source: string, read: () => unknown): void {
@@ -89,14 +104,17 @@ class Draft {
   }
 
   #readLabels(source: string, value: TomlValue): void {
-    if (!(value instanceof TomlTable)) return void this.problems.push(`${source}: labels: must be a section: write [labels] on a line of its own`);
+    if (!(value instanceof TomlTable))
+      return void this.problems.push(`${source}: labels: must be a section: write [labels] on a line of its own`);
     for (const [name, text] of value) this.#label(`${this.#path}:${value.lineOf(name)}: [labels]`, name, text);
   }
 
   /** As the control plane takes them. */
   #label(source: string, name: string, text: unknown): void {
-    if (!/^[\x21-\x7e]{1,128}$/.test(name)) this.problems.push(`${source}: a label's name must be 1 to 128 printable characters without blanks`);
-    else if (typeof text !== "string" || text.length > 1024 || /\p{Cc}/u.test(text)) this.problems.push(`${source} ${name}: must be a text of at most 1024 characters on one line`);
+    if (!/^[\x21-\x7e]{1,128}$/.test(name))
+      this.problems.push(`${source}: a label's name must be 1 to 128 printable characters without blanks`);
+    else if (typeof text !== "string" || text.length > 1024 || /\p{Cc}/u.test(text))
+      this.problems.push(`${source} ${name}: must be a text of at most 1024 characters on one line`);
     else this.#labels[name] = text;
     if (Object.keys(this.#labels).length > 64) this.problems.push(`${source}: there may be at most 64 labels`);
   }
@@ -112,7 +130,9 @@ class Draft {
       else if (variable === LABELS_VARIABLE) this.#labelsOf(text);
       else {
         const near = nearestName(variable, known.keys());
-        warnings.push(`${variable}: names no setting and is ignored${near === null ? "" : `; did you mean "${near}"?`}`);
+        warnings.push(
+          `${variable}: names no setting and is ignored${near === null ? "" : `; did you mean "${near}"?`}`,
+        );
       }
     }
     return warnings;
@@ -129,7 +149,12 @@ class Draft {
 
   requireSet(key: string): void {
     const entry = this.#entries.find((known) => known.section === "" && known.key === key);
-    if (entry === undefined || (this.#values.get(entry) ?? "") !== "" || this.problems.some((problem) => problem.includes(key))) return;
+    if (
+      entry === undefined ||
+      (this.#values.get(entry) ?? "") !== "" ||
+      this.problems.some((problem) => problem.includes(key))
+    )
+      return;
     this.problems.push(`${this.#path}: ${key}: must be set, here or as ${entry.variable}`);
   }
 
@@ -140,7 +165,8 @@ class Draft {
       if (entry.section === "") config[entry.key] = value;
       else config[entry.section] = { ...(config[entry.section] ?? {}), [entry.key]: value };
     }
-    // The loop above has put there exactly the rows of the table from which the type is derived, each read by its own row.
+    // The loop above has put there exactly the rows of the table from which the type is derived, each read by its own
+    // row.
     return config as unknown as AgentConfig;
   }
 }

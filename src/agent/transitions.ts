@@ -40,7 +40,11 @@ export function launching(id: string, wall: number): Change {
 }
 
 /** It runs, and has done so since `upSince`. */
-export function running({ launch, ready, reason }: Pick<HostMachine, "launch" | "ready" | "reason">, process: RunningMachine, upSince: number): Change {
+export function running(
+  { launch, ready, reason }: Pick<HostMachine, "launch" | "ready" | "reason">,
+  process: RunningMachine,
+  upSince: number,
+): Change {
   const isUnwell = ready === false;
   const note: LaunchNote = { id: launch?.id ?? "", handle: process.handle, startedAt: process.startedAt };
   return {

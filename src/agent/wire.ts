@@ -1,4 +1,7 @@
-/** What the agent and the control plane say to each other: the requests' types, and readers for the answers, which come from outside like everything else. */
+/**
+ * What the agent and the control plane say to each other: the requests' types, and readers for the answers, which come
+ * from outside like everything else.
+ */
 import { DIGEST_PATTERN } from "../lib/ids.ts";
 import type { TypeOf } from "../lib/schema.ts";
 import { integer, list, map, number, object, oneOf, optional, pattern, string } from "../lib/schema.ts";
@@ -6,7 +9,10 @@ import { integer, list, map, number, object, oneOf, optional, pattern, string } 
 /** A machine's id becomes the name of a folder here, so it is narrower than any text. */
 export const MACHINE_ID_PATTERN = /^[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}$/;
 
-/** A check is read on its own (checks.ts): one that this agent does not understand costs its machine the `ready`, not the whole list. */
+/**
+ * A check is read on its own (checks.ts): one that this agent does not understand costs its machine the `ready`, not
+ * the whole list.
+ */
 const anything = (value: unknown): unknown => value;
 
 const DESIRED_MACHINE = object({

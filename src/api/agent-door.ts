@@ -27,7 +27,12 @@ export class AgentDoor {
   }
 
   /** Throws `unauthorized`, and as AgentCalls.heartbeat. */
-  heartbeat(context: ApiContext, hostId: string, key: string | null, beat: Heartbeat): ReturnType<Fleet["agentCalls"]["heartbeat"]> {
+  heartbeat(
+    context: ApiContext,
+    hostId: string,
+    key: string | null,
+    beat: Heartbeat,
+  ): ReturnType<Fleet["agentCalls"]["heartbeat"]> {
     return this.#fleet.agentCalls.heartbeat(hostId, key, beat, this.#actor(context, hostId));
   }
 

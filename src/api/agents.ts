@@ -7,7 +7,21 @@ import type { MaybePromise, Reply } from "../http/types.ts";
 import { ApiError } from "../lib/errors.ts";
 import { NAME_PATTERN, newUuid } from "../lib/ids.ts";
 import type { Reader } from "../lib/schema.ts";
-import { boolean, integer, list, map, number, object, oneOf, optional, pattern, readBody, readField, string, timestamp } from "../lib/schema.ts";
+import {
+  boolean,
+  integer,
+  list,
+  map,
+  number,
+  object,
+  oneOf,
+  optional,
+  pattern,
+  readBody,
+  readField,
+  string,
+  timestamp,
+} from "../lib/schema.ts";
 import { CLUSTER_KEY } from "../state/state.ts";
 import { visibleText } from "../lib/visible.ts";
 import type { AgentApp, ApiContext } from "./app.ts";
@@ -38,11 +52,16 @@ const REGISTER_BODY = object({
 });
 
 /** Whose fault a failure is; a newer agent may know others, which say nothing here. */
-const FAULT: Reader<"host" | undefined> = (value) => (string({ min: 0, max: 64 })(value) === "host" ? "host" : undefined);
+const FAULT: Reader<"host" | undefined> = (value) =>
+  string({ min: 0, max: 64 })(value) === "host" ? "host" : undefined;
 
 const HEARTBEAT_BODY = object({
   usage: optional(
-    object({ cpus: optional(number({ min: 0, max: 65_536 })), memory_mb: optional(number(MEBIBYTES)), disk_mb: optional(number(MEBIBYTES)) }),
+    object({
+      cpus: optional(number({ min: 0, max: 65_536 })),
+      memory_mb: optional(number(MEBIBYTES)),
+      disk_mb: optional(number(MEBIBYTES)),
+    }),
   ),
   machines: optional(
     list(
@@ -69,14 +88,18 @@ const DEREGISTER_BODY = object({ reason: optional(string({ min: 0, max: 1000 }))
 /** X-Zwrm-Host-Key, or null. Throws where its length is wrong. */
 function hostKey(context: ApiContext): string | null {
   const key = context.header("x-zwrm-host-key");
-  if (key !== null && (key.length < 32 || key.length > 128)) throw new ApiError("invalid_field", "X-Zwrm-Host-Key must be 32 to 128 characters.", { field: "X-Zwrm-Host-Key" });
+  if (key !== null && (key.length < 32 || key.length > 128))
+    throw new ApiError("invalid_field", "X-Zwrm-Host-Key must be 32 to 128 characters.", { field: "X-Zwrm-Host-Key" });
   return key;
 }
 
 /** An agent that registers over the unix socket is on this machine. */
 const OVER_SOCKET = "127.0.0.1";
 
-/** A beat is held at most for two thirds of offline_after: the host has to beat again before its own patience makes it silent. */
+/**
+ * A beat is held at most for two thirds of offline_after: the host has to beat again before its own patience makes it
+ * silent.
+ */
 export function longestWaitMs(offlineAfterMs: number): number {
   return (offlineAfterMs * 2) / 3;
 }

@@ -1,5 +1,13 @@
 /** /v1/apps: apps, their deployments and how many machines they have. Decisions stand in fleet/workloads.ts. */
-import { currentDeployment, decideApp, decideAppDeletion, decideDeployment, decideScale, findApp, findDeployment } from "../fleet/workloads.ts";
+import {
+  currentDeployment,
+  decideApp,
+  decideAppDeletion,
+  decideDeployment,
+  decideScale,
+  findApp,
+  findDeployment,
+} from "../fleet/workloads.ts";
 import { appView, deploymentView } from "../fleet/workload-view.ts";
 import { empty, json } from "../http/respond.ts";
 import type { MaybePromise, Reply } from "../http/types.ts";
@@ -27,7 +35,13 @@ const DEPLOYMENT_BODY = object({
   cpus: optional(integer({ min: 1, max: 1024 })),
   memory_mb: optional(integer({ min: 1, max: 2 ** 30 })),
   // Names that a shell and an env file can hold, so that every runtime can hand them over.
-  env: optional(map(/^[A-Za-z_][A-Za-z0-9_]{0,255}$/, pattern(/^[^\0]{0,65536}$/s, "a text without NUL, up to 65536 characters"), 1000)),
+  env: optional(
+    map(
+      /^[A-Za-z_][A-Za-z0-9_]{0,255}$/,
+      pattern(/^[^\0]{0,65536}$/s, "a text without NUL, up to 65536 characters"),
+      1000,
+    ),
+  ),
   region: optional(pattern(/^[\x21-\x7e]{1,64}$/, "1 to 64 printable characters")),
   restart: optional(oneOf("always", "on-failure", "never")),
   check: optional(CHECK),
@@ -40,25 +54,42 @@ const DEPLOYMENT_BODY = object({
 const MAX_ENV_BYTES = 64 * 1024;
 
 function boundedEnv(env: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
-  const bytes = Object.entries(env).reduce((sum, [name, value]) => sum + Buffer.byteLength(name) + Buffer.byteLength(value), 0);
-  if (bytes > MAX_ENV_BYTES) throw new ApiError("invalid_field", `env must be at most ${MAX_ENV_BYTES} bytes of names and values; these are ${bytes}.`, { field: "env" });
+  const bytes = Object.entries(env).reduce(
+    (sum, [name, value]) => sum + Buffer.byteLength(name) + Buffer.byteLength(value),
+    0,
+  );
+  if (bytes > MAX_ENV_BYTES)
+    throw new ApiError(
+      "invalid_field",
+      `env must be at most ${MAX_ENV_BYTES} bytes of names and values; these are ${bytes}.`,
+      { field: "env" },
+    );
   return env;
 }
 
 /** What its type needs, so that a check which can never pass is refused here and not found out by a deadline. */
 function completeCheck(check: Check | undefined): Readonly<Record<string, unknown>> | null {
   if (check === undefined) return null;
-  if (check.type === "exec" && (check.command ?? []).length === 0) throw new ApiError("invalid_field", "check.command is required where check.type is exec.", { field: "check.command" });
-  if (check.type !== "exec" && check.port === undefined) throw new ApiError("invalid_field", `check.port is required where check.type is ${check.type}.`, { field: "check.port" });
+  if (check.type === "exec" && (check.command ?? []).length === 0)
+    throw new ApiError("invalid_field", "check.command is required where check.type is exec.", {
+      field: "check.command",
+    });
+  if (check.type !== "exec" && check.port === undefined)
+    throw new ApiError("invalid_field", `check.port is required where check.type is ${check.type}.`, {
+      field: "check.port",
+    });
   return Object.fromEntries(Object.entries(check).filter(([, value]) => value !== undefined));
 }
 
 type Times = Pick<Workload, "progress_deadline_seconds" | "min_healthy_seconds">;
 
-/** What has to last longer than the time for it would never be reached. A deadline too short for the default halves it. */
+/**
+ * What has to last longer than the time for it would never be reached. A deadline too short for the default halves it.
+ */
 function timesOf(body: TypeOf<typeof DEPLOYMENT_BODY>): Times {
   const deadline = body.progress_deadline_seconds ?? 600;
-  const healthy = body.min_healthy_seconds ?? (deadline > DEFAULT_MIN_HEALTHY_SECONDS ? DEFAULT_MIN_HEALTHY_SECONDS : deadline / 2);
+  const healthy =
+    body.min_healthy_seconds ?? (deadline > DEFAULT_MIN_HEALTHY_SECONDS ? DEFAULT_MIN_HEALTHY_SECONDS : deadline / 2);
   if (healthy < deadline) return { progress_deadline_seconds: deadline, min_healthy_seconds: healthy };
   const message = `min_healthy_seconds must be less than progress_deadline_seconds (${deadline}); it is ${healthy}.`;
   throw new ApiError("invalid_field", message, { field: "min_healthy_seconds" });
@@ -85,10 +116,14 @@ export function createApp(context: ApiContext, app: App): MaybePromise<Reply> {
   const { org } = personOf(context);
   const { name } = readBody(APP_BODY, context.body);
   const show = (state: State, id: string): Reply => json(201, appView(state, findApp(state, org.id, id)));
-  return app.door.once(context, (state, note) => {
-    const event = decideApp(state, org.id, name, newId("app"), note);
-    return { event, answer: (after) => show(after, event.data.app_id) };
-  }, show);
+  return app.door.once(
+    context,
+    (state, note) => {
+      const event = decideApp(state, org.id, name, newId("app"), note);
+      return { event, answer: (after) => show(after, event.data.app_id) };
+    },
+    show,
+  );
 }
 
 export function showApp(context: ApiContext, app: App): MaybePromise<Reply> {
@@ -106,13 +141,23 @@ export function deleteApp(context: ApiContext, app: App): MaybePromise<Reply> {
 
 export function listDeployments(context: ApiContext, app: App): MaybePromise<Reply> {
   return app.store.read((state) => {
-    const rows = state.deployments.group(appOf(context, state).id).map((deployment) => deploymentView(app.fleet.reconciler.scene(state), deployment));
+    const rows = state.deployments
+      .group(appOf(context, state).id)
+      .map((deployment) => deploymentView(app.fleet.reconciler.scene(state), deployment));
     return listReply(context, "deployments", rows, (row) => row.id);
   });
 }
 
 export function showDeployment(context: ApiContext, app: App): MaybePromise<Reply> {
-  return app.store.read((state) => json(200, deploymentView(app.fleet.reconciler.scene(state), findDeployment(state, appOf(context, state), param(context, "deployment_id")))));
+  return app.store.read((state) =>
+    json(
+      200,
+      deploymentView(
+        app.fleet.reconciler.scene(state),
+        findDeployment(state, appOf(context, state), param(context, "deployment_id")),
+      ),
+    ),
+  );
 }
 
 export function createDeployment(context: ApiContext, app: App): MaybePromise<Reply> {
@@ -128,18 +173,25 @@ export function createDeployment(context: ApiContext, app: App): MaybePromise<Re
     on_host_loss: body.on_host_loss ?? "replace",
     ...timesOf(body),
   };
-  const show = (state: State, id: string): Reply => json(202, deploymentView(app.fleet.reconciler.scene(state), findDeployment(state, appOf(context, state), id)));
-  return app.door.once(context, (state, note) => {
-    const event = decideDeployment(state, appOf(context, state), newId("dep"), body.replicas ?? 1, workload, note);
-    return { event, answer: (after) => show(after, event.data.deployment.id) };
-  }, show);
+  const show = (state: State, id: string): Reply =>
+    json(202, deploymentView(app.fleet.reconciler.scene(state), findDeployment(state, appOf(context, state), id)));
+  return app.door.once(
+    context,
+    (state, note) => {
+      const event = decideDeployment(state, appOf(context, state), newId("dep"), body.replicas ?? 1, workload, note);
+      return { event, answer: (after) => show(after, event.data.deployment.id) };
+    },
+    show,
+  );
 }
 
 export function scaleApp(context: ApiContext, app: App): MaybePromise<Reply> {
   const { replicas } = readBody(SCALE_BODY, context.body);
-  const show = (state: State): Reply => json(202, deploymentView(app.fleet.reconciler.scene(state), currentDeployment(state, appOf(context, state))));
+  const show = (state: State): Reply =>
+    json(202, deploymentView(app.fleet.reconciler.scene(state), currentDeployment(state, appOf(context, state))));
   // What was scaled then, also where there is a newer deployment now.
-  const again = (state: State, id: string): Reply => json(202, deploymentView(app.fleet.reconciler.scene(state), findDeployment(state, appOf(context, state), id)));
+  const again = (state: State, id: string): Reply =>
+    json(202, deploymentView(app.fleet.reconciler.scene(state), findDeployment(state, appOf(context, state), id)));
   return app.door.once(
     context,
     (state, note) => ({ event: decideScale(state, appOf(context, state), replicas, note), answer: show }),

@@ -28,10 +28,14 @@ export async function logIn(context: ApiContext, app: PublicApp): Promise<Reply>
   const body = readBody(LOGIN_BODY, context.body);
   const ip = context.peer.remoteAddress;
   try {
-    const { token, expiresAt, user, org, role } = await app.logins.login({ email: body.email, password: body.password, org: body.org ?? null, address: ip ?? "socket" }, ip);
+    const { token, expiresAt, user, org, role } = await app.logins.login(
+      { email: body.email, password: body.password, org: body.org ?? null, address: ip ?? "socket" },
+      ip,
+    );
     return json(200, { token, expires_at: expiresAt, user: userView(user), org: { id: org.id, slug: org.slug, role } });
   } catch (error) {
-    if (error instanceof ApiError && (error.status === 401 || error.status === 429)) app.metrics.authFailures.labels("password").inc();
+    if (error instanceof ApiError && (error.status === 401 || error.status === 429))
+      app.metrics.authFailures.labels("password").inc();
     throw error;
   }
 }
@@ -43,7 +47,13 @@ export function logOut(context: ApiContext, app: App): MaybePromise<Reply> {
       throw new ApiError("forbidden", "Only a session logs out; a key is revoked: zwrm auth tokens revoke ID");
     }
     const session = state.sessions.get(tokenHash);
-    return { event: session === undefined ? null : { type: "session.ended", data: { id: session.id, token_hash: session.token_hash } }, answer: () => empty(204) };
+    return {
+      event:
+        session === undefined
+          ? null
+          : { type: "session.ended", data: { id: session.id, token_hash: session.token_hash } },
+      answer: () => empty(204),
+    };
   });
 }
 

@@ -1,4 +1,7 @@
-/** GET /v1/events: who did what, when and from where; a page of it as JSON, or all of it, live, as server-sent events. Never a secret. */
+/**
+ * GET /v1/events: who did what, when and from where; a page of it as JSON, or all of it, live, as server-sent events.
+ * Never a secret.
+ */
 import type { ServerResponse } from "node:http";
 import { prefersSpecial } from "../http/accept.ts";
 import { drained } from "../http/drained.ts";
@@ -109,6 +112,8 @@ async function orCompacted(work: () => Promise<void>): Promise<void> {
     await work();
   } catch (error) {
     if (!(error instanceof JournalCompacted)) throw error;
-    throw new ApiError("compacted", `Events before ${error.oldestSeq} were let go by the operator.`, { extra: { oldest_seq: error.oldestSeq } });
+    throw new ApiError("compacted", `Events before ${error.oldestSeq} were let go by the operator.`, {
+      extra: { oldest_seq: error.oldestSeq },
+    });
   }
 }

@@ -34,7 +34,12 @@ export function listHosts(context: ApiContext, app: App): MaybePromise<Reply> {
   const datacenter = query.get("datacenter");
   return app.store.read((state) => {
     const rows = [...state.hosts.values()]
-      .filter((host) => (status === null || statusOf(host) === status) && (region === null || host.region === region) && (datacenter === null || host.datacenter === datacenter))
+      .filter(
+        (host) =>
+          (status === null || statusOf(host) === status) &&
+          (region === null || host.region === region) &&
+          (datacenter === null || host.datacenter === datacenter),
+      )
       .map((host) => app.fleet.view(state, host));
     return listReply(context, "hosts", rows, (row) => row.id);
   });
@@ -52,7 +57,10 @@ export function drainHost(context: ApiContext, app: App): MaybePromise<Reply> {
   return app.door.change(context, (state) => {
     const event = decideDrain(state, id, body, app.clock.wall());
     const status = event.type === "host.drain_started" ? 202 : 200;
-    return { event: changesTerms(state, event) ? event : null, answer: (after) => json(status, drainStatus(app, after, id)) };
+    return {
+      event: changesTerms(state, event) ? event : null,
+      answer: (after) => json(status, drainStatus(app, after, id)),
+    };
   });
 }
 
@@ -62,7 +70,15 @@ function dryRun(app: App, state: State, hostId: string, body: Parameters<typeof 
   const { data } = decideDrain(state, hostId, body, app.clock.wall());
   const host = getHost(state, hostId);
   const rows = planRows(app.fleet.reconciler.scene(state), host, heldMachines(state, hostId));
-  const drain: Drain = { ...data, state: "draining", started_at: "", finished_at: null, deadline_from: null, forced: false, machine_ids: [] };
+  const drain: Drain = {
+    ...data,
+    state: "draining",
+    started_at: "",
+    finished_at: null,
+    deadline_from: null,
+    forced: false,
+    machine_ids: [],
+  };
   return json(200, { ...drainView(host, drain, rows), started_at: running?.started_at ?? null, dry_run: true });
 }
 

@@ -59,12 +59,17 @@ export async function downloadImage(context: ApiContext, app: Services): Promise
   }
   if ((await app.library.images.sizeOf(digest)) !== image.size_bytes) {
     app.metrics.imageDownloads.labels("missing").inc();
-    throw new ApiError("image_missing", `The bytes of ${digest} are not on disk. Push the image again: zwrm image push FILE`);
+    throw new ApiError(
+      "image_missing",
+      `The bytes of ${digest} are not on disk. Push the image again: zwrm image push FILE`,
+    );
   }
   const { status, headers, start, end } = decideImage(digest, image.size_bytes, (name) => context.header(name));
   if (status === 416) {
     app.metrics.imageDownloads.labels("unsatisfiable").inc();
-    throw new ApiError("range_not_satisfiable", `The range lies outside the image's ${image.size_bytes} bytes.`, { headers });
+    throw new ApiError("range_not_satisfiable", `The range lies outside the image's ${image.size_bytes} bytes.`, {
+      headers,
+    });
   }
   if (status === 304) app.metrics.imageDownloads.labels("not_modified").inc();
   if (status === 304 || context.method === "HEAD") return { status, headers, body: null };
@@ -95,14 +100,19 @@ export async function deleteImage(context: ApiContext, app: App): Promise<Reply>
   return empty(204);
 }
 
-/** Hashes every image again and sets aside what is wrong: what `zwrmd images verify` asks of a running daemon. A finding is sent as soon as it is there. */
+/**
+ * Hashes every image again and sets aside what is wrong: what `zwrmd images verify` asks of a running daemon. A finding
+ * is sent as soon as it is there.
+ */
 export async function verifyStore(context: ApiContext, app: App): Promise<Reply> {
   const { verification } = app;
   // One at a time: two would only halve the disk between them.
   await app.library.images.requireFolder();
   const before = verification.last;
   verification.last = new Promise((resolve) => context.onFinish(() => resolve()));
-  const known = await app.store.read((state) => [...state.images.values()].map((image) => ({ digest: image.digest, sizeBytes: image.size_bytes })));
+  const known = await app.store.read((state) =>
+    [...state.images.values()].map((image) => ({ digest: image.digest, sizeBytes: image.size_bytes })),
+  );
   const gone = new AbortController();
   context.onFinish(() => gone.abort());
   const signal = AbortSignal.any([gone.signal, verification.signal]);

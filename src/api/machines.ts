@@ -1,4 +1,7 @@
-/** /v1/machines: what runs where and why, and stopping, starting and deleting one. Decisions stand in fleet/workloads.ts. */
+/**
+ * /v1/machines: what runs where and why, and stopping, starting and deleting one. Decisions stand in
+ * fleet/workloads.ts.
+ */
 import { decideMachineDeletion, decideStart, decideStop, findMachine } from "../fleet/workloads.ts";
 import { machineView, machineViews, placementView } from "../fleet/workload-view.ts";
 import { empty, json } from "../http/respond.ts";
@@ -27,18 +30,28 @@ export function listMachines(context: ApiContext, app: App): MaybePromise<Reply>
   return app.store.read((state) => {
     const scene = app.fleet.reconciler.scene(state);
     const among = hostId === null ? state.machines.values() : state.machines.group(hostId);
-    const isOfApp = (machine: Machine): boolean => machine.app_id === appId || state.apps.get(machine.app_id)?.name === appId;
-    const rows = [...among].filter((machine) => machine.org_id === org.id && (appId === null || isOfApp(machine)) && (wanted === null || machine.state === wanted));
+    const isOfApp = (machine: Machine): boolean =>
+      machine.app_id === appId || state.apps.get(machine.app_id)?.name === appId;
+    const rows = [...among].filter(
+      (machine) =>
+        machine.org_id === org.id &&
+        (appId === null || isOfApp(machine)) &&
+        (wanted === null || machine.state === wanted),
+    );
     return listReply(context, "machines", machineViews(scene, rows), (row) => row.id);
   });
 }
 
 export function showMachine(context: ApiContext, app: App): MaybePromise<Reply> {
-  return app.store.read((state) => json(200, machineView(app.fleet.reconciler.scene(state), machineOf(context, state))));
+  return app.store.read((state) =>
+    json(200, machineView(app.fleet.reconciler.scene(state), machineOf(context, state))),
+  );
 }
 
 export function showPlacement(context: ApiContext, app: App): MaybePromise<Reply> {
-  return app.store.read((state) => json(200, placementView(app.fleet.reconciler.scene(state), machineOf(context, state))));
+  return app.store.read((state) =>
+    json(200, placementView(app.fleet.reconciler.scene(state), machineOf(context, state))),
+  );
 }
 
 export function deleteMachine(context: ApiContext, app: App): MaybePromise<Reply> {
@@ -56,8 +69,13 @@ export function startMachine(context: ApiContext, app: App): MaybePromise<Reply>
   return changeMachine(context, app, decideStart);
 }
 
-function changeMachine(context: ApiContext, app: App, decide: (state: State, machine: Machine, note: IdempotencyNote | null) => Event | null): MaybePromise<Reply> {
-  const show = (state: State): Reply => json(202, machineView(app.fleet.reconciler.scene(state), machineOf(context, state)));
+function changeMachine(
+  context: ApiContext,
+  app: App,
+  decide: (state: State, machine: Machine, note: IdempotencyNote | null) => Event | null,
+): MaybePromise<Reply> {
+  const show = (state: State): Reply =>
+    json(202, machineView(app.fleet.reconciler.scene(state), machineOf(context, state)));
   return app.door.once(
     context,
     (state, note) => ({ event: decide(state, machineOf(context, state), note), answer: show }),

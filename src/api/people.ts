@@ -25,7 +25,10 @@ import type { ApiContext, App } from "./app.ts";
 import { param, personOf } from "./app.ts";
 import { listReply } from "./lists.ts";
 
-const SLUG = pattern(/^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/, "1 to 63 of a-z 0-9 -, not starting or ending with a hyphen");
+const SLUG = pattern(
+  /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/,
+  "1 to 63 of a-z 0-9 -, not starting or ending with a hyphen",
+);
 /** Long enough that scrypt's cost counts; what it is made of is the person's choice (NIST SP 800-63B). */
 const PASSWORD = string({ min: 8, max: 1024 });
 
@@ -59,7 +62,9 @@ export function createOrg(context: ApiContext, app: App): MaybePromise<Reply> {
 
 export function listOrgMembers(context: ApiContext, app: App): MaybePromise<Reply> {
   const caller = personOf(context);
-  return app.store.read((state) => listReply(context, "members", listMembers(state, caller, param(context, "id")), (row) => row.id));
+  return app.store.read((state) =>
+    listReply(context, "members", listMembers(state, caller, param(context, "id")), (row) => row.id),
+  );
 }
 
 export function setMember(context: ApiContext, app: App): MaybePromise<Reply> {
@@ -77,7 +82,9 @@ export function removeMember(context: ApiContext, app: App): MaybePromise<Reply>
 }
 
 export function listUsers(context: ApiContext, app: App): MaybePromise<Reply> {
-  return app.store.read((state) => listReply(context, "users", [...state.users.values()].map(userView), (row) => row.id));
+  return app.store.read((state) =>
+    listReply(context, "users", [...state.users.values()].map(userView), (row) => row.id),
+  );
 }
 
 export async function createUser(context: ApiContext, app: App): Promise<Reply> {
@@ -111,8 +118,16 @@ export async function setPassword(context: ApiContext, app: App): Promise<Reply>
   }));
 }
 
-async function proveOwn(context: ApiContext, app: App, userId: string, current: string | undefined): Promise<PasswordHash> {
-  if (current === undefined) throw new ApiError("invalid_field", "current_password is required to change one's own password.", { field: "current_password" });
+async function proveOwn(
+  context: ApiContext,
+  app: App,
+  userId: string,
+  current: string | undefined,
+): Promise<PasswordHash> {
+  if (current === undefined)
+    throw new ApiError("invalid_field", "current_password is required to change one's own password.", {
+      field: "current_password",
+    });
   const proven = await app.logins.prove(userId, current, context.peer.remoteAddress ?? "socket");
   if (proven === null) throw new ApiError("forbidden", "The current password is wrong.", { field: "current_password" });
   return proven;

@@ -1,14 +1,54 @@
-/** The whole API on one page: method, path, who may, what body, and the handler that answers. HEAD is answered by GET's row. */
+/**
+ * The whole API on one page: method, path, who may, what body, and the handler that answers. HEAD is answered by GET's
+ * row.
+ */
 import type { Scope } from "../state/types.ts";
 import { deregisterHost, heartbeat, registerHost } from "./agents.ts";
 import type { AgentApp, ApiRoute, App, Guard, Handler, PublicApp, Services } from "./app.ts";
-import { createApp, createDeployment, deleteApp, listApps, listDeployments, scaleApp, showApp, showDeployment } from "./apps.ts";
+import {
+  createApp,
+  createDeployment,
+  deleteApp,
+  listApps,
+  listDeployments,
+  scaleApp,
+  showApp,
+  showDeployment,
+} from "./apps.ts";
 import { createToken, listTokens, logIn, logOut, revokeToken, showWhoami } from "./auth.ts";
 import { listEvents } from "./events.ts";
-import { activateHost, drainHost, listHosts, removeHost, replaceLost, showDrainStatus, showHost, unbindHostKey, undrainHost } from "./hosts.ts";
-import { deleteImage, downloadImage, listAllImages, listOwnImages, pushImage, showOwnImage, verifyStore } from "./images.ts";
+import {
+  activateHost,
+  drainHost,
+  listHosts,
+  removeHost,
+  replaceLost,
+  showDrainStatus,
+  showHost,
+  unbindHostKey,
+  undrainHost,
+} from "./hosts.ts";
+import {
+  deleteImage,
+  downloadImage,
+  listAllImages,
+  listOwnImages,
+  pushImage,
+  showOwnImage,
+  verifyStore,
+} from "./images.ts";
 import { deleteMachine, listMachines, showMachine, showPlacement, startMachine, stopMachine } from "./machines.ts";
-import { createOrg, createUser, listOrgMembers, listOrgs, listUsers, removeMember, removeUser, setMember, setPassword } from "./people.ts";
+import {
+  createOrg,
+  createUser,
+  listOrgMembers,
+  listOrgs,
+  listUsers,
+  removeMember,
+  removeUser,
+  setMember,
+  setPassword,
+} from "./people.ts";
 import { notAvailableYet, showHealth, showMetrics, showReady, showService } from "./service.ts";
 import { showStatus } from "./status.ts";
 
@@ -45,7 +85,10 @@ function route<A extends Services>(
 
 /** Paths that are kept for volumes, secrets and databases. */
 function reserved(pattern: string): ApiRoute[] {
-  return [route("GET", pattern, scoped("apps:read"), "none", notAvailableYet), route("POST", pattern, scoped("apps:write"), "json", notAvailableYet)];
+  return [
+    route("GET", pattern, scoped("apps:read"), "none", notAvailableYet),
+    route("POST", pattern, scoped("apps:write"), "json", notAvailableYet),
+  ];
 }
 
 export const ROUTES: readonly ApiRoute[] = [

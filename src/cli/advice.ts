@@ -27,7 +27,8 @@ const ADVICE: Readonly<Partial<Record<ErrorCode | LocalCode, string>>> = {
   deployment_not_found: `"zwrm apps show NAME" shows the app's deployments.`,
   machine_not_found: `"zwrm machines" shows the ids.`,
   machine_state: `"zwrm machines show ID" shows its state.`,
-  image_unknown: `"zwrm image list" shows your images; "zwrm image push FILE", or "zwrm deploy APP --image FILE", brings one.`,
+  image_unknown:
+    `"zwrm image list" shows your images; "zwrm image push FILE", or "zwrm deploy APP --image ` + `FILE", brings one.`,
   idempotency_key_reused: "Run the command again: each run has a key of its own.",
   image_not_found: `"zwrm image list" shows your images.`,
   image_in_use: "Stop or delete what needs it first.",
@@ -122,7 +123,14 @@ export function adviceOn(error: ClientError, settings: Settings): string | null 
 
 function adviceOnToken({ message }: ClientError, { token, tokenFrom, withheld }: Settings): string | null {
   if (withheld !== null) return `${withheld} Log in there: zwrm auth login`;
-  if (token === null) return "No token was sent: log in with zwrm auth login, or set ZWRM_TOKEN, or run zwrm on the control plane's own host.";
-  if (tokenFrom === "ZWRM_TOKEN") return "That token is from ZWRM_TOKEN, which goes before a login: set another there, or unset it.";
-  return message.includes("zwrm auth login") ? null : "The token may have expired or been revoked: log in again with zwrm auth login";
+  if (token === null)
+    return (
+      "No token was sent: log in with zwrm auth login, or set ZWRM_TOKEN, or run zwrm on the control " +
+      "plane's own host."
+    );
+  if (tokenFrom === "ZWRM_TOKEN")
+    return "That token is from ZWRM_TOKEN, which goes before a login: set another there, or unset it.";
+  return message.includes("zwrm auth login")
+    ? null
+    : "The token may have expired or been revoked: log in again with zwrm auth login";
 }

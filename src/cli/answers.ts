@@ -1,4 +1,7 @@
-/** The API's answers as the command line reads them: only the fields that it shows, so that a newer daemon's additions do no harm. */
+/**
+ * The API's answers as the command line reads them: only the fields that it shows, so that a newer daemon's additions
+ * do no harm.
+ */
 import type { TypeOf } from "../lib/schema.ts";
 import { boolean, list, map, number, object, optional, pattern } from "../lib/schema.ts";
 
@@ -31,7 +34,15 @@ export const HOST = object({
 export type Host = TypeOf<typeof HOST>;
 export const HOSTS = object({ hosts: list(HOST, MANY) });
 
-const DRAIN_ROW = object({ id: text, app_id: optional(text), app_name: optional(text), state: text, replacement_id: optional(text), target_host_id: optional(text), reason: optional(text) });
+const DRAIN_ROW = object({
+  id: text,
+  app_id: optional(text),
+  app_name: optional(text),
+  state: text,
+  replacement_id: optional(text),
+  target_host_id: optional(text),
+  reason: optional(text),
+});
 export type DrainRow = TypeOf<typeof DRAIN_ROW>;
 export const DRAIN = object({
   host_id: text,
@@ -121,7 +132,12 @@ export const PLACEMENT = object({
 });
 export type Placement = TypeOf<typeof PLACEMENT>;
 
-export const IMAGES = object({ images: list(object({ digest: text, size_bytes: amount, app_ids: list(text, MANY), created_at: optional(text) }), MANY) });
+export const IMAGES = object({
+  images: list(
+    object({ digest: text, size_bytes: amount, app_ids: list(text, MANY), created_at: optional(text) }),
+    MANY,
+  ),
+});
 
 const org = object({ id: text, slug: text, role: optional(text) });
 export const STATUS = object({

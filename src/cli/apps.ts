@@ -1,4 +1,7 @@
-/** `zwrm apps`: the org's apps, and what others need of one: its path, and the app behind a name or an id. Deploying is deploy.ts. */
+/**
+ * `zwrm apps`: the org's apps, and what others need of one: its path, and the app behind a name or an id. Deploying is
+ * deploy.ts.
+ */
 import { ClientError } from "../client/errors.ts";
 import { LABEL_PATTERN, newUuid } from "../lib/ids.ts";
 import type { App, Deployment } from "./answers.ts";
@@ -15,7 +18,11 @@ import { statusCell } from "./table.ts";
 const SHORT_DIGEST = 12;
 
 /** Where an app that is there is meant; the API takes either. */
-export const APP_ARGUMENT: Argument<string> = { placeholder: "NAME|ID", help: `the app, as "zwrm apps" shows it`, read: readText };
+export const APP_ARGUMENT: Argument<string> = {
+  placeholder: "NAME|ID",
+  help: `the app, as "zwrm apps" shows it`,
+  read: readText,
+};
 
 export const NEW_APP: Argument<string> = {
   placeholder: "NAME",
@@ -31,7 +38,9 @@ export function appFlag(help: string): ValueFlag<string> {
 }
 
 export function appPath(nameOrId: string, ...rest: readonly string[]): string {
-  return ["/v1/apps", nameOrId, ...rest].map((part, index) => (index === 0 ? part : encodeURIComponent(part))).join("/");
+  return ["/v1/apps", nameOrId, ...rest]
+    .map((part, index) => (index === 0 ? part : encodeURIComponent(part)))
+    .join("/");
 }
 
 /** The app behind a name or an id. Rejects with ClientError `app_not_found`. */
@@ -84,10 +93,16 @@ export const apps = command({
   flags: {},
   run: (session) =>
     session.show("GET", "/v1/apps", {}, APPS, ({ apps: list }) => {
-      if (list.length === 0) return session.note("There is no app yet: zwrm deploy APP --image DIGEST makes one, and zwrm apps create NAME an empty one.");
+      if (list.length === 0)
+        return session.note(
+          "There is no app yet: zwrm deploy APP --image DIGEST makes one, and zwrm apps create NAME an empty one.",
+        );
       const now = session.io.clock.wall();
       const inOrder = [...list].sort((a, b) => (a.name < b.name ? -1 : 1));
-      session.table(APP_COLUMNS, inOrder.map((app) => appRow(app, now)));
+      session.table(
+        APP_COLUMNS,
+        inOrder.map((app) => appRow(app, now)),
+      );
     }),
 });
 
@@ -97,7 +112,9 @@ export const appsCreate = command({
   args: { name: NEW_APP },
   flags: {},
   run: (session, { name }) =>
-    session.show("POST", "/v1/apps", { body: { name }, headers: idempotencyKey() }, APP, (app) => session.line(`The app ${app.name} (${app.id}) is made.`)),
+    session.show("POST", "/v1/apps", { body: { name }, headers: idempotencyKey() }, APP, (app) =>
+      session.line(`The app ${app.name} (${app.id}) is made.`),
+    ),
 });
 
 export const appsShow = command({
@@ -139,12 +156,32 @@ function showApp(session: Session, app: App, deployments: readonly Deployment[])
     { title: "AGE", right: true, yields: 2 },
     { title: "REASON", yields: 4, least: 16 },
   ];
-  const row = (one: Deployment) => [one.id, statusCell(one.state), shortDigest(one.image), String(one.replicas), ageOf(one.created_at, now), one.reason ?? ""];
+  const row = (one: Deployment) => [
+    one.id,
+    statusCell(one.state),
+    shortDigest(one.image),
+    String(one.replicas),
+    ageOf(one.created_at, now),
+    one.reason ?? "",
+  ];
   session.table(columns, history.map(row));
 }
 
 function factsOf(deployment: Deployment) {
-  const { state, reason, image, replicas, running, ready, cpus, memory_mb: memory, region, restart, check, env_names: names } = deployment;
+  const {
+    state,
+    reason,
+    image,
+    replicas,
+    running,
+    ready,
+    cpus,
+    memory_mb: memory,
+    region,
+    restart,
+    check,
+    env_names: names,
+  } = deployment;
   return [
     ["state", statusCell(state)],
     ...(reason === undefined ? [] : [["reason", reason] as const]),
@@ -165,12 +202,15 @@ function checkText(check: unknown): string {
   if (typeof check !== "object" || check === null) return JSON.stringify(check);
   const fields = new Map<string, unknown>(Object.entries(check));
   const [type, port, path = "", words] = ["type", "port", "path", "command"].map((name) => fields.get(name));
-  if ([...fields.keys()].some((name) => !["type", "port", "path", "command"].includes(name))) return JSON.stringify(check);
+  if ([...fields.keys()].some((name) => !["type", "port", "path", "command"].includes(name)))
+    return JSON.stringify(check);
   if (type === "exec" && Array.isArray(words)) {
     const plain = words.every((word) => typeof word === "string" && /^\S+$/.test(word));
     return `exec:${plain ? words.join(" ") : JSON.stringify(words)}`;
   }
-  return typeof type === "string" && typeof port === "number" && typeof path === "string" ? `${type}:${port}${path}` : JSON.stringify(check);
+  return typeof type === "string" && typeof port === "number" && typeof path === "string"
+    ? `${type}:${port}${path}`
+    : JSON.stringify(check);
 }
 
 function ago(at: string | undefined, now: number): string {

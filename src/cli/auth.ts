@@ -1,4 +1,7 @@
-/** `zwrm auth`: logging in and out, and who one is. API keys are tokens.ts, the file that keeps a login is credentials.ts. */
+/**
+ * `zwrm auth`: logging in and out, and who one is. API keys are tokens.ts, the file that keeps a login is
+ * credentials.ts.
+ */
 import { ClientError } from "../client/errors.ts";
 import type { Call } from "../client/http.ts";
 import { AdvisedError } from "./advice.ts";
@@ -20,7 +23,8 @@ export const login = command({
   name: "auth login",
   summary: "log in, and keep the token in ~/.zwrm/config.toml",
   details: [
-    "Asks for the email and, hidden, for the password. With --token it keeps an API key instead, once the daemon has said whose it is;",
+    "Asks for the email and, hidden, for the password. With --token it keeps an API key instead, once the " +
+      "daemon has said whose it is;",
     "--token - reads it from stdin, so that no list of processes shows it. --org chooses the org to act in;",
     "one login acts in every org of yours: any command takes another --org. An API key acts in its own.",
     "The token is sent to this address only: a command for another --api-url goes without it.",
@@ -33,7 +37,8 @@ export const login = command({
   },
   run: async (session, _args, flags) => {
     if (flags.token === null) return logInByPassword(session, flags.email, flags["password-stdin"]);
-    if (flags.email !== null || flags["password-stdin"]) throw new UsageError("--token goes without an email or a password.", LOGIN_TOPIC);
+    if (flags.email !== null || flags["password-stdin"])
+      throw new UsageError("--token goes without an email or a password.", LOGIN_TOPIC);
     return logInByToken(session, flags.token);
   },
 });
@@ -45,9 +50,16 @@ function askedOrg({ settings: { org, orgFrom, kept } }: Session): string | null 
 
 async function logInByPassword(session: Session, givenEmail: string | null, piped: boolean): Promise<number> {
   const { io } = session;
-  if (givenEmail === null && !io.stdin.isTerminal) throw new UsageError("There is no terminal to ask at: give --email.", LOGIN_TOPIC);
+  if (givenEmail === null && !io.stdin.isTerminal)
+    throw new UsageError("There is no terminal to ask at: give --email.", LOGIN_TOPIC);
   const email = givenEmail ?? (await askLine(io, "Email"));
-  const [password] = await askSecrets(io, [{ prompt: "Password", twice: false }], piped, "--password-stdin", LOGIN_TOPIC);
+  const [password] = await askSecrets(
+    io,
+    [{ prompt: "Password", twice: false }],
+    piped,
+    "--password-stdin",
+    LOGIN_TOPIC,
+  );
   const org = askedOrg(session);
   const body = { email, password, ...(org === null ? {} : { org }) };
   checkKeeping(session.settings.kept.path);
@@ -56,7 +68,11 @@ async function logInByPassword(session: Session, givenEmail: string | null, pipe
   // What is shown is all but the token.
   const { token: _token, ...shown } = answer;
   if (session.json) session.printJson({ ...shown, expires_at: answer.expires_at ?? null });
-  else session.line(`Logged in at ${session.url} as ${answer.user.email} in the org ${answer.org.slug}${answer.expires_at === undefined ? "" : `, until ${answer.expires_at}`}.`);
+  else
+    session.line(
+      `Logged in at ${session.url} as ${answer.user.email} in the org ` +
+        `${answer.org.slug}${answer.expires_at === undefined ? "" : `, until ${answer.expires_at}`}.`,
+    );
   warnOfVariable(session);
   return 0;
 }
@@ -75,14 +91,22 @@ async function keepOrEnd(session: Session, token: string, org: string): Promise<
 }
 
 async function logInByToken(session: Session, given: string): Promise<number> {
-  const [token = ""] = given === "-" ? await askSecrets(session.io, [{ prompt: "Token", twice: false }], true, "--token -", LOGIN_TOPIC) : [given];
-  if (!TOKEN.test(token.trim())) throw new UsageError("That is no token of zwrmd: zwrm_key_ and 43 characters.", LOGIN_TOPIC);
+  const [token = ""] =
+    given === "-"
+      ? await askSecrets(session.io, [{ prompt: "Token", twice: false }], true, "--token -", LOGIN_TOPIC)
+      : [given];
+  if (!TOKEN.test(token.trim()))
+    throw new UsageError("That is no token of zwrmd: zwrm_key_ and 43 characters.", LOGIN_TOPIC);
   checkKeeping(session.settings.kept.path);
   const body = await callAs(session, { token: token.trim(), org: askedOrg(session) }, "GET", "/v1/auth/whoami");
   const who = understand(WHOAMI, body);
   keepLogin(session.settings.kept.path, { apiUrl: session.url, org: who.org?.slug ?? null, token: token.trim() });
   if (session.json) session.printJson(body);
-  else session.line(`The token is kept for ${session.url}: it acts for ${who.user?.email ?? "nobody"} in the org ${who.org?.slug ?? "-"}${who.expires_at === undefined ? "" : `, until ${who.expires_at}`}.`);
+  else
+    session.line(
+      `The token is kept for ${session.url}: it acts for ${who.user?.email ?? "nobody"} in the org ` +
+        `${who.org?.slug ?? "-"}${who.expires_at === undefined ? "" : `, until ${who.expires_at}`}.`,
+    );
   warnOfVariable(session);
   return 0;
 }
@@ -90,7 +114,13 @@ async function logInByToken(session: Session, given: string): Promise<number> {
 /**
  * A call whose refusal speaks for itself: it is about what was just typed, and nobody is logged in to look anything up.
  */
-async function callAs(session: Session, as: Credentials, method: string, path: string, call: Call = {}): Promise<unknown> {
+async function callAs(
+  session: Session,
+  as: Credentials,
+  method: string,
+  path: string,
+  call: Call = {},
+): Promise<unknown> {
   try {
     return (await session.as(as).call(method, path, call)).body;
   } catch (error) {
@@ -100,7 +130,8 @@ async function callAs(session: Session, as: Credentials, method: string, path: s
 }
 
 function warnOfVariable(session: Session): void {
-  if ((session.io.env["ZWRM_TOKEN"] ?? "").trim() !== "") session.note("ZWRM_TOKEN is set and goes before what is kept: unset it to use this login.");
+  if ((session.io.env["ZWRM_TOKEN"] ?? "").trim() !== "")
+    session.note("ZWRM_TOKEN is set and goes before what is kept: unset it to use this login.");
 }
 
 export const logout = command({
@@ -116,11 +147,15 @@ export const logout = command({
       return 0;
     }
     if (!kept.isHere) {
-      throw new CliError(`The token in ${kept.path} is for ${kept.apiUrl}, not for ${apiUrl}${apiUrlFrom === null ? "" : ` (from ${apiUrlFrom})`}: log out there.`);
+      throw new CliError(
+        `The token in ${kept.path} is for ${kept.apiUrl}, not for ` +
+          `${apiUrl}${apiUrlFrom === null ? "" : ` (from ${apiUrlFrom})`}: log out there.`,
+      );
     }
     const problem = await endSession(session, kept.token);
     forget(kept.path, problem ?? (isKey(kept.token) ? "" : "Its session is over."));
-    if (!session.json) session.line(problem === null ? `Logged out of ${session.url}.` : "The token is forgotten here.");
+    if (!session.json)
+      session.line(problem === null ? `Logged out of ${session.url}.` : "The token is forgotten here.");
     if (problem === null) return 0;
     session.note(problem);
     return 1;
@@ -165,7 +200,10 @@ export const whoami = command({
   run: (session) => session.show("GET", "/v1/auth/whoami", {}, WHOAMI, (who) => showWhoami(session, who)),
 });
 
-function showWhoami(session: Session, { user, org, access, auth_method: method, scopes, expires_at: expires }: Whoami): void {
+function showWhoami(
+  session: Session,
+  { user, org, access, auth_method: method, scopes, expires_at: expires }: Whoami,
+): void {
   session.facts([
     ["user", user === undefined ? "-" : user.email],
     ["org", org === undefined ? "-" : `${org.slug}${org.role === undefined ? "" : ` (${org.role})`}`],

@@ -1,19 +1,30 @@
-/** What a command is: a name, its arguments and flags with their readers, and what it does. Parser and help both read this, so they cannot differ. */
+/**
+ * What a command is: a name, its arguments and flags with their readers, and what it does. Parser and help both read
+ * this, so they cannot differ.
+ */
 import { parseDuration } from "../lib/duration.ts";
 import { messageOf } from "../lib/errors.ts";
 import { UsageError } from "./io.ts";
 import type { Session } from "./session.ts";
 
-/** Reads the text of an argument or flag. Throws a plain Error whose message ends the sentence "NAME …": "must be a whole number". */
+/**
+ * Reads the text of an argument or flag. Throws a plain Error whose message ends the sentence "NAME …": "must be a
+ * whole number".
+ */
 type ReadText<T> = (text: string) => T;
-/** Between the values of a flag that was given several times: no argument of a program can hold it, so every value stays whole. */
+/**
+ * Between the values of a flag that was given several times: no argument of a program can hold it, so every value stays
+ * whole.
+ */
 export const VALUE_SEPARATOR = "\0";
 
 export interface ValueFlag<T> {
   readonly placeholder: string;
   readonly help: string;
   readonly short?: string;
-  /** May be given several times; `read` sees all values with VALUE_SEPARATOR between them. Without it the last one wins. */
+  /**
+   * May be given several times; `read` sees all values with VALUE_SEPARATOR between them. Without it the last one wins.
+   */
   readonly repeats?: boolean;
   /** What was given is not repeated where it cannot be read: logs of scripts keep what a terminal shows. */
   readonly secret?: boolean;
@@ -41,8 +52,12 @@ export type Flags = Readonly<Record<string, ValueFlag<unknown> | Switch>>;
 /** In the order in which they are given. */
 export type Arguments = Readonly<Record<string, Argument<unknown>>>;
 /** A flag that was not given is null, a switch false. */
-export type FlagValues<F extends Flags> = { readonly [K in keyof F]: F[K] extends ValueFlag<infer T> ? T | null : boolean };
-export type ArgumentValues<A extends Arguments> = { readonly [K in keyof A]: A[K] extends Argument<infer T> ? T : never };
+export type FlagValues<F extends Flags> = {
+  readonly [K in keyof F]: F[K] extends ValueFlag<infer T> ? T | null : boolean;
+};
+export type ArgumentValues<A extends Arguments> = {
+  readonly [K in keyof A]: A[K] extends Argument<infer T> ? T : never;
+};
 
 /** What stood on the command line, not yet read. */
 export interface Given {
@@ -85,7 +100,11 @@ export function command<const A extends Arguments, const F extends Flags>(spec: 
   return { name, summary, details, args, flags, prepare };
 }
 
-function readArguments<A extends Arguments>(args: A, words: readonly string[], topic: readonly string[]): ArgumentValues<A> {
+function readArguments<A extends Arguments>(
+  args: A,
+  words: readonly string[],
+  topic: readonly string[],
+): ArgumentValues<A> {
   const values: Record<string, unknown> = {};
   const list = Object.entries(args);
   list.forEach(([name, { placeholder, read, absent }], index) => {
@@ -128,7 +147,11 @@ export function switchFlag(help: string): Switch {
   return { placeholder: null, help };
 }
 
-export function wholeFlag(placeholder: string, help: string, { min, max }: { readonly min: number; readonly max: number }): ValueFlag<number> {
+export function wholeFlag(
+  placeholder: string,
+  help: string,
+  { min, max }: { readonly min: number; readonly max: number },
+): ValueFlag<number> {
   const read = (text: string): number => {
     const value = /^\d{1,15}$/.test(text) ? Number(text) : NaN;
     if (!(value >= min && value <= max)) throw new Error(`must be a whole number from ${min} to ${max}`);
@@ -141,7 +164,8 @@ export function wholeFlag(placeholder: string, help: string, { min, max }: { rea
 export function secondsFlag(placeholder: string, help: string): ValueFlag<number> {
   const read = (text: string): number => {
     const seconds = (parseDuration(text) ?? NaN) / 1000;
-    if (!Number.isSafeInteger(seconds) || seconds < 1) throw new Error("must be a duration such as 90s, 10m or 2h, in whole seconds");
+    if (!Number.isSafeInteger(seconds) || seconds < 1)
+      throw new Error("must be a duration such as 90s, 10m or 2h, in whole seconds");
     return seconds;
   };
   return { placeholder, help, read };
@@ -157,7 +181,11 @@ export function timeFlag(placeholder: string, help: string): ValueFlag<number> {
   return { placeholder, help, read };
 }
 
-export function choiceFlag<const T extends string>(placeholder: string, help: string, choices: readonly T[]): ValueFlag<T> {
+export function choiceFlag<const T extends string>(
+  placeholder: string,
+  help: string,
+  choices: readonly T[],
+): ValueFlag<T> {
   const read = (text: string): T => {
     const choice = choices.find((known) => known === text);
     if (choice === undefined) throw new Error(`must be one of ${choices.join(", ")}`);
@@ -168,7 +196,11 @@ export function choiceFlag<const T extends string>(placeholder: string, help: st
 
 /** Texts, from a flag that may be given several times or once with commas. */
 export function listFlag(placeholder: string, help: string): ValueFlag<readonly string[]> {
-  const read = (text: string): readonly string[] => text.split(VALUE_SEPARATOR).flatMap((value) => value.split(",")).map((part) => readText(part.trim()));
+  const read = (text: string): readonly string[] =>
+    text
+      .split(VALUE_SEPARATOR)
+      .flatMap((value) => value.split(","))
+      .map((part) => readText(part.trim()));
   return { placeholder, help, repeats: true, read };
 }
 

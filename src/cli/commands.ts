@@ -1,4 +1,7 @@
-/** Every command of zwrm, in the order of its help. A new one is written in its group's file and named here; nothing else knows it. */
+/**
+ * Every command of zwrm, in the order of its help. A new one is written in its group's file and named here; nothing
+ * else knows it.
+ */
 import { apps, appsCreate, appsShow } from "./apps.ts";
 import { appsRemove } from "./apps-remove.ts";
 import { login, logout, whoami } from "./auth.ts";

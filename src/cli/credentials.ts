@@ -1,7 +1,22 @@
-/** Keeps one login in the user's file: written whole and for its owner alone, all else that stands there left as it is. Never shows a token. */
+/**
+ * Keeps one login in the user's file: written whole and for its owner alone, all else that stands there left as it is.
+ * Never shows a token.
+ */
 import { randomBytes } from "node:crypto";
 import type { Stats } from "node:fs";
-import { chmodSync, closeSync, fsyncSync, lstatSync, mkdirSync, openSync, readFileSync, readlinkSync, renameSync, unlinkSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  closeSync,
+  fsyncSync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  readlinkSync,
+  renameSync,
+  unlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { basename, dirname, resolve } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import { parseToml, TomlError } from "../config/toml.ts";
@@ -74,13 +89,17 @@ function makeFolder(folder: string): void {
   if (basename(folder) === OWN_FOLDER) chmodSync(real, 0o700);
 }
 
-/** Where a path leads over symbolic links of one's own. Another user's link would choose which file of ours is replaced, or who reads the token. */
+/**
+ * Where a path leads over symbolic links of one's own. Another user's link would choose which file of ours is replaced,
+ * or who reads the token.
+ */
 function followOwnLinks(path: string): string {
   let at = path;
   for (let links = 0; links < MAX_LINKS; links += 1) {
     const found = lookAt(at);
     if (found === null || !found.isSymbolicLink()) return at;
-    if (found.uid !== process.getuid?.()) throw new CliError(`${at} is a symbolic link of another user; it is not followed, and nothing was written.`);
+    if (found.uid !== process.getuid?.())
+      throw new CliError(`${at} is a symbolic link of another user; it is not followed, and nothing was written.`);
     at = resolve(dirname(at), readlinkSync(at));
   }
   throw new CliError(`${path} is a circle of symbolic links.`);
@@ -104,7 +123,9 @@ export function withKeys(path: string, text: string, changes: Changes): string {
   const eol = text.includes("\r\n") ? "\r\n" : "\n";
   const before = parseToml(text);
   const lines = text.split(/\r?\n/).map((line, index) => ({ line, number: index + 1 }));
-  const touched = new Map(KEYS.filter((key) => changes[key] !== undefined && before.has(key)).map((key) => [before.lineOf(key), key]));
+  const touched = new Map(
+    KEYS.filter((key) => changes[key] !== undefined && before.has(key)).map((key) => [before.lineOf(key), key]),
+  );
   const kept = lines.flatMap(({ line, number }) => {
     const key = touched.get(number);
     const value = key === undefined ? line : assign(key, changes[key]);
@@ -116,7 +137,11 @@ export function withKeys(path: string, text: string, changes: Changes): string {
   const end = header === -1 ? kept.length - (kept.at(-1) === "" ? 1 : 0) : header;
   const after = [...kept.slice(0, end), ...added, ...kept.slice(end)].join(eol);
   const whole = after === "" || after.endsWith("\n") ? after : after + eol;
-  if (!says(whole, before, changes)) throw new CliError(`${path} is written in a way that cannot be changed safely: put api_url, org and token each on a line of its own.`);
+  if (!says(whole, before, changes))
+    throw new CliError(
+      `${path} is written in a way that cannot be changed safely: put api_url, org and token each on a line ` +
+        "of its own.",
+    );
   return whole;
 }
 
@@ -142,7 +167,10 @@ function says(text: string, before: ReadonlyMap<string, unknown>, changes: Chang
   }
 }
 
-/** After any crash the file is the old one or the new one. The one beside is always a new file, so nobody can have put it there to read along. */
+/**
+ * After any crash the file is the old one or the new one. The one beside is always a new file, so nobody can have put
+ * it there to read along.
+ */
 function writeWhole(path: string, text: string): void {
   const folder = dirname(path);
   const beside = newFileBeside(path);

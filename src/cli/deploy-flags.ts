@@ -1,4 +1,7 @@
-/** What the flags of `zwrm deploy` hold, read: the image, the environment, the check. No I/O but the file of `--env-file`. */
+/**
+ * What the flags of `zwrm deploy` hold, read: the image, the environment, the check. No I/O but the file of
+ * `--env-file`.
+ */
 import { readFileSync } from "node:fs";
 import { messageOf, systemCode } from "../lib/errors.ts";
 import type { ValueFlag } from "./command.ts";
@@ -15,10 +18,13 @@ const ENV_NAME = /^[A-Za-z_][A-Za-z0-9_]*$/;
 /** A text of 64 hex characters is a digest; `./` before it makes it a file. */
 export const IMAGE: ValueFlag<ImageChoice> = {
   placeholder: "DIGEST|FILE",
-  help: "what to run, which must be given: an image of the org by its digest, or a file, which is pushed where the org does not have it",
+  help:
+    "what to run, which must be given: an image of the org by its digest, or a file, which is pushed " +
+    "where the org does not have it",
   read: (text) => {
     const digest = readDigest(readText(text));
-    if (digest === null && text.startsWith("sha256:")) throw new Error("must be sha256: and 64 of 0-9 and a-f, or a file");
+    if (digest === null && text.startsWith("sha256:"))
+      throw new Error("must be sha256: and 64 of 0-9 and a-f, or a file");
     return digest === null ? { file: text } : { digest };
   },
 };
@@ -32,7 +38,8 @@ export const ENV: ValueFlag<Environment> = {
     Object.fromEntries(
       text.split(VALUE_SEPARATOR).map((pair, index) => {
         const read = readPair(pair);
-        if (read === null) throw new Error(`must be NAME=VALUE, with a NAME of A-Z a-z 0-9 _; number ${index + 1} on the line is not`);
+        if (read === null)
+          throw new Error(`must be NAME=VALUE, with a NAME of A-Z a-z 0-9 _; number ${index + 1} on the line is not`);
         return read;
       }),
     ),
@@ -45,14 +52,20 @@ function readPair(text: string): readonly [name: string, value: string] | null {
   return ENV_NAME.test(name) ? [name, text.slice(at + 1)] : null;
 }
 
-/** NAME=VALUE a line, as Docker's --env-file takes them: no quotes, no escapes. Throws CliError, which tells the line by its number: it may be a secret. */
+/**
+ * NAME=VALUE a line, as Docker's --env-file takes them: no quotes, no escapes. Throws CliError, which tells the line by
+ * its number: it may be a secret.
+ */
 export function readEnvFile(path: string): Environment {
-  const lines = textOf(path).replace(/^\ufeff/, "").split(/\r?\n/);
+  const lines = textOf(path)
+    .replace(/^\ufeff/, "")
+    .split(/\r?\n/);
   return Object.fromEntries(
     lines.flatMap((line, index) => {
       if (line.trim() === "" || line.startsWith("#")) return [];
       const pair = readPair(line);
-      if (pair === null) throw new CliError(`Line ${index + 1} of ${path} is not NAME=VALUE with a NAME of A-Z a-z 0-9 _.`);
+      if (pair === null)
+        throw new CliError(`Line ${index + 1} of ${path} is not NAME=VALUE with a NAME of A-Z a-z 0-9 _.`);
       return [pair];
     }),
   );
@@ -62,7 +75,10 @@ function textOf(path: string): string {
   try {
     return readFileSync(path, "utf8");
   } catch (error) {
-    throw new CliError(systemCode(error) === "ENOENT" ? `There is no file ${path}.` : `${path} cannot be read: ${messageOf(error)}.`, { cause: error });
+    throw new CliError(
+      systemCode(error) === "ENOENT" ? `There is no file ${path}.` : `${path} cannot be read: ${messageOf(error)}.`,
+      { cause: error },
+    );
   }
 }
 

@@ -1,4 +1,7 @@
-/** Follows a deployment and the machines of its app, and says each change in a line; never changes them. When it is over, its caller judges. */
+/**
+ * Follows a deployment and the machines of its app, and says each change in a line; never changes them. When it is
+ * over, its caller judges.
+ */
 import type { App, Deployment, Machine } from "./answers.ts";
 import { DEPLOYMENT, MACHINES } from "./answers.ts";
 import { appPath } from "./apps.ts";
@@ -47,7 +50,10 @@ export async function followRollout(following: Following, rollout: Rollout): Pro
   return ending.code;
 }
 
-async function watch(following: Following, { app, before, first, firstBody, judge }: Rollout): Promise<{ readonly ending: Ending; readonly body: unknown }> {
+async function watch(
+  following: Following,
+  { app, before, first, firstBody, judge }: Rollout,
+): Promise<{ readonly ending: Ending; readonly body: unknown }> {
   const news = (machine: Machine): string => newsIn(machine.state, machineText(machine));
   const said = new Map(before.map((machine) => [machine.id, news(machine)]));
   const isOld = new Set(before.filter((machine) => machine.deployment_id !== first.id).map(({ id }) => id));
@@ -58,7 +64,12 @@ async function watch(following: Following, { app, before, first, firstBody, judg
     const machines = await machinesOf(following, app);
     // That a new machine waits for a host is said where there is a reason.
     const changed = machines.filter((machine) => news(machine) !== (said.get(machine.id) ?? "pending"));
-    following.sayChanges(changed.map((machine) => ({ id: `${isOld.has(machine.id) ? "old " : ""}${machine.id}`, text: machineText(machine) })));
+    following.sayChanges(
+      changed.map((machine) => ({
+        id: `${isOld.has(machine.id) ? "old " : ""}${machine.id}`,
+        text: machineText(machine),
+      })),
+    );
     for (const machine of changed) said.set(machine.id, news(machine));
     const goes = machines.filter(isGoing).length;
     const now = `${deployment.running} ${deployment.ready} ${goes}`;

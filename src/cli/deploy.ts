@@ -1,4 +1,7 @@
-/** `zwrm deploy`: brings an image into an app, which it makes where it is missing, and follows until the machines are ready or the daemon gave up. */
+/**
+ * `zwrm deploy`: brings an image into an app, which it makes where it is missing, and follows until the machines are
+ * ready or the daemon gave up.
+ */
 import { ClientError } from "../client/errors.ts";
 import type { App, Deployment } from "./answers.ts";
 import { APP, DEPLOYMENT } from "./answers.ts";
@@ -25,11 +28,15 @@ export const deploy = command({
   name: "deploy",
   summary: "run an image in an app: its machines are replaced step by step",
   details: [
-    "The app is made where it is missing. What runs stays until the new machines have been ready for a while (--min-healthy), and as many are as there shall be.",
+    "The app is made where it is missing. What runs stays until the new machines have been ready for a " +
+      "while (--min-healthy), and as many are as there shall be.",
     "Where they do not get ready, or do not stay so, the daemon rolls back and says why.",
-    "A deployment says everything anew: a flag that is left out is the default again, not what the deployment before said.",
-    "The command follows with a line for each change: exit code 0 where the deployment completed, 1 where it failed, was rolled back or superseded.",
-    "Ctrl-C ends the following, not the deployment. --env-file has a NAME=VALUE a line, taken as it stands; lines with # in front are left out; --env goes before it.",
+    "A deployment says everything anew: a flag that is left out is the default again, not what the " +
+      "deployment before said.",
+    "The command follows with a line for each change: exit code 0 where the deployment completed, 1 where " +
+      "it failed, was rolled back or superseded.",
+    "Ctrl-C ends the following, not the deployment. --env-file has a NAME=VALUE a line, taken as it stands; " +
+      "lines with # in front are left out; --env goes before it.",
   ].join("\n"),
   args: { app: { ...NEW_APP, placeholder: "APP", help: "the app's name (or id); it is made where it is missing" } },
   flags: {
@@ -40,11 +47,21 @@ export const deploy = command({
     env: ENV,
     "env-file": textFlag("FILE", "a file of such variables, which no list of processes shows"),
     region: textFlag("REGION", "only on hosts of this region"),
-    restart: choiceFlag("WHEN", "after its exit, a machine is started again: always, on-failure (default) or never", ["always", "on-failure", "never"]),
+    restart: choiceFlag("WHEN", "after its exit, a machine is started again: always, on-failure (default) or never", [
+      "always",
+      "on-failure",
+      "never",
+    ]),
     check: CHECK,
-    "on-host-loss": choiceFlag("WHAT", "machines of a lost host: replace (default) or wait for it", ["replace", "wait"]),
+    "on-host-loss": choiceFlag("WHAT", "machines of a lost host: replace (default) or wait for it", [
+      "replace",
+      "wait",
+    ]),
     "progress-deadline": secondsFlag("TIME", "give up and roll back after so long without progress (default 10m)"),
-    "min-healthy": timeFlag("TIME", "a machine counts when it has been ready for so long without a break (default 10s; 0s for at once)"),
+    "min-healthy": timeFlag(
+      "TIME",
+      "a machine counts when it has been ready for so long without a break (default 10s; 0s for at once)",
+    ),
     detach: switchFlag("start the deployment and do not follow it"),
   },
   run: async (session, { app: name }, flags) => {
@@ -63,16 +80,27 @@ export const deploy = command({
       min_healthy_seconds: flags["min-healthy"],
     };
     const found = await findApp(session, name);
-    const following = new Following(session, { name: found?.name ?? name, what: "deployment", look: `see "zwrm apps show ${found?.name ?? name}"` });
+    const following = new Following(session, {
+      name: found?.name ?? name,
+      what: "deployment",
+      look: `see "zwrm apps show ${found?.name ?? name}"`,
+    });
     // The image first: where it cannot be had, no empty app is left behind.
     const image = await bringImage(following, flags.image, found?.name ?? name);
     const app = found ?? (await makeApp(following, name));
     const before = flags.detach ? [] : await machinesOf(following, app);
     const body = { image, ...Object.fromEntries(Object.entries(given).filter(([, value]) => value !== null)) };
-    const { body: firstBody } = await following.ask("POST", appPath(app.id, "deployments"), { body, headers: idempotencyKey() });
+    const { body: firstBody } = await following.ask("POST", appPath(app.id, "deployments"), {
+      body,
+      headers: idempotencyKey(),
+    });
     const first = understand(DEPLOYMENT, firstBody);
-    following.say(`${first.id} is to run ${countOf(first)} of ${shortDigest(first.image)}${flags.detach ? `: see "zwrm apps show ${app.name}"` : ""}`);
-    if (!flags.detach) return followRollout(following, { app, before, first, firstBody, judge: (now, { ms }) => judge(now, ms, app) });
+    following.say(
+      `${first.id} is to run ${countOf(first)} of ` +
+        `${shortDigest(first.image)}${flags.detach ? `: see "zwrm apps show ${app.name}"` : ""}`,
+    );
+    if (!flags.detach)
+      return followRollout(following, { app, before, first, firstBody, judge: (now, { ms }) => judge(now, ms, app) });
     if (session.json) session.printJson(firstBody);
     return 0;
   },
@@ -96,7 +124,8 @@ async function hasImage(session: Session, digest: string): Promise<boolean> {
     return true;
   } catch (error) {
     // One that is known and whose bytes were lost is pushed again, too.
-    if (error instanceof ClientError && (error.code === "image_not_found" || error.code === "image_missing")) return false;
+    if (error instanceof ClientError && (error.code === "image_not_found" || error.code === "image_missing"))
+      return false;
     throw error;
   }
 }
@@ -130,7 +159,12 @@ function judge({ id, state, replicas, ready, reason }: Deployment, ms: number, {
     case "completed":
       return { code: 0, text: `${id} completed ${after}, ${ready} of ${replicas} ready` };
     case "failed":
-      return { code: 1, text: `${id} failed ${after}, ${ready} of ${replicas} ready${why}. "zwrm machines --app ${name}" shows the machines` };
+      return {
+        code: 1,
+        text:
+          `${id} failed ${after}, ${ready} of ${replicas} ready${why}. "zwrm machines --app ${name}" ` +
+          "shows the machines",
+      };
     case "rolled_back":
       return { code: 1, text: `${id} was rolled back ${after}${why}. What ran before runs on` };
     case "superseded":

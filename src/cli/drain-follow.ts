@@ -1,4 +1,6 @@
-/** Follows a drain by asking for its status again and again, and says each change in a line; never changes the drain. */
+/**
+ * Follows a drain by asking for its status again and again, and says each change in a line; never changes the drain.
+ */
 import type { Drain, DrainRow } from "./answers.ts";
 import { DRAIN } from "./answers.ts";
 import type { Change } from "./follow.ts";
@@ -8,18 +10,29 @@ import { hostPath } from "./host.ts";
 import type { Session } from "./session.ts";
 import { understand } from "./session.ts";
 
-/** Gives the exit code: 0 where the drain completed, else 1. With --json the last status goes to stdout and the lines to stderr. */
+/**
+ * Gives the exit code: 0 where the drain completed, else 1. With --json the last status goes to stdout and the lines to
+ * stderr.
+ */
 export async function followDrain(session: Session, id: string, first: Drain, firstBody: unknown): Promise<number> {
   const following = new Following(session, { name: id, what: "drain", look: `see "zwrm host drain-status ${id}"` });
   const started = following.now;
-  const { drain, body } = await following.untilInterrupted(`, follow it again with "zwrm host drain ${id}", or cancel it with "zwrm host undrain ${id}"`, () => watch(following, id, first, firstBody));
+  const { drain, body } = await following.untilInterrupted(
+    `, follow it again with "zwrm host drain ${id}", or cancel it with "zwrm host undrain ${id}"`,
+    () => watch(following, id, first, firstBody),
+  );
   following.say(ending(drain, id, following.now - started));
   if (session.json) session.printJson(body);
   return drain.state === "completed" ? 0 : 1;
 }
 
 /** Until the drain is over, which the last answer says. */
-async function watch(following: Following, id: string, first: Drain, firstBody: unknown): Promise<{ readonly drain: Drain; readonly body: unknown }> {
+async function watch(
+  following: Following,
+  id: string,
+  first: Drain,
+  firstBody: unknown,
+): Promise<{ readonly drain: Drain; readonly body: unknown }> {
   following.say(`${first.state}, ${progressOf(first)}`);
   following.sayChanges(first.machines.filter(({ state }) => state !== "pending").map(changeOf));
   let [drain, body] = [first, firstBody];
@@ -55,17 +68,29 @@ function rowText({ state, target_host_id: target, replacement_id: replacement, r
 }
 
 function progressOf({ migrated, total, failed }: Drain): string {
-  return total === 0 ? "no machines to move" : `${migrated} of ${total} migrated${failed === 0 ? "" : `, ${failed} failed`}`;
+  return total === 0
+    ? "no machines to move"
+    : `${migrated} of ${total} migrated${failed === 0 ? "" : `, ${failed} failed`}`;
 }
 
-function ending({ state, reason, deadline_at: deadline, total, migrated, remaining }: Drain, id: string, ms: number): string {
+function ending(
+  { state, reason, deadline_at: deadline, total, migrated, remaining }: Drain,
+  id: string,
+  ms: number,
+): string {
   switch (state) {
     case "completed":
-      return `completed after ${formatElapsed(ms)}; the host is in maintenance. "zwrm host activate ${id}" brings it back`;
+      return (
+        `completed after ${formatElapsed(ms)}; the host is in maintenance. "zwrm host activate ${id}" ` +
+        "brings it back"
+      );
     case "failed": {
       const why = reason ?? (deadline === undefined ? undefined : `the deadline ${deadline} passed`);
       const hint = `"zwrm host drain-status ${id}" shows why; drain it again, or "zwrm host undrain ${id}"`;
-      return `failed after ${formatElapsed(ms)}${why === undefined ? "" : ` (${why})`} with ${remaining} remaining; the host stays draining. ${hint}`;
+      return (
+        `failed after ${formatElapsed(ms)}${why === undefined ? "" : ` (${why})`} with ${remaining} ` +
+        `remaining; the host stays draining. ${hint}`
+      );
     }
     default:
       return `${state} after ${formatElapsed(ms)} with ${migrated} of ${total} migrated; what has moved stays moved`;

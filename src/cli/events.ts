@@ -1,4 +1,6 @@
-/** `zwrm events`: who did what, when and from where, a line an event; with --follow live, across restarts of the daemon. */
+/**
+ * `zwrm events`: who did what, when and from where, a line an event; with --follow live, across restarts of the daemon.
+ */
 import type { IncomingHttpHeaders } from "node:http";
 import { ClientError } from "../client/errors.ts";
 import type { Event } from "./answers.ts";
@@ -28,7 +30,8 @@ export const events = command({
     "A line is TIME SEQ ACTOR TYPE and the rest of the event, in short on a terminal; users are shown by their",
     "emails where they are known.",
     "--json prints each event whole, one JSON object a line.",
-    "It begins with the oldest event that is kept, or after --after. --follow goes on with what happens, until Ctrl-C; while the daemon",
+    "It begins with the oldest event that is kept, or after --after. --follow goes on with what happens, " +
+      "until Ctrl-C; while the daemon",
     "restarts it waits, and leaves nothing out. Where another log answers then, such as a restored one, it says so and",
     "begins anew.",
   ].join("\n"),
@@ -84,7 +87,10 @@ function printer(session: Session, filter: Filter, names: Names): Print {
 function isWanted({ type, actor }: Event, wanted: Filter, known: Names): boolean {
   const [kind = "", id = ""] = [actor?.kind, actor?.id];
   const names = [kind, id, `${kind}:${id}`, known.of(id), `${kind}:${known.of(id)}`];
-  return (wanted.type === null || type === wanted.type || type.startsWith(`${wanted.type}.`)) && (wanted.actor === null || names.includes(wanted.actor));
+  return (
+    (wanted.type === null || type === wanted.type || type.startsWith(`${wanted.type}.`)) &&
+    (wanted.actor === null || names.includes(wanted.actor))
+  );
 }
 
 /** `user:ann@example.com@192.0.2.7`, `user:usr_1@192.0.2.7` where nobody knows the user any more, `system`. */
@@ -96,7 +102,7 @@ function actorOf({ actor }: Event, names: Names): string {
 
 async function listAll(session: Session, from: number, print: Print): Promise<void> {
   let cluster: string | undefined;
-  for (let after: number | undefined = from; after !== undefined; ) {
+  for (let after: number | undefined = from; after !== undefined;) {
     const { body } = await session.call("GET", "/v1/events", { query: { after, limit: PAGE, cluster_id: cluster } });
     const page: TypeOf<typeof EVENTS> = understand(EVENTS, body);
     for (const event of page.events) print(event);
@@ -105,7 +111,9 @@ async function listAll(session: Session, from: number, print: Print): Promise<vo
   }
 }
 
-/** Streams without an end. A stream that breaks is taken up again behind the last event; the first one must come about. */
+/**
+ * Streams without an end. A stream that breaks is taken up again behind the last event; the first one must come about.
+ */
 async function followAll(session: Session, from: number, print: Print): Promise<void> {
   const place: Place = { after: from, cluster: undefined };
   let wasOpen = false;

@@ -1,4 +1,7 @@
-/** What all following has in common: a line for each change, questions asked until they are answered, and a Ctrl-C that ends only the watching. */
+/**
+ * What all following has in common: a line for each change, questions asked until they are answered, and a Ctrl-C that
+ * ends only the watching.
+ */
 import { ClientError } from "../client/errors.ts";
 import type { Answer } from "../client/exchange.ts";
 import type { Call } from "../client/http.ts";
@@ -55,7 +58,10 @@ export class Following {
     else this.session.line(line);
   }
 
-  /** A line for each; one for all that have come to the same, where they are many: a hundred machines that wait for room are one piece of news. */
+  /**
+   * A line for each; one for all that have come to the same, where they are many: a hundred machines that wait for room
+   * are one piece of news.
+   */
   sayChanges(changes: readonly Change[]): void {
     const alike = new Map<string, string[]>();
     for (const { id, text } of changes) {
@@ -76,7 +82,10 @@ export class Following {
     await pause(this.session.io.clock, ms);
   }
 
-  /** A call that is made until there is an answer: the work goes on while the daemon restarts, and so does this. Only for calls that may be made twice. */
+  /**
+   * A call that is made until there is an answer: the work goes on while the daemon restarts, and so does this. Only
+   * for calls that may be made twice.
+   */
   async ask(method: string, path: string, call: Call = {}): Promise<Answer> {
     const since = this.now;
     for (let attempt = 0; ; attempt += 1) {
@@ -92,14 +101,19 @@ export class Following {
         const silent = this.now - since;
         if (silent >= PATIENCE_MS) {
           const { what, look } = this.#followed;
-          throw new CliError(`No answer for ${formatElapsed(silent)}. The ${what} itself may go on: ${look}.`, { cause: error });
+          throw new CliError(`No answer for ${formatElapsed(silent)}. The ${what} itself may go on: ${look}.`, {
+            cause: error,
+          });
         }
         await pause(this.session.io.clock, POLL_MS);
       }
     }
   }
 
-  /** Does `work`. A Ctrl-C meanwhile ends the program, after it said that the rest goes on and how to look at it; `more` ends that sentence. */
+  /**
+   * Does `work`. A Ctrl-C meanwhile ends the program, after it said that the rest goes on and how to look at it; `more`
+   * ends that sentence.
+   */
   async untilInterrupted<T>(more: string, work: () => Promise<T>): Promise<T> {
     const { stdin, stderr } = this.session.io;
     const { name, what, look } = this.#followed;
@@ -116,13 +130,26 @@ export class Following {
   }
 }
 
-/** What of a text is news, for comparing: a time never is, nor are the numbers in the reason of what waits, which move with everything around it. */
+/**
+ * What of a text is news, for comparing: a time never is, nor are the numbers in the reason of what waits, which move
+ * with everything around it.
+ */
 export function newsIn(state: string, text: string): string {
   const timeless = text.replace(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, "");
   return state === "pending" || state === "blocked" ? timeless.replace(/\d+/g, "") : timeless;
 }
 
-/** Whether the same call may be answered in a moment: the daemon restarts, is busy, or a proxy before it waits for it. */
+/**
+ * Whether the same call may be answered in a moment: the daemon restarts, is busy, or a proxy before it waits for it.
+ */
 export function isPassing({ code, status }: ClientError): boolean {
-  return code === "unreachable" || code === "closed" || code === "timeout" || status === 429 || status === 502 || status === 503 || status === 504;
+  return (
+    code === "unreachable" ||
+    code === "closed" ||
+    code === "timeout" ||
+    status === 429 ||
+    status === 502 ||
+    status === 503 ||
+    status === 504
+  );
 }

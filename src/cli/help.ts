@@ -17,9 +17,14 @@ export function helpFor(topic: readonly string[], commands: readonly Command[], 
   const members = commands.filter((command) => name === "" || command.name.startsWith(`${name} `));
   const list = members.map((command) => [usageOf(command), command.summary] as const);
   if (one !== undefined) return commandHelp(one, list, width);
-  const title = name === "" ? `zwrm ${VERSION}: the command line of the control plane zwrmd` : `zwrm ${name}: ${members.length} commands`;
+  const title =
+    name === ""
+      ? `zwrm ${VERSION}: the command line of the control plane zwrmd`
+      : `zwrm ${name}: ${members.length} commands`;
   const usage = `Usage: zwrm ${name === "" ? "" : `${name} `}COMMAND [flags]`;
-  const files = "Settings are taken from flags, then from ZWRM_API_URL, ZWRM_TOKEN and ZWRM_ORG, then from ~/.zwrm/config.toml (api_url, token, org), whose token goes to that api_url only.";
+  const files =
+    "Settings are taken from flags, then from ZWRM_API_URL, ZWRM_TOKEN and ZWRM_ORG, then from " +
+    "~/.zwrm/config.toml (api_url, token, org), whose token goes to that api_url only.";
   const codes = "Exit codes: 0 done, 1 failed, 2 wrong usage, 141 whoever reads the output has left, as head does.";
   const more = `"zwrm COMMAND --help" tells more about one command.`;
   const alone = members.some((command) => command.name === `${name} list`)

@@ -1,4 +1,6 @@
-/** `zwrm host drain` and `drain-status`: starting a drain and showing how far it is. Following it is drain-follow.ts. */
+/**
+ * `zwrm host drain` and `drain-status`: starting a drain and showing how far it is. Following it is drain-follow.ts.
+ */
 import type { Drain, DrainRow } from "./answers.ts";
 import { DRAIN } from "./answers.ts";
 import { command, secondsFlag, switchFlag, textFlag, wholeFlag } from "./command.ts";
@@ -14,8 +16,10 @@ export const hostDrain = command({
   name: "host drain",
   summary: "move the machines off a host, which is then in maintenance",
   details: [
-    "Each machine is replaced elsewhere before it is stopped. The command follows the drain with a line for each change and ends with it: exit code 0",
-    "where it completed, 1 where it was cancelled, or where machines that are blocked or failed are left at the deadline. Ctrl-C ends the following, not",
+    "Each machine is replaced elsewhere before it is stopped. The command follows the drain with a line for " +
+      "each change and ends with it: exit code 0",
+    "where it completed, 1 where it was cancelled, or where machines that are blocked or failed are left at " +
+      "the deadline. Ctrl-C ends the following, not",
     "the drain; the same command without flags follows it again.",
   ].join("\n"),
   args: { id: HOST_ID },
@@ -48,7 +52,8 @@ export const hostDrainStatus = command({
   summary: "show how far a drain is, machine by machine",
   args: { id: HOST_ID },
   flags: {},
-  run: (session, { id }) => session.show("GET", hostPath(id, "drain-status"), {}, DRAIN, (drain) => showDrain(session, drain)),
+  run: (session, { id }) =>
+    session.show("GET", hostPath(id, "drain-status"), {}, DRAIN, (drain) => showDrain(session, drain)),
 });
 
 function showStarted(session: Session, drain: Drain): void {
@@ -98,7 +103,14 @@ function showDrain(session: Session, drain: Drain): void {
 }
 
 function showRows(session: Session, rows: readonly DrainRow[]): void {
-  const cells = rows.map((row) => [row.id, row.app_name ?? row.app_id ?? "-", statusCell(row.state), row.target_host_id ?? "-", row.replacement_id ?? "-", row.reason ?? ""]);
+  const cells = rows.map((row) => [
+    row.id,
+    row.app_name ?? row.app_id ?? "-",
+    statusCell(row.state),
+    row.target_host_id ?? "-",
+    row.replacement_id ?? "-",
+    row.reason ?? "",
+  ]);
   session.table(ROW_COLUMNS, cells);
 }
 

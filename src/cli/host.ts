@@ -8,7 +8,11 @@ import type { Session } from "./session.ts";
 import type { Column } from "./table.ts";
 import { statusCell } from "./table.ts";
 
-export const HOST_ID: Argument<string> = { placeholder: "ID", help: `the host's id, as "zwrm host list" shows it`, read: readText };
+export const HOST_ID: Argument<string> = {
+  placeholder: "ID",
+  help: `the host's id, as "zwrm host list" shows it`,
+  read: readText,
+};
 
 export function hostPath(id: string, action = ""): string {
   return `/v1/hosts/${encodeURIComponent(id)}${action === "" ? "" : `/${action}`}`;
@@ -19,16 +23,30 @@ export const hostList = command({
   summary: "list the hosts with their status and what is allocated on them",
   args: {},
   flags: {
-    status: choiceFlag("STATUS", "only hosts that are active, draining, maintenance or offline", ["active", "draining", "maintenance", "offline"]),
+    status: choiceFlag("STATUS", "only hosts that are active, draining, maintenance or offline", [
+      "active",
+      "draining",
+      "maintenance",
+      "offline",
+    ]),
     region: textFlag("REGION", "only hosts of this region"),
     datacenter: textFlag("DATACENTER", "only hosts of this datacenter"),
   },
   run: (session, _args, flags) => {
-    const query = { status: flags.status ?? undefined, region: flags.region ?? undefined, datacenter: flags.datacenter ?? undefined };
+    const query = {
+      status: flags.status ?? undefined,
+      region: flags.region ?? undefined,
+      datacenter: flags.datacenter ?? undefined,
+    };
     const filtered = Object.values(query).some((value) => value !== undefined);
     return session.show("GET", "/v1/hosts", { query }, HOSTS, ({ hosts }) => {
       if (hosts.length > 0) showHosts(session, hosts);
-      else session.note(filtered ? "No host is like that." : "No host is registered yet: start an agent with this control plane's address and licence key.");
+      else
+        session.note(
+          filtered
+            ? "No host is like that."
+            : "No host is registered yet: start an agent with this control plane's address and licence key.",
+        );
     });
   },
 });
@@ -107,7 +125,11 @@ function showHost(session: Session, host: Host): void {
     { title: "AVAILABLE", right: true },
     { title: "USED", right: true, yields: 2 },
   ];
-  session.table(columns, [row("cpus", "cpus", String), row("memory", "memory_mb", formatMebibytes), row("disk", "disk_mb", formatMebibytes)]);
+  session.table(columns, [
+    row("cpus", "cpus", String),
+    row("memory", "memory_mb", formatMebibytes),
+    row("disk", "disk_mb", formatMebibytes),
+  ]);
 }
 
 export const hostUndrain = command({
@@ -115,7 +137,10 @@ export const hostUndrain = command({
   summary: "cancel a drain; the host is active again, and what has moved stays moved",
   args: { id: HOST_ID },
   flags: {},
-  run: (session, { id }) => session.show("POST", hostPath(id, "undrain"), {}, ANYTHING, () => session.line(`The drain of ${id} is cancelled; it is active.`)),
+  run: (session, { id }) =>
+    session.show("POST", hostPath(id, "undrain"), {}, ANYTHING, () =>
+      session.line(`The drain of ${id} is cancelled; it is active.`),
+    ),
 });
 
 export const hostActivate = command({
@@ -123,39 +148,52 @@ export const hostActivate = command({
   summary: "bring a host back from maintenance",
   args: { id: HOST_ID },
   flags: {},
-  run: (session, { id }) => session.show("POST", hostPath(id, "activate"), {}, ANYTHING, () => session.line(`${id} is active.`)),
+  run: (session, { id }) =>
+    session.show("POST", hostPath(id, "activate"), {}, ANYTHING, () => session.line(`${id} is active.`)),
 });
 
 export const hostRemove = command({
   name: "host rm",
   summary: "take a host that will not come back off the list",
-  details: "Only one that is offline. Should it come back after all, it registers anew and is told to stop whatever was placed elsewhere meanwhile.",
+  details:
+    "Only one that is offline. Should it come back after all, it registers anew and is told to stop " +
+    "whatever was placed elsewhere meanwhile.",
   args: { id: HOST_ID },
   flags: {},
-  run: (session, { id }) => session.show("DELETE", hostPath(id), {}, ANYTHING, () => session.line(`${id} is off the list.`)),
+  run: (session, { id }) =>
+    session.show("DELETE", hostPath(id), {}, ANYTHING, () => session.line(`${id} is off the list.`)),
 });
 
 export const hostUnbindKey = command({
   name: "host unbind-key",
   summary: "let a host bind a new key after it has lost its own",
-  details: "The next agent that registers or beats under this id with an X-Zwrm-Host-Key binds it. Do this only when you know that host.",
+  details:
+    "The next agent that registers or beats under this id with an X-Zwrm-Host-Key binds it. Do this only " +
+    "when you know that host.",
   args: { id: HOST_ID },
   flags: {},
   run: (session, { id }) =>
-    session.show("DELETE", hostPath(id, "key"), {}, ANYTHING, () => session.line(`The key of ${id} is unbound; the next one that it sends is bound.`)),
+    session.show("DELETE", hostPath(id, "key"), {}, ANYTHING, () =>
+      session.line(`The key of ${id} is unbound; the next one that it sends is bound.`),
+    ),
 });
 
 export const hostReplaceLost = command({
   name: "host replace-lost",
   summary: "let the machines of hosts that fell silent together be replaced elsewhere",
   details: [
-    "When more than a third of the online hosts fall silent at once, a network is a likelier cause than their deaths, so nothing is replaced",
+    "When more than a third of the online hosts fall silent at once, a network is a likelier cause than " +
+      "their deaths, so nothing is replaced",
     "until a host-admin says this. Where the hosts still run, both copies of a machine do.",
   ].join("\n"),
   args: {},
   flags: {},
   run: (session) =>
     session.show("POST", "/v1/hosts/replace-lost", {}, REPLACED, ({ host_ids: ids }) =>
-      session.line(ids.length === 0 ? "No lost host is held back; nothing was changed." : `The machines of ${ids.join(", ")} may be replaced.`),
+      session.line(
+        ids.length === 0
+          ? "No lost host is held back; nothing was changed."
+          : `The machines of ${ids.join(", ")} may be replaced.`,
+      ),
     ),
 });

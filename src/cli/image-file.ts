@@ -52,9 +52,14 @@ async function openImage(path: string): Promise<FileHandle> {
     if ((await handle.stat()).isFile()) return handle;
     await handle.close();
   } catch (error) {
-    throw new CliError(systemCode(error) === "ENOENT" ? `There is no file ${path}.` : `${path} cannot be read: ${messageOf(error)}.`, { cause: error });
+    throw new CliError(
+      systemCode(error) === "ENOENT" ? `There is no file ${path}.` : `${path} cannot be read: ${messageOf(error)}.`,
+      { cause: error },
+    );
   }
-  throw new CliError(`${path} is not a file. An image is one file: pack a folder first, for example with tar or mkfs.ext4 -d.`);
+  throw new CliError(
+    `${path} is not a file. An image is one file: pack a folder first, for example with tar or mkfs.ext4 -d.`,
+  );
 }
 
 /** Reads the whole file. Throws CliError where it changes meanwhile. */
@@ -63,16 +68,30 @@ export async function hashImage(session: Session, { handle, name }: ImageFile): 
   const { size } = await handle.stat();
   const hashing = new Progress(stderr, clock, `hashing ${name}`, size);
   const hashed = await hashOf(handle, (done) => hashing.update(done)).finally(() => hashing.clear());
-  if (hashed.sizeBytes !== size) throw new CliError("The file changed while it was read: push it again when nothing writes to it any more.");
+  if (hashed.sizeBytes !== size)
+    throw new CliError("The file changed while it was read: push it again when nothing writes to it any more.");
   return hashed;
 }
 
-/** Sends what was hashed: that comes first, because the digest is in the path; both passes read through one descriptor, so that they see one file. */
-export async function pushImage(session: Session, { handle, name }: ImageFile, { digest, sizeBytes }: Hashed, app: string | null): Promise<Pushed> {
+/**
+ * Sends what was hashed: that comes first, because the digest is in the path; both passes read through one descriptor,
+ * so that they see one file.
+ */
+export async function pushImage(
+  session: Session,
+  { handle, name }: ImageFile,
+  { digest, sizeBytes }: Hashed,
+  app: string | null,
+): Promise<Pushed> {
   const { clock, stderr } = session.io;
   const pushing = new Progress(stderr, clock, `pushing ${name}`, sizeBytes);
   const started = clock.mono();
-  const upload = { query: { app_id: app ?? undefined }, sizeBytes, source: piecesOf(handle), onProgress: (sent: number) => pushing.update(sent) };
+  const upload = {
+    query: { app_id: app ?? undefined },
+    sizeBytes,
+    source: piecesOf(handle),
+    onProgress: (sent: number) => pushing.update(sent),
+  };
   const answer = await session.upload(`/v1/images/${digest}`, upload).finally(() => pushing.clear());
   return { answer, ms: clock.mono() - started };
 }
@@ -80,7 +99,10 @@ export async function pushImage(session: Session, { handle, name }: ImageFile, {
 /** `sha256:… pushed: 19.1 MiB in 0.2s (95.7 MiB/s)` */
 export function pushedText({ digest, sizeBytes }: Hashed, { answer, ms }: Pushed): string {
   const rate = ms > 0 ? ` (${formatBytes((sizeBytes / ms) * 1000)}/s)` : "";
-  return `${digest} ${answer.status === 201 ? "pushed" : "was there already; sent and checked again"}: ${formatBytes(sizeBytes)} in ${formatElapsed(ms)}${rate}`;
+  return (
+    `${digest} ${answer.status === 201 ? "pushed" : "was there already; sent and checked again"}: ` +
+    `${formatBytes(sizeBytes)} in ${formatElapsed(ms)}${rate}`
+  );
 }
 
 /** Throws CliError where the disk does not give the bytes. */
@@ -101,7 +123,9 @@ async function hashOf(handle: FileHandle, progress: (done: number) => void): Pro
 /** The file from its beginning. The next piece is read while one is used, so two buffers take turns. */
 async function* piecesOf(handle: FileHandle): AsyncGenerator<Uint8Array> {
   const read = (buffer: Buffer, position: number): Promise<Buffer> => {
-    const reading = handle.read(buffer, 0, PIECE_BYTES, position).then(({ bytesRead }) => buffer.subarray(0, bytesRead));
+    const reading = handle
+      .read(buffer, 0, PIECE_BYTES, position)
+      .then(({ bytesRead }) => buffer.subarray(0, bytesRead));
     // It is awaited when the piece before it is used up; failing earlier than that must not end the program.
     reading.catch(() => undefined);
     return reading;

@@ -38,7 +38,10 @@ export const imageList = command({
   flags: { app: appFlag("only images of this app") },
   run: (session, _args, { app }) =>
     session.show("GET", "/v1/images", { query: { app_id: app ?? undefined } }, IMAGES, ({ images }) => {
-      if (images.length === 0) return session.note(app === null ? "There is no image yet: zwrm image push FILE" : `There is no image of the app ${app}.`);
+      if (images.length === 0)
+        return session.note(
+          app === null ? "There is no image yet: zwrm image push FILE" : `There is no image of the app ${app}.`,
+        );
       const now = session.io.clock.wall();
       const columns: readonly Column[] = [
         // sha256: and twelve characters, which other tables show and `image rm` takes.
@@ -47,7 +50,15 @@ export const imageList = command({
         { title: "AGE", right: true, yields: 3 },
         { title: "APPS", yields: 2, least: 8 },
       ];
-      session.table(columns, images.map((image) => [image.digest, formatBytes(image.size_bytes), ageOf(image.created_at, now), image.app_ids.join(" ")]));
+      session.table(
+        columns,
+        images.map((image) => [
+          image.digest,
+          formatBytes(image.size_bytes),
+          ageOf(image.created_at, now),
+          image.app_ids.join(" "),
+        ]),
+      );
     }),
 });
 

@@ -1,4 +1,7 @@
-/** What the command line sees of the world, so that a test can be the world: an input, two outputs, the environment, a home, a clock. */
+/**
+ * What the command line sees of the world, so that a test can be the world: an input, two outputs, the environment, a
+ * home, a clock.
+ */
 import type { Clock } from "../lib/clock.ts";
 
 export interface Output {

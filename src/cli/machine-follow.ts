@@ -119,7 +119,9 @@ export async function followAppRemoval(following: Following, app: App): Promise<
       if (stillMs >= PATIENCE_MS)
         return {
           code: 1,
-          text: `the app is deleted, but ${left} of its machines have not stopped, and none has for ${formatElapsed(stillMs)}`,
+          text:
+            `the app is deleted, but ${left} of its machines have not stopped, and none has for ` +
+            `${formatElapsed(stillMs)}`,
         };
       await following.rest();
     }

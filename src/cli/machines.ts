@@ -68,7 +68,10 @@ interface Shown {
 }
 
 async function showMachines(session: Session, list: readonly Machine[], { filtered, all }: Shown): Promise<void> {
-  if (list.length === 0) return session.note(filtered ? "No machine is like that." : "There is no machine yet: zwrm deploy APP --image DIGEST");
+  if (list.length === 0)
+    return session.note(
+      filtered ? "No machine is like that." : "There is no machine yet: zwrm deploy APP --image DIGEST",
+    );
   const shown = all ? list : list.filter((machine) => !isHistory(machine));
   if (shown.length > 0) {
     // A machine knows its app's id; people know the name.
@@ -76,7 +79,10 @@ async function showMachines(session: Session, list: readonly Machine[], { filter
     const names = new Map(apps.map(({ id, name }) => [id, name]));
     const nameOf = ({ app_id: id }: Machine): string => names.get(id) ?? id;
     const now = session.io.clock.wall();
-    session.table(MACHINE_COLUMNS, inOrder(shown, nameOf).map((machine) => machineRow(machine, nameOf(machine), now)));
+    session.table(
+      MACHINE_COLUMNS,
+      inOrder(shown, nameOf).map((machine) => machineRow(machine, nameOf(machine), now)),
+    );
   }
   const hidden = list.length - shown.length;
   if (hidden === 1) session.note("1 machine that has ended is not shown: --all shows it.");
@@ -88,7 +94,8 @@ export const machinesShow = command({
   summary: "show one machine",
   args: { id: MACHINE_ID },
   flags: {},
-  run: (session, { id }) => session.show("GET", machinePath(id), {}, MACHINE, (machine) => showMachine(session, machine)),
+  run: (session, { id }) =>
+    session.show("GET", machinePath(id), {}, MACHINE, (machine) => showMachine(session, machine)),
 });
 
 function showMachine(session: Session, machine: Machine): void {
@@ -166,15 +173,23 @@ export const machinesExplain = command({
   summary: "tell why a machine is where it is, or nowhere, host by host",
   args: { id: MACHINE_ID },
   flags: {},
-  run: (session, { id }) => session.show("GET", machinePath(id, "placement"), {}, PLACEMENT, (placement) => showPlacement(session, placement)),
+  run: (session, { id }) =>
+    session.show("GET", machinePath(id, "placement"), {}, PLACEMENT, (placement) => showPlacement(session, placement)),
 });
 
 function showPlacement(session: Session, { machine_id: id, decision, strategy, as_of: asOf, hosts }: Placement): void {
   session.line(`${id}: ${decision}`);
   if (hosts.length === 0) return;
-  const how = [...(strategy === undefined ? [] : [`strategy ${strategy}`]), ...(asOf === undefined ? [] : [`as of ${ageOf(asOf, session.io.clock.wall())} ago`])];
+  const how = [
+    ...(strategy === undefined ? [] : [`strategy ${strategy}`]),
+    ...(asOf === undefined ? [] : [`as of ${ageOf(asOf, session.io.clock.wall())} ago`]),
+  ];
   if (how.length > 0) session.line(`(${how.join(", ")}; * marks the chosen host)`);
   session.line("");
-  const rows = hosts.map((host) => [`${host.chosen ? "*" : " "} ${host.host_id}`, { text: host.fits ? "yes" : "no", colour: host.fits ? ("green" as const) : ("red" as const) }, host.reason ?? ""]);
+  const rows = hosts.map((host) => [
+    `${host.chosen ? "*" : " "} ${host.host_id}`,
+    { text: host.fits ? "yes" : "no", colour: host.fits ? ("green" as const) : ("red" as const) },
+    host.reason ?? "",
+  ]);
   session.table([{ title: "  HOST" }, { title: "FITS" }, { title: "REASON", yields: 1, least: 16 }], rows);
 }

@@ -1,4 +1,7 @@
-/** One run of zwrm: command line in, exit code out (0 done, 1 failed, 2 wrong usage). Everything outside comes through `io`. */
+/**
+ * One run of zwrm: command line in, exit code out (0 done, 1 failed, 2 wrong usage). Everything outside comes through
+ * `io`.
+ */
 import { ClientError } from "../client/errors.ts";
 import { Client } from "../client/http.ts";
 import { messageOf } from "../lib/errors.ts";
@@ -68,7 +71,9 @@ function connect(settings: Settings, { token, org }: Credentials, io: Io): Clien
   } catch (error) {
     if (!(error instanceof ClientError)) throw error;
     const sentence = [error.message, adviceOn(error, settings)].filter((part) => part !== null).join(" ");
-    throw error.code === "bad_url" && settings.apiUrlFrom === "--api-url" ? new UsageError(sentence) : new CliError(sentence, { cause: error });
+    throw error.code === "bad_url" && settings.apiUrlFrom === "--api-url"
+      ? new UsageError(sentence)
+      : new CliError(sentence, { cause: error });
   }
 }
 
@@ -81,11 +86,14 @@ interface Voice {
 function complainOfApi(error: ClientError, settings: Settings, { io, json, verbose }: Voice): number {
   if (json) {
     const { message, code, field, requestId } = error;
-    io.stderr.write(`${JSON.stringify({ error: message, code, ...(field === null ? {} : { field }), request_id: requestId })}\n`);
+    io.stderr.write(
+      `${JSON.stringify({ error: message, code, ...(field === null ? {} : { field }), request_id: requestId })}\n`,
+    );
     return 1;
   }
   // Of a failure inside the daemon nothing else is of use.
-  const id = error.requestId !== null && (verbose || (error.status ?? 0) >= 500) ? ` (request id ${error.requestId})` : "";
+  const id =
+    error.requestId !== null && (verbose || (error.status ?? 0) >= 500) ? ` (request id ${error.requestId})` : "";
   const advice = adviceOn(error, settings);
   const message = inFlags(error.message);
   const sentence = advice === null || /[.!?]$/.test(message) ? message : `${message}.`;
@@ -95,7 +103,9 @@ function complainOfApi(error: ClientError, settings: Settings, { io, json, verbo
 
 function complain(error: unknown, { globals }: Parsed, io: Io): number {
   if (error instanceof UsageError) {
-    io.stderr.write(`zwrm: ${printable(error.message)}\nRun "${["zwrm", ...error.topic, "--help"].join(" ")}" for what there is.\n`);
+    io.stderr.write(
+      `zwrm: ${printable(error.message)}\nRun "${["zwrm", ...error.topic, "--help"].join(" ")}" for what there is.\n`,
+    );
     return 2;
   }
   const isBug = !(error instanceof CliError);

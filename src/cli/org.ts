@@ -7,7 +7,11 @@ import type { Session } from "./session.ts";
 import { understand } from "./session.ts";
 import { findUserId, isEmail, sameEmail, USER_ARGUMENT } from "./user.ts";
 
-const ORG_ARGUMENT: Argument<string> = { placeholder: "ORG", help: `the org's slug or id, as "zwrm org list" shows them`, read: readText };
+const ORG_ARGUMENT: Argument<string> = {
+  placeholder: "ORG",
+  help: `the org's slug or id, as "zwrm org list" shows them`,
+  read: readText,
+};
 
 function membersPath(org: string, userId?: string): string {
   return `/v1/orgs/${encodeURIComponent(org)}/members${userId === undefined ? "" : `/${encodeURIComponent(userId)}`}`;
@@ -20,7 +24,9 @@ export const orgCreate = command({
   flags: { name: textFlag("NAME", "its name for people (default: the slug)") },
   run: (session, { slug }, { name }) => {
     const body = { slug, ...(name === null ? {} : { name }) };
-    return session.show("POST", "/v1/orgs", { body }, ORG, (made) => session.line(`The org ${made.slug} (${made.id}) is made.`));
+    return session.show("POST", "/v1/orgs", { body }, ORG, (made) =>
+      session.line(`The org ${made.slug} (${made.id}) is made.`),
+    );
   },
 });
 
@@ -45,14 +51,18 @@ export const orgMembers = command({
   flags: {},
   run: (session, { org }) =>
     session.show("GET", membersPath(org), {}, MEMBERS, ({ members }) => {
-      if (members.length === 0) return session.note(`Nobody is in ${org} yet: zwrm org members set ${org} USER --role owner`);
+      if (members.length === 0)
+        return session.note(`Nobody is in ${org} yet: zwrm org members set ${org} USER --role owner`);
       const columns = [
         { title: "ID", yields: 3 },
         { title: "EMAIL" },
         { title: "NAME", yields: 2, least: 10 },
         { title: "ROLE" },
       ];
-      session.table(columns, members.map(({ id, email, name, role }) => [id, email, name ?? "-", role]));
+      session.table(
+        columns,
+        members.map(({ id, email, name, role }) => [id, email, name ?? "-", role]),
+      );
     }),
 });
 
@@ -64,7 +74,9 @@ export const orgMembersSet = command({
   run: async (session, { org, user }, { role }) => {
     if (role === null) throw new UsageError("--role is missing.", ["org", "members", "set"]);
     const id = (await findMemberId(session, org, user)) ?? (await findUserId(session, user));
-    return session.show("PUT", membersPath(org, id), { body: { role } }, ANYTHING, () => session.line(`${user} is ${role} of ${org}.`));
+    return session.show("PUT", membersPath(org, id), { body: { role } }, ANYTHING, () =>
+      session.line(`${user} is ${role} of ${org}.`),
+    );
   },
 });
 
@@ -76,11 +88,16 @@ export const orgMembersRemove = command({
   run: async (session, { org, user }) => {
     const id = await findMemberId(session, org, user);
     if (id === null) throw new CliError(`${user} is not in ${org}. "zwrm org members ${org}" shows who is.`);
-    return session.show("DELETE", membersPath(org, id), {}, ANYTHING, () => session.line(`${user} is no longer in ${org}.`));
+    return session.show("DELETE", membersPath(org, id), {}, ANYTHING, () =>
+      session.line(`${user} is no longer in ${org}.`),
+    );
   },
 });
 
-/** An id is taken as it stands; an email is looked for among the members, whom an owner may see too. Null where it is none of theirs. */
+/**
+ * An id is taken as it stands; an email is looked for among the members, whom an owner may see too. Null where it is
+ * none of theirs.
+ */
 async function findMemberId(session: Session, org: string, user: string): Promise<string | null> {
   if (!isEmail(user)) return user;
   const { members } = understand(MEMBERS, (await session.call("GET", membersPath(org))).body);

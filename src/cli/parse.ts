@@ -7,7 +7,10 @@ import { UsageError } from "./io.ts";
 
 /** Taken anywhere on the line. */
 export const GLOBAL_FLAGS = {
-  "api-url": textFlag("URL", "where zwrmd is: http(s)://HOST:PORT or unix:/PATH (ZWRM_API_URL; default http://127.0.0.1:8080)"),
+  "api-url": textFlag(
+    "URL",
+    "where zwrmd is: http(s)://HOST:PORT or unix:/PATH (ZWRM_API_URL; default http://127.0.0.1:8080)",
+  ),
   config: textFlag("FILE", "settings with api_url, org and token (default ~/.zwrm/config.toml)"),
   org: textFlag("ORG", "act in this org, by slug or id (ZWRM_ORG)"),
   verbose: { ...switchFlag("show requests and request ids on stderr"), short: "v" },
@@ -128,13 +131,26 @@ class Line {
       this.#problem = new UsageError(`${what} needs a command.`, this.#topic);
     }
     // A group's own flags may stand before the word that turns it into another command, which may not have them.
-    const lost = this.#command === null ? undefined : [...this.#flags.keys()].find((name) => !Object.hasOwn(this.#command?.flags ?? {}, name));
+    const lost =
+      this.#command === null
+        ? undefined
+        : [...this.#flags.keys()].find((name) => !Object.hasOwn(this.#command?.flags ?? {}, name));
     if (lost !== undefined) this.#complain(`There is no flag --${lost} for zwrm ${this.#topic.join(" ")}.`);
     const given = { words: this.#words, flags: this.#flags };
-    return { command: this.#command, topic: this.#topic, globals: this.#globals, given, problem: this.#problem, unknownCommand: this.#unknownCommand };
+    return {
+      command: this.#command,
+      topic: this.#topic,
+      globals: this.#globals,
+      given,
+      problem: this.#problem,
+      unknownCommand: this.#unknownCommand,
+    };
   }
 
-  /** True for a command that is a group's bare name (`zwrm apps`): it takes no words, so one behind it was to be a command of the group. */
+  /**
+   * True for a command that is a group's bare name (`zwrm apps`): it takes no words, so one behind it was to be a
+   * command of the group.
+   */
   #leadsOn({ args }: Command): boolean {
     const isGroup = this.#commands.some((one) => one.name.startsWith(`${this.#topic.join(" ")} `));
     return !this.flagsEnded && !this.#toldToList && Object.keys(args).length === 0 && isGroup;

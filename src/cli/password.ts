@@ -1,4 +1,7 @@
-/** Asks the person at the terminal: passwords hidden, a line, a yes. What is no terminal is read only where a flag said so. */
+/**
+ * Asks the person at the terminal: passwords hidden, a line, a yes. What is no terminal is read only where a flag said
+ * so.
+ */
 import type { Io } from "./io.ts";
 import { CliError, UsageError } from "./io.ts";
 
@@ -17,15 +20,23 @@ export interface Secret {
 
 /**
  * Secrets, in their order: asked for at a terminal, else one a line from stdin, where `piped` says that they are there.
- * `flag` is that flag's name, `topic` the command. Throws UsageError where there is neither, CliError where the person gave up.
+ * `flag` is that flag's name, `topic` the command. Throws UsageError where there is neither, CliError where the person
+ * gave up.
  */
-export async function askSecrets(io: Io, secrets: readonly Secret[], piped: boolean, flag: string, topic: readonly string[]): Promise<readonly string[]> {
+export async function askSecrets(
+  io: Io,
+  secrets: readonly Secret[],
+  piped: boolean,
+  flag: string,
+  topic: readonly string[],
+): Promise<readonly string[]> {
   if (!io.stdin.isTerminal) {
     if (!piped) throw new UsageError(`There is no terminal to ask at; pipe it in with ${flag}.`, topic);
     return readLines(io, secrets, topic);
   }
   const answers: string[] = [];
-  for (const secret of secrets) answers.push(secret.twice ? await askTwice(io, secret.prompt) : await askHidden(io, secret.prompt));
+  for (const secret of secrets)
+    answers.push(secret.twice ? await askTwice(io, secret.prompt) : await askHidden(io, secret.prompt));
   return answers;
 }
 
@@ -84,7 +95,10 @@ async function askHidden(io: Io, prompt: string): Promise<string> {
 }
 
 /** What is typed once these keys are pressed too, and what came after Enter (null: it was not pressed). */
-function typeKeys(before: readonly string[], keys: string): { readonly typed: readonly string[]; readonly rest: string | null } {
+function typeKeys(
+  before: readonly string[],
+  keys: string,
+): { readonly typed: readonly string[]; readonly rest: string | null } {
   const typed = [...before];
   for (const { 0: key, index } of keys.matchAll(KEY)) {
     switch (key) {
@@ -121,7 +135,11 @@ async function readLines(io: Io, secrets: readonly Secret[], topic: readonly str
   }
   const lines = text.replace(/\r?\n$/, "").split(/\r?\n/);
   const names = secrets.map(({ prompt }) => prompt.toLowerCase()).join(", then ");
-  if (lines.length !== secrets.length || lines.includes("")) throw new UsageError(`Stdin must hold ${secrets.length === 1 ? "one line" : `${secrets.length} lines`}: ${names}.`, topic);
+  if (lines.length !== secrets.length || lines.includes(""))
+    throw new UsageError(
+      `Stdin must hold ${secrets.length === 1 ? "one line" : `${secrets.length} lines`}: ${names}.`,
+      topic,
+    );
   // The decoder puts this character for bytes that are none: a password would be another than was meant.
   if (text.includes("\ufffd")) throw new UsageError("What stdin holds is not UTF-8.", topic);
   return lines;

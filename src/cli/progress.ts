@@ -53,10 +53,14 @@ export class Progress {
     const amounts = `${formatBytes(done)} / ${formatBytes(this.#total)}`;
     const rate = this.#bytesPerSecond(at, done);
     const left = Math.max(0, this.#total - done);
-    const speed = rate > 0 ? `  ${formatBytes(rate)}/s  ETA ${formatElapsed((left / rate) * 1000)}` : left > 0 ? "  stalled" : "";
+    const speed =
+      rate > 0 ? `  ${formatBytes(rate)}/s  ETA ${formatElapsed((left / rate) * 1000)}` : left > 0 ? "  stalled" : "";
     const text = `  ${percent}  ${amounts}${speed}`;
     // The last column stays free: some terminals begin a new line when it is written.
-    const room = Math.min(MAX_BAR, this.#output.columns - 1 - this.#label.length - Math.max(text.length, TEXT_ROOM) - "  []".length);
+    const room = Math.min(
+      MAX_BAR,
+      this.#output.columns - 1 - this.#label.length - Math.max(text.length, TEXT_ROOM) - "  []".length,
+    );
     return `${this.#label}${room < MIN_BAR ? "" : `  [${bar(share, room)}]`}${text}`.slice(0, this.#output.columns - 1);
   }
 

@@ -28,7 +28,8 @@ export const scale = command({
   summary: "change how many machines of an app there are",
   details: [
     "The command follows with a line for each change until all N machines are as they should be and no further one is",
-    "left, exit code 0. It exits 1 where nothing has changed for as long as the deployment's progress deadline, or where another",
+    "left, exit code 0. It exits 1 where nothing has changed for as long as the deployment's progress " +
+      "deadline, or where another",
     "deployment or scale took its place. Ctrl-C ends the following, not the scaling.",
   ].join("\n"),
   args: { app: { ...APP_ARGUMENT, placeholder: "APP" }, replicas: REPLICAS },
@@ -47,7 +48,8 @@ export const scale = command({
     });
     const first = understand(DEPLOYMENT, firstBody);
     following.say(
-      `${first.id} is to have ${replicas} ${replicas === 1 ? "replica" : "replicas"}${detach ? `: see "zwrm apps show ${app.name}"` : ""}`,
+      `${first.id} is to have ${replicas} ` +
+        `${replicas === 1 ? "replica" : "replicas"}${detach ? `: see "zwrm apps show ${app.name}"` : ""}`,
     );
     if (!detach)
       return followRollout(following, {
@@ -66,14 +68,17 @@ function judge(first: Deployment, now: Deployment, replicas: number, { machines,
   const { id, state, ready, reason } = now;
   const counts = `${ready} of ${replicas} ready`;
   const why = reason === undefined ? "" : `: ${reason}`;
-  if (now.replicas !== replicas) return { code: 1, text: `${id} was scaled to ${now.replicas} by somebody else after ${formatElapsed(ms)}` };
+  if (now.replicas !== replicas)
+    return { code: 1, text: `${id} was scaled to ${now.replicas} by somebody else after ${formatElapsed(ms)}` };
   if (state === "completed" && isAsAsked(id, replicas, machines))
     return { code: 0, text: `scaled after ${formatElapsed(ms)}, ${counts}` };
   // One that had failed before may be scaled all the same.
   const isGoingOn = state === "pending" || state === "rolling" || state === "completed" || state === first.state;
   if (!isGoingOn) return { code: 1, text: `${id} is ${state} after ${formatElapsed(ms)}, ${counts}${why}` };
   const deadlineMs = (now.progress_deadline_seconds ?? PROGRESS_DEADLINE_SECONDS) * 1000;
-  return stillMs < deadlineMs ? null : { code: 1, text: `no progress for ${formatElapsed(stillMs)}, ${counts}; the rest is still wanted${why}` };
+  return stillMs < deadlineMs
+    ? null
+    : { code: 1, text: `no progress for ${formatElapsed(stillMs)}, ${counts}; the rest is still wanted${why}` };
 }
 
 /**

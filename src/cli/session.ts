@@ -116,7 +116,9 @@ export class Session {
     const tell = (status: number | string, requestId: string | null): void => {
       if (!this.#verbose) return;
       const ms = Math.round(this.io.clock.mono() - started);
-      this.note(`${method} ${this.url}${path} ${status} ${ms}ms${requestId === null ? "" : ` request id ${requestId}`}`);
+      this.note(
+        `${method} ${this.url}${path} ${status} ${ms}ms${requestId === null ? "" : ` request id ${requestId}`}`,
+      );
     };
     try {
       const answer = await work;

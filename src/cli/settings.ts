@@ -14,12 +14,19 @@ import { KEYS } from "./settings-shape.ts";
 
 export const DEFAULT_API_URL = "http://127.0.0.1:8080";
 /** Throws UsageError for a --config that cannot be read, CliError for a file that is not right. */
-export function readSettings(flags: FlagValues<typeof GLOBAL_FLAGS>, { env, home }: Pick<Io, "env" | "home">): Settings {
+export function readSettings(
+  flags: FlagValues<typeof GLOBAL_FLAGS>,
+  { env, home }: Pick<Io, "env" | "home">,
+): Settings {
   const path = flags.config ?? `${home}/.zwrm/config.toml`;
   const file = readFile(path, flags.config !== null);
   const inEnv = (name: string): string | null => env[name]?.trim() || null;
   const inFile = (key: Key): string | null => file.values.get(key) ?? null;
-  const [url, apiUrlFrom] = first([flags["api-url"], "--api-url"], [inEnv("ZWRM_API_URL"), "ZWRM_API_URL"], [inFile("api_url"), path]);
+  const [url, apiUrlFrom] = first(
+    [flags["api-url"], "--api-url"],
+    [inEnv("ZWRM_API_URL"), "ZWRM_API_URL"],
+    [inFile("api_url"), path],
+  );
   const apiUrl = url ?? DEFAULT_API_URL;
   const keptUrl = inFile("api_url") ?? DEFAULT_API_URL;
   const kept: Kept = { path, apiUrl: keptUrl, token: inFile("token"), isHere: sameAddress(apiUrl, keptUrl) };
@@ -27,12 +34,17 @@ export function readSettings(flags: FlagValues<typeof GLOBAL_FLAGS>, { env, home
   // The org that was kept with a token goes with that token only.
   const keptOrg = kept.token === null || tokenFrom === path ? inFile("org") : null;
   const [org, orgFrom] = first([flags.org, "--org"], [inEnv("ZWRM_ORG"), "ZWRM_ORG"], [keptOrg, path]);
-  const withheld = kept.token === null || kept.isHere || token !== null ? null : `The token in ${path} is for ${kept.apiUrl}, so it is not sent to ${apiUrl}.`;
+  const withheld =
+    kept.token === null || kept.isHere || token !== null
+      ? null
+      : `The token in ${path} is for ${kept.apiUrl}, so it is not sent to ${apiUrl}.`;
   return { apiUrl, apiUrlFrom, org, orgFrom, token, tokenFrom, kept, withheld, warnings: file.warnings };
 }
 
 /** The first value that is there, and where it is from. */
-function first(...candidates: readonly (readonly [value: string | null, from: string])[]): readonly [value: string | null, from: string | null] {
+function first(
+  ...candidates: readonly (readonly [value: string | null, from: string])[]
+): readonly [value: string | null, from: string | null] {
   return candidates.find(([value]) => value !== null) ?? [null, null];
 }
 
@@ -60,13 +72,19 @@ function readFile(path: string, asked: boolean): SettingsFile {
     const key = KEYS.find((known) => known === name);
     if (key === undefined) {
       const near = nearestName(name, KEYS);
-      throw new CliError(`${where}: there is no key ${JSON.stringify(name)}. ${near === null ? `There are ${KEYS.join(", ")}.` : `Did you mean "${near}"?`}`);
+      throw new CliError(
+        `${where}: there is no key ${JSON.stringify(name)}. ` +
+          `${near === null ? `There are ${KEYS.join(", ")}.` : `Did you mean "${near}"?`}`,
+      );
     }
-    if (typeof value !== "string" || value.trim() === "") throw new CliError(`${where}: ${key} must be a text that is not empty.`);
+    if (typeof value !== "string" || value.trim() === "")
+      throw new CliError(`${where}: ${key} must be a text that is not empty.`);
     values.set(key, value.trim());
   }
   const isOpen = (found.mode & 0o077) !== 0;
-  const warning = `${path} holds a token, and others can open it (mode ${(found.mode & 0o777).toString(8).padStart(4, "0")}): chmod 600 ${path}`;
+  const warning =
+    `${path} holds a token, and others can open it (mode ` +
+    `${(found.mode & 0o777).toString(8).padStart(4, "0")}): chmod 600 ${path}`;
   return { values, warnings: isOpen && values.has("token") ? [warning] : [] };
 }
 

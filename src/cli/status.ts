@@ -25,6 +25,8 @@ export const status = command({
 
 /** `5 (3 online, 2 offline)`: the total, and what of it is not 0. */
 function countsText(counts: Readonly<Record<string, number>>): string {
-  const parts = Object.entries(counts).flatMap(([name, count]) => (name === "total" || count === 0 ? [] : [`${count} ${name}`]));
+  const parts = Object.entries(counts).flatMap(([name, count]) =>
+    name === "total" || count === 0 ? [] : [`${count} ${name}`],
+  );
   return `${counts["total"] ?? 0}${parts.length === 0 ? "" : ` (${parts.join(", ")})`}`;
 }

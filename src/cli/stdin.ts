@@ -1,4 +1,7 @@
-/** The process's standard input, as the command line reads it: opened when it is first asked for, and stopped between two questions, so that the program can end. */
+/**
+ * The process's standard input, as the command line reads it: opened when it is first asked for, and stopped between
+ * two questions, so that the program can end.
+ */
 import type { ReadStream } from "node:tty";
 import { isatty } from "node:tty";
 import { messageOf } from "../lib/errors.ts";
@@ -34,7 +37,8 @@ export class StandardInput implements Input {
       };
       const onData = (text: string): void => settle(() => resolve(text));
       const onEnd = (): void => settle(() => resolve(null));
-      const onError = (error: Error): void => settle(() => reject(new CliError(`The standard input cannot be read: ${messageOf(error)}.`)));
+      const onError = (error: Error): void =>
+        settle(() => reject(new CliError(`The standard input cannot be read: ${messageOf(error)}.`)));
       stream.on("data", onData).on("end", onEnd).on("error", onError);
       // A stream that was paused stays so, whoever listens.
       stream.resume();

@@ -1,4 +1,7 @@
-/** The data of an event in one short line, whatever its type: `name=ci scopes=images:read,status:read`. Leaves out what is empty or redacted. */
+/**
+ * The data of an event in one short line, whatever its type: `name=ci scopes=images:read,status:read`. Leaves out what
+ * is empty or redacted.
+ */
 
 /** On a terminal some two lines of it, and of a list so many are named; elsewhere nothing is cut. */
 const LONGEST = 160;
@@ -21,7 +24,9 @@ export function summaryOf(data: unknown, terms: Terms): string {
   const names = parts.map(({ path }) => path.at(-1) ?? "");
   // The event's type tells what the id is of; the path is needed only where two would bear one name.
   const isClear = (name: string): boolean => names.indexOf(name) === names.lastIndexOf(name);
-  const words = parts.map(({ path, value }, index) => `${isClear(names[index] ?? "") ? (names[index] ?? "") : path.join(".")}=${value}`);
+  const words = parts.map(
+    ({ path, value }, index) => `${isClear(names[index] ?? "") ? (names[index] ?? "") : path.join(".")}=${value}`,
+  );
   const letters = [...words.join(" ")];
   return !terms.brief || letters.length <= LONGEST ? letters.join("") : `${letters.slice(0, LONGEST - 1).join("")}…`;
 }

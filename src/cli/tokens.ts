@@ -43,13 +43,18 @@ export const tokensCreate = command({
   name: "auth tokens create",
   summary: "make an API key and show it, this once",
   details: [
-    "The key acts for you, in the org that you act in. Without --scope it may do all that you may. It is the only thing on stdout.",
+    "The key acts for you, in the org that you act in. Without --scope it may do all that you may. It is " +
+      "the only thing on stdout.",
     "Scopes: hosts:read, hosts:write, images:read, images:write, apps:read, apps:write, status:read, admin.",
   ].join("\n"),
   args: { name: { placeholder: "NAME", help: "what it is for, such as ci", read: readText } },
   flags: { scope: listFlag("SCOPE", "what it may do; several with commas, or the flag again"), expires: EXPIRES },
   run: async (session, { name }, { scope, expires }) => {
-    const body = { name, ...(scope === null ? {} : { scopes: scope }), ...(expires === null ? {} : { expires_at: expires(session.io.clock.wall()) }) };
+    const body = {
+      name,
+      ...(scope === null ? {} : { scopes: scope }),
+      ...(expires === null ? {} : { expires_at: expires(session.io.clock.wall()) }),
+    };
     const answer = await session.call("POST", "/v1/auth/tokens", { body });
     if (session.json) {
       session.printJson(answer.body);
@@ -57,7 +62,10 @@ export const tokensCreate = command({
     }
     const made = understand(NEW_TOKEN, answer.body);
     session.line(made.token);
-    session.note(`The key ${made.name} (${made.id}) may do ${made.scopes?.join(", ") ?? "all that you may"} and ends ${made.expires_at ?? "never"}. It is shown this once.`);
+    session.note(
+      `The key ${made.name} (${made.id}) may do ${made.scopes?.join(", ") ?? "all that you may"} and ends ` +
+        `${made.expires_at ?? "never"}. It is shown this once.`,
+    );
     return 0;
   },
 });
@@ -78,8 +86,18 @@ export const tokensList = command({
         { title: "AGE", right: true, yields: 5 },
         { title: "EXPIRES", yields: 3 },
       ];
-      const endOf = (at: string | undefined): string => (at === undefined ? "never" : Date.parse(at) <= now ? `${at} (over)` : at);
-      session.table(columns, tokens.map((key) => [key.id, key.name, key.scopes?.join(" ") ?? "all", ageOf(key.created_at, now), endOf(key.expires_at)]));
+      const endOf = (at: string | undefined): string =>
+        at === undefined ? "never" : Date.parse(at) <= now ? `${at} (over)` : at;
+      session.table(
+        columns,
+        tokens.map((key) => [
+          key.id,
+          key.name,
+          key.scopes?.join(" ") ?? "all",
+          ageOf(key.created_at, now),
+          endOf(key.expires_at),
+        ]),
+      );
     }),
 });
 

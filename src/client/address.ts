@@ -1,4 +1,7 @@
-/** Where the API is: `http://host:port`, `https://host:port` (each with an optional path in front) or `unix:/path/to.sock`. Never dials. */
+/**
+ * Where the API is: `http://host:port`, `https://host:port` (each with an optional path in front) or
+ * `unix:/path/to.sock`. Never dials.
+ */
 import { ClientError } from "./errors.ts";
 
 export interface Address {
@@ -19,14 +22,27 @@ export function parseAddress(text: string): Address {
   const url = URL.canParse(text) ? new URL(text) : null;
   const secure = url?.protocol === "https:";
   if (url === null || url.hostname === "" || !(secure || url.protocol === "http:")) {
-    throw badUrl(text, /^[A-Za-z0-9.-]+(:\d+)?$/.test(text) ? `write http://${text}` : "write http://HOST:PORT, https://HOST:PORT or unix:/PATH/TO.sock");
+    throw badUrl(
+      text,
+      /^[A-Za-z0-9.-]+(:\d+)?$/.test(text)
+        ? `write http://${text}`
+        : "write http://HOST:PORT, https://HOST:PORT or unix:/PATH/TO.sock",
+    );
   }
-  if (url.username !== "" || url.password !== "") throw new ClientError("bad_url", "The API URL holds a user or a password; a token goes beside it, not into it.");
+  if (url.username !== "" || url.password !== "")
+    throw new ClientError("bad_url", "The API URL holds a user or a password; a token goes beside it, not into it.");
   if (url.search !== "" || url.hash !== "") throw badUrl(text, "leave out what begins with ? or #");
   const prefix = url.pathname.replace(/\/+$/, "");
   const port = url.port === "" ? (secure ? 443 : 80) : Number(url.port);
   // node:http takes an IPv6 address without its brackets.
-  return { url: `${url.origin}${prefix}`, secure, host: url.hostname.replace(/^\[|\]$/g, ""), port, socketPath: null, prefix };
+  return {
+    url: `${url.origin}${prefix}`,
+    secure,
+    host: url.hostname.replace(/^\[|\]$/g, ""),
+    port,
+    socketPath: null,
+    prefix,
+  };
 }
 
 function unixAddress(text: string): Address {

@@ -1,4 +1,7 @@
-/** Server-sent events from one answer (https://html.spec.whatwg.org/multipage/server-sent-events.html), as they arrive. Never connects again by itself. */
+/**
+ * Server-sent events from one answer (https://html.spec.whatwg.org/multipage/server-sent-events.html), as they arrive.
+ * Never connects again by itself.
+ */
 import type { ClientRequest, IncomingHttpHeaders, IncomingMessage } from "node:http";
 import type { Clock } from "../lib/clock.ts";
 import { formatDuration } from "../lib/duration.ts";
@@ -6,7 +9,9 @@ import type { Address } from "./address.ts";
 import { ClientError, explain } from "./errors.ts";
 import { readAnswer } from "./exchange.ts";
 
-/** One event is a line of the log, which is far smaller; a bound so that a stranger on the port cannot fill the memory. */
+/**
+ * One event is a line of the log, which is far smaller; a bound so that a stranger on the port cannot fill the memory.
+ */
 const MAX_EVENT_CHARS = 16 * 1024 * 1024;
 const MAX_ERROR_BYTES = 1024 * 1024;
 
@@ -26,13 +31,24 @@ export interface StreamOptions {
 }
 
 /**
- * The events of the answer to `request`, which has been sent. Ends where the server ends the stream; throws ClientError for an answer that is none,
- * for a broken connection, and where nothing at all, not even a comment, came for `quietMs`. Leaving the loop closes the connection.
+ * The events of the answer to `request`, which has been sent. Ends where the server ends the stream; throws ClientError
+ * for an answer that is none, for a broken connection, and where nothing at all, not even a comment, came for
+ * `quietMs`. Leaving the loop closes the connection.
  */
-export async function* readEvents(request: ClientRequest, { address, clock, quietMs, onOpen }: StreamOptions): AsyncGenerator<ServerEvent, void, void> {
+export async function* readEvents(
+  request: ClientRequest,
+  { address, clock, quietMs, onOpen }: StreamOptions,
+): AsyncGenerator<ServerEvent, void, void> {
   // Whoever is waited for is told: the request until there is an answer, then the answer.
   let awaited: ClientRequest | IncomingMessage = request;
-  const watchdog = new Watchdog(clock, quietMs, () => void awaited.destroy(new ClientError("timeout", `${address.url} has sent nothing for ${formatDuration(quietMs)}.`)));
+  const watchdog = new Watchdog(
+    clock,
+    quietMs,
+    () =>
+      void awaited.destroy(
+        new ClientError("timeout", `${address.url} has sent nothing for ${formatDuration(quietMs)}.`),
+      ),
+  );
   try {
     const response = await responseTo(request);
     awaited = response;
@@ -75,7 +91,9 @@ async function refusal(response: IncomingMessage, address: Address): Promise<Cli
     chunks.push(bytes);
   }
   readAnswer(response, Buffer.concat(chunks), address);
-  return new ClientError("bad_answer", `${address.url} answers without a stream of events. Is it an older zwrmd?`, { status: response.statusCode ?? 0 });
+  return new ClientError("bad_answer", `${address.url} answers without a stream of events. Is it an older zwrmd?`, {
+    status: response.statusCode ?? 0,
+  });
 }
 
 /** Calls `bark` once nobody has petted it for `quietMs`. */
@@ -120,7 +138,8 @@ export class EventParser {
   /** The events that this piece completes. Throws ClientError for one without an end. */
   push(text: string): ServerEvent[] {
     this.#size += text.length;
-    if (this.#size > MAX_EVENT_CHARS) throw new ClientError("bad_answer", `An event is longer than ${MAX_EVENT_CHARS} characters.`);
+    if (this.#size > MAX_EVENT_CHARS)
+      throw new ClientError("bad_answer", `An event is longer than ${MAX_EVENT_CHARS} characters.`);
     const events: ServerEvent[] = [];
     // A CR at the very end may be half of a CR LF; it waits for the next piece.
     const lines = (this.#rest + text).split(/\r\n|\n|\r(?=[^])/);

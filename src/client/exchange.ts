@@ -1,4 +1,7 @@
-/** One request on its connection: its answer read and understood, its errors in words, its watchdog. Decides nothing about retries. */
+/**
+ * One request on its connection: its answer read and understood, its errors in words, its watchdog. Decides nothing
+ * about retries.
+ */
 import type { ClientRequest, IncomingHttpHeaders, IncomingMessage } from "node:http";
 import type { Cancel, Clock } from "../lib/clock.ts";
 import { formatDuration } from "../lib/duration.ts";
@@ -56,7 +59,10 @@ export class Exchange {
     return this.#responding || this.#settled;
   }
 
-  /** Waits until the server gives leave to send the body, refuses it, or has said nothing for `patienceMs` (older servers never do). */
+  /**
+   * Waits until the server gives leave to send the body, refuses it, or has said nothing for `patienceMs` (older
+   * servers never do).
+   */
   async leaveToSend(patienceMs: number): Promise<void> {
     if (this.over) return;
     await new Promise<void>((resolve) => {
@@ -69,7 +75,10 @@ export class Exchange {
     });
   }
 
-  /** Hands bytes to the kernel. Where the exchange ends before that, the request is destroyed, which calls every write back. */
+  /**
+   * Hands bytes to the kernel. Where the exchange ends before that, the request is destroyed, which calls every write
+   * back.
+   */
   async send(bytes: Uint8Array): Promise<void> {
     await new Promise<void>((resolve) => void this.request.write(bytes, () => resolve()));
     this.#lastProgress = this.#clock.mono();
@@ -88,7 +97,10 @@ export class Exchange {
     response.on("data", (chunk: Buffer) => {
       this.#lastProgress = this.#clock.mono();
       size += chunk.length;
-      if (size > MAX_ANSWER_BYTES) this.fail(new ClientError("bad_answer", `${this.#address.url} answers with more than ${MAX_ANSWER_BYTES} bytes.`));
+      if (size > MAX_ANSWER_BYTES)
+        this.fail(
+          new ClientError("bad_answer", `${this.#address.url} answers with more than ${MAX_ANSWER_BYTES} bytes.`),
+        );
       else chunks.push(chunk);
     });
     response.on("error", (error) => this.fail(error));
@@ -124,7 +136,14 @@ export class Exchange {
   #watch(): void {
     const idle = this.#clock.mono() - this.#lastProgress;
     if (idle < this.#timeoutMs) this.#cancelWatch = this.#clock.after(this.#timeoutMs - idle, () => this.#watch());
-    else this.fail(new ClientError("timeout", `${this.#address.url} has not answered within ${formatDuration(this.#timeoutMs)}. It may be overloaded: try again.`));
+    else
+      this.fail(
+        new ClientError(
+          "timeout",
+          `${this.#address.url} has not answered within ${formatDuration(this.#timeoutMs)}. It may be ` +
+            "overloaded: try again.",
+        ),
+      );
   }
 }
 
@@ -136,12 +155,16 @@ export function readAnswer(response: IncomingMessage, bytes: Buffer, { url }: Ad
   const requestId = typeof header === "string" ? header : null;
   if (status >= 300 && status < 400) {
     const sentence = `${url} redirects to ${headers.location ?? "another place"}.`;
-    throw new ClientError("bad_answer", `${sentence} Redirects are not followed: use that address itself.`, { status, requestId });
+    throw new ClientError("bad_answer", `${sentence} Redirects are not followed: use that address itself.`, {
+      status,
+      requestId,
+    });
   }
   const body = parseBody(headers["content-type"] ?? "", bytes);
   if (status >= 200 && status < 300 && body !== undefined) return { status, headers, body, requestId };
   if (typeof body !== "object" || body === null || !("error" in body) || typeof body.error !== "string") {
-    const sentence = `What answers at ${url} is not zwrmd (status ${status}, ${headers["content-type"] ?? "no content type"}).`;
+    const sentence =
+      `What answers at ${url} is not zwrmd (status ${status}, ` + `${headers["content-type"] ?? "no content type"}).`;
     throw new ClientError("bad_answer", `${sentence} Is the URL right?`, { status, requestId });
   }
   throw new ClientError("code" in body && typeof body.code === "string" ? body.code : "unknown", body.error, {

@@ -80,7 +80,10 @@ export class Client {
     for (const [name, value] of Object.entries(this.#headers)) checkHeader(name, value);
   }
 
-  /** One JSON call. `path` is percent-encoded already. Resolves for 2xx only; rejects with a ClientError for everything else. */
+  /**
+   * One JSON call. `path` is percent-encoded already. Resolves for 2xx only; rejects with a ClientError for everything
+   * else.
+   */
   async request(method: string, path: string, call: Call = {}): Promise<Answer> {
     const exchange = this.#call(method, path, call);
     try {
@@ -93,25 +96,48 @@ export class Client {
     }
   }
 
-  /** Streams a body. The daemon judges the headers first (Expect: 100-continue), so that a refusal costs no bytes; one that comes later ends the sending. */
+  /**
+   * Streams a body. The daemon judges the headers first (Expect: 100-continue), so that a refusal costs no bytes; one
+   * that comes later ends the sending.
+   */
   async upload(method: string, path: string, upload: Upload): Promise<Answer> {
-    const headers = { ...upload.headers, "Content-Type": "application/octet-stream", "Content-Length": String(upload.sizeBytes), Expect: "100-continue" };
+    const headers = {
+      ...upload.headers,
+      "Content-Type": "application/octet-stream",
+      "Content-Length": String(upload.sizeBytes),
+      Expect: "100-continue",
+    };
     const exchange = this.#open(method, path, upload.query, headers, upload.timeoutMs ?? UPLOAD_TIMEOUT_MS);
     exchange.request.flushHeaders();
     await exchange.leaveToSend(CONTINUE_PATIENCE_MS);
     try {
       if (!exchange.over) await sendAll(exchange, upload);
     } catch (error) {
-      exchange.fail(error instanceof ClientError ? error : new ClientError("bad_source", `What was to be sent could not be read: ${messageOf(error)}.`, { cause: error }));
+      exchange.fail(
+        error instanceof ClientError
+          ? error
+          : new ClientError("bad_source", `What was to be sent could not be read: ${messageOf(error)}.`, {
+              cause: error,
+            }),
+      );
     }
     return exchange.answer;
   }
 
   /** A GET whose answer is a stream of events; see event-stream.ts. Dials when the first one is asked for. */
   async *stream(path: string, call: Streaming = {}): AsyncGenerator<ServerEvent, void, void> {
-    const request = this.#send("GET", path, call.query, { ...call.headers, Accept: "text/event-stream", "Cache-Control": "no-store" });
+    const request = this.#send("GET", path, call.query, {
+      ...call.headers,
+      Accept: "text/event-stream",
+      "Cache-Control": "no-store",
+    });
     request.end();
-    yield* readEvents(request, { address: this.address, clock: this.#clock, quietMs: call.quietMs ?? QUIET_STREAM_MS, onOpen: call.onOpen ?? (() => undefined) });
+    yield* readEvents(request, {
+      address: this.address,
+      clock: this.#clock,
+      quietMs: call.quietMs ?? QUIET_STREAM_MS,
+      onOpen: call.onOpen ?? (() => undefined),
+    });
   }
 
   /** Lets go of kept connections, so that the process can end. */
@@ -122,19 +148,42 @@ export class Client {
   #call(method: string, path: string, call: Call): Exchange {
     const body = call.body === undefined ? null : Buffer.from(JSON.stringify(call.body), "utf8");
     const about = body === null ? {} : { "Content-Type": "application/json", "Content-Length": String(body.length) };
-    const exchange = this.#open(method, path, call.query, { ...call.headers, ...about }, call.timeoutMs ?? DEFAULT_TIMEOUT_MS);
+    const exchange = this.#open(
+      method,
+      path,
+      call.query,
+      { ...call.headers, ...about },
+      call.timeoutMs ?? DEFAULT_TIMEOUT_MS,
+    );
     exchange.request.end(body ?? undefined);
     return exchange;
   }
 
-  #open(method: string, path: string, query: Call["query"], headers: Readonly<Record<string, string>>, timeoutMs: number): Exchange {
+  #open(
+    method: string,
+    path: string,
+    query: Call["query"],
+    headers: Readonly<Record<string, string>>,
+    timeoutMs: number,
+  ): Exchange {
     return new Exchange(this.#send(method, path, query, headers), this.address, this.#clock, timeoutMs);
   }
 
-  #send(method: string, path: string, query: Call["query"], headers: Readonly<Record<string, string>>): http.ClientRequest {
+  #send(
+    method: string,
+    path: string,
+    query: Call["query"],
+    headers: Readonly<Record<string, string>>,
+  ): http.ClientRequest {
     const { secure, host, port, socketPath, prefix } = this.address;
     const place = socketPath === null ? { host, port } : { socketPath, host };
-    const options = { ...place, agent: this.#agent, method, path: `${prefix}${path}${queryText(query)}`, headers: { ...this.#headers, ...headers } };
+    const options = {
+      ...place,
+      agent: this.#agent,
+      method,
+      path: `${prefix}${path}${queryText(query)}`,
+      headers: { ...this.#headers, ...headers },
+    };
     return secure ? https.request(options) : http.request(options);
   }
 }
@@ -143,13 +192,18 @@ async function sendAll(exchange: Exchange, { source, sizeBytes, onProgress }: Up
   let sent = 0;
   for await (const piece of source) {
     if (exchange.over) return;
-    if (sent + piece.length > sizeBytes) throw new ClientError("bad_source", "What was to be sent grew while it was read: send it again.");
+    if (sent + piece.length > sizeBytes)
+      throw new ClientError("bad_source", "What was to be sent grew while it was read: send it again.");
     await exchange.send(piece);
     sent += piece.length;
     onProgress?.(sent);
   }
   if (exchange.over) return;
-  if (sent < sizeBytes) throw new ClientError("bad_source", `What was to be sent ended after ${sent} of ${sizeBytes} bytes: send it again.`);
+  if (sent < sizeBytes)
+    throw new ClientError(
+      "bad_source",
+      `What was to be sent ended after ${sent} of ${sizeBytes} bytes: send it again.`,
+    );
   exchange.request.end();
 }
 

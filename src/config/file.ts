@@ -27,8 +27,10 @@ function readOpen(path: string, fd: number): ConfigFile {
     const { mode } = fstatSync(fd);
     const bytes = Buffer.alloc(MAX_FILE_BYTES + 1);
     let length = 0;
-    for (let got = -1; got !== 0 && length < bytes.length; length += got) got = readSync(fd, bytes, length, bytes.length - length, null);
-    if (length > MAX_FILE_BYTES) throw new ConfigError([`${path}: the file is larger than ${MAX_FILE_BYTES} bytes: it is no configuration`]);
+    for (let got = -1; got !== 0 && length < bytes.length; length += got)
+      got = readSync(fd, bytes, length, bytes.length - length, null);
+    if (length > MAX_FILE_BYTES)
+      throw new ConfigError([`${path}: the file is larger than ${MAX_FILE_BYTES} bytes: it is no configuration`]);
     return { bytes: bytes.subarray(0, length), warnings: warnOfMode(path, mode) };
   } finally {
     closeSync(fd);
@@ -40,17 +42,26 @@ function warnOfMode(path: string, mode: number): string[] {
   const isRegular = (mode & 0o170000) === 0o100000;
   const permissions = (mode & 0o7777).toString(8).padStart(4, "0");
   if (!isRegular || (mode & 0o007) === 0) return [];
-  return [`${path}: every user of this machine can open it (mode ${permissions}), and it may hold secrets: chmod 0640 ${path}`];
+  return [
+    `${path}: every user of this machine can open it (mode ${permissions}), and it may hold secrets: chmod ` +
+      `0640 ${path}`,
+  ];
 }
 
 function explain(path: string, code: string | null, error: unknown): string {
   switch (code) {
     case "ENOENT":
     case "ENOTDIR":
-      return `${path}: there is no such file: make one with "zwrmd --generate-config > ${path}", or start without --config`;
+      return (
+        `${path}: there is no such file: make one with "zwrmd --generate-config > ${path}", or start ` +
+        "without --config"
+      );
     case "EACCES":
     case "EPERM":
-      return `${path}: the daemon may not read it: give it to the daemon's group, with "chgrp <group> ${path}" and "chmod 0640 ${path}"`;
+      return (
+        `${path}: the daemon may not read it: give it to the daemon's group, with "chgrp <group> ` +
+        `${path}" and "chmod 0640 ${path}"`
+      );
     case "EISDIR":
       return `${path}: this is a folder: name the file in it`;
     default:

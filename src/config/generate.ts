@@ -1,4 +1,7 @@
-/** Writes the configuration file that --generate-config prints: every setting with what it is for, its default and its variable. */
+/**
+ * Writes the configuration file that --generate-config prints: every setting with what it is for, its default and its
+ * variable.
+ */
 import type { SettingEntry } from "./schema.ts";
 import { listSettings } from "./schema.ts";
 
@@ -16,11 +19,26 @@ const HEAD = `# zwrmd configuration, TOML 1.0.
 export function generateConfig(): string {
   const entries = listSettings();
   const sections = [...new Set(entries.map(({ section }) => section))];
-  return HEAD + sections.map((section) => `\n[${section}]\n${entries.filter((entry) => entry.section === section).map(writeSetting).join("\n")}`).join("");
+  return (
+    HEAD +
+    sections
+      .map(
+        (section) =>
+          `\n[${section}]\n${entries
+            .filter((entry) => entry.section === section)
+            .map(writeSetting)
+            .join("\n")}`,
+      )
+      .join("")
+  );
 }
 
 function writeSetting({ key, variable, setting }: SettingEntry): string {
   const reload = setting.reload ? " Applied on SIGHUP." : "";
-  const lines = [...setting.docs, `Takes ${setting.expected}.`, `Default: ${setting.literal}. Variable: ${variable}.${reload}`];
+  const lines = [
+    ...setting.docs,
+    `Takes ${setting.expected}.`,
+    `Default: ${setting.literal}. Variable: ${variable}.${reload}`,
+  ];
   return `${lines.map((line) => `# ${line}\n`).join("")}#${key} = ${setting.literal}\n`;
 }

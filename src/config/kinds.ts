@@ -1,9 +1,15 @@
-/** The kinds of values that a setting can have: how each is read from TOML and from a text, and what it says when it cannot. It knows no setting by name. */
+/**
+ * The kinds of values that a setting can have: how each is read from TOML and from a text, and what it says when it
+ * cannot. It knows no setting by name.
+ */
 import { parseDuration } from "../lib/duration.ts";
 import type { TomlValue } from "./toml.ts";
 import { TomlDate, TomlFloat, TomlTable } from "./toml.ts";
 
-/** A value that a setting does not take. `message` ends the sentence "<setting> …" and quotes the value unless the setting is secret. */
+/**
+ * A value that a setting does not take. `message` ends the sentence "<setting> …" and quotes the value unless the
+ * setting is secret.
+ */
 export class BadValue extends Error {}
 
 /** One row of the schema. `Unit` is appended to its name in the configuration object. */
@@ -40,8 +46,22 @@ interface TextAbout extends About {
 }
 
 /** Everything about a setting but how it is read. */
-function describe<T, Unit extends "" | "Ms">(about: About & { readonly secret?: boolean }, unit: Unit, fallback: T, literal: string, expected: string) {
-  return { unit, fallback, literal, expected, docs: about.docs, secret: about.secret ?? false, reload: about.reload ?? false };
+function describe<T, Unit extends "" | "Ms">(
+  about: About & { readonly secret?: boolean },
+  unit: Unit,
+  fallback: T,
+  literal: string,
+  expected: string,
+) {
+  return {
+    unit,
+    fallback,
+    literal,
+    expected,
+    docs: about.docs,
+    secret: about.secret ?? false,
+    reload: about.reload ?? false,
+  };
 }
 
 /** Refuses a value, which is quoted only where it is no secret. */
@@ -68,15 +88,27 @@ export function text(fallback: string, about: TextAbout): Setting<string> {
 export function list(about: TextAbout): Setting<readonly string[]> {
   const secret = about.secret ?? false;
   const item = text("", about);
-  const fromItems = (items: readonly TomlValue[]): readonly string[] => [...new Set(items.map((value) => item.fromToml(value)))];
+  const fromItems = (items: readonly TomlValue[]): readonly string[] => [
+    ...new Set(items.map((value) => item.fromToml(value))),
+  ];
   return {
     ...describe<readonly string[], "">(about, "", [], "[]", `a list, each ${about.expected}`),
-    fromToml: (value) => (Array.isArray(value) ? fromItems(value) : refuse(`a list, each ${about.expected}`, value, secret)),
-    fromText: (given) => fromItems(given.split(",").map((part) => part.trim()).filter((part) => part !== "")),
+    fromToml: (value) =>
+      Array.isArray(value) ? fromItems(value) : refuse(`a list, each ${about.expected}`, value, secret),
+    fromText: (given) =>
+      fromItems(
+        given
+          .split(",")
+          .map((part) => part.trim())
+          .filter((part) => part !== ""),
+      ),
   };
 }
 
-export function integer(fallback: number, about: About & { readonly min: number; readonly max: number }): Setting<number> {
+export function integer(
+  fallback: number,
+  about: About & { readonly min: number; readonly max: number },
+): Setting<number> {
   const expected = `a whole number from ${about.min} to ${about.max}`;
   const fromToml = (value: TomlValue): number =>
     typeof value === "number" && value >= about.min && value <= about.max ? value : refuse(expected, value);
@@ -128,7 +160,11 @@ export function durationOrForever(about: DurationAbout): Setting<number | null, 
       return refuse(expected, value);
     }
   };
-  return { ...describe<number | null, "Ms">(about, "Ms", null, quote("forever"), expected), fromToml, fromText: fromToml };
+  return {
+    ...describe<number | null, "Ms">(about, "Ms", null, quote("forever"), expected),
+    fromToml,
+    fromText: fromToml,
+  };
 }
 
 const CONTROL = /[\u0000-\u001f\u007f]/;
@@ -153,4 +189,3 @@ function show(value: TomlValue): string {
   if (value instanceof TomlTable) return "a table";
   return Array.isArray(value) ? "a list" : String(value);
 }
-

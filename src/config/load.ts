@@ -1,4 +1,7 @@
-/** Puts the configuration together from file, environment and command line, and says all that is wrong with it. It changes nothing: SIGHUP calls it again. */
+/**
+ * Puts the configuration together from file, environment and command line, and says all that is wrong with it. It
+ * changes nothing: SIGHUP calls it again.
+ */
 import { join, resolve } from "node:path";
 import { sha256Hex } from "../lib/ids.ts";
 import { ConfigError } from "./error.ts";
@@ -17,7 +20,9 @@ export interface LoadOptions {
   /** Whether a missing file is an error (it was named by the operator) or means the defaults. */
   readonly required: boolean;
   readonly env: Readonly<Record<string, string | undefined>>;
-  /** What the command line sets, as text under `section.key`; it wins over the environment, which wins over the file. */
+  /**
+   * What the command line sets, as text under `section.key`; it wins over the environment, which wins over the file.
+   */
   readonly overrides: Readonly<Record<string, string>>;
 }
 
@@ -28,7 +33,13 @@ export interface Loaded {
 }
 
 /** Variables with our prefix that are the client's (zwrm), not the daemon's. */
-const CLIENT_VARIABLES: ReadonlySet<string> = new Set(["ZWRM_API_URL", "ZWRM_TOKEN", "ZWRM_CONFIG", "ZWRM_ORG", "ZWRM_API_KEY"]);
+const CLIENT_VARIABLES: ReadonlySet<string> = new Set([
+  "ZWRM_API_URL",
+  "ZWRM_TOKEN",
+  "ZWRM_CONFIG",
+  "ZWRM_ORG",
+  "ZWRM_API_KEY",
+]);
 
 /** Loads the configuration. Throws ConfigError with every problem. */
 export function loadConfig({ path, required, env, overrides }: LoadOptions): Loaded {
@@ -75,7 +86,10 @@ class Draft {
 
   /** Settings that mean nothing without each other. */
   checkPairs(): void {
-    for (const [one, other] of [["tls_cert", "tls_key"], ["tls_key", "tls_cert"]] as const) {
+    for (const [one, other] of [
+      ["tls_cert", "tls_key"],
+      ["tls_key", "tls_cert"],
+    ] as const) {
       const given = this.#server(one);
       const isAlone = given !== undefined && given.value !== "" && (this.#server(other)?.value ?? "") === "";
       if (isAlone) this.problems.push(`${given.source}: needs [server] ${other} as well: TLS takes both or neither`);
@@ -94,7 +108,8 @@ class Draft {
       const given = this.#given.get(entry);
       section[entry.name] = given === undefined ? entry.setting.fallback : given.value;
     }
-    // The loop above has put there exactly the rows of the table from which the type is derived, each read by its own row.
+    // The loop above has put there exactly the rows of the table from which the type is derived, each read by its own
+    // row.
     return settings as unknown as Settings;
   }
 }
@@ -128,13 +143,20 @@ function readFile(draft: Draft, entries: readonly SettingEntry[], path: string, 
   const sections = new Set(entries.map(({ section }) => section));
   for (const [section, table] of root) {
     const line = `${path}:${root.lineOf(section)}`;
-    if (!sections.has(section)) draft.problems.push(`${line}: ${explainSection(entries, section, table instanceof TomlTable)}`);
+    if (!sections.has(section))
+      draft.problems.push(`${line}: ${explainSection(entries, section, table instanceof TomlTable)}`);
     else if (table instanceof TomlTable) readSection(draft, entries, path, section, table);
     else draft.problems.push(`${line}: ${section}: must be a section: write [${section}] on a line of its own, once`);
   }
 }
 
-function readSection(draft: Draft, entries: readonly SettingEntry[], path: string, section: string, table: TomlTable): void {
+function readSection(
+  draft: Draft,
+  entries: readonly SettingEntry[],
+  path: string,
+  section: string,
+  table: TomlTable,
+): void {
   for (const [key, value] of table) {
     const source = `${path}:${table.lineOf(key)}: [${section}] ${printKey(key)}`;
     const entry = entries.find((known) => known.section === section && known.key === key);
@@ -158,7 +180,10 @@ function readEnvironment(draft: Draft, entries: readonly SettingEntry[], env: Lo
     if (text === undefined || !variable.startsWith("ZWRM_") || CLIENT_VARIABLES.has(variable)) continue;
     const entry = known.get(variable);
     if (entry !== undefined) draft.take(entry, variable, () => entry.setting.fromText(text));
-    else warnings.push(`${variable}: names no setting and is ignored${suggest(nearestName(variable, known.keys()), (name) => name)}`);
+    else
+      warnings.push(
+        `${variable}: names no setting and is ignored${suggest(nearestName(variable, known.keys()), (name) => name)}`,
+      );
   }
   return warnings;
 }
@@ -173,9 +198,16 @@ function readOverrides(draft: Draft, entries: readonly SettingEntry[], overrides
 
 function explainSection(entries: readonly SettingEntry[], name: string, isTable: boolean): string {
   const sections = [...new Set(entries.map(({ section }) => section))];
-  if (isTable) return `[${printKey(name)}]: there is no such section${suggest(nearestName(name, sections), (known) => `[${known}]`, sections)}`;
+  if (isTable)
+    return (
+      `[${printKey(name)}]: there is no such ` +
+      `section${suggest(nearestName(name, sections), (known) => `[${known}]`, sections)}`
+    );
   const owner = entries.find(({ key }) => key === name);
-  const home = owner === undefined ? `; the sections are ${sections.join(", ")}` : `; did you mean "${name}" in [${owner.section}]?`;
+  const home =
+    owner === undefined
+      ? `; the sections are ${sections.join(", ")}`
+      : `; did you mean "${name}" in [${owner.section}]?`;
   return `${printKey(name)}: stands before the first section, where no key belongs${home}`;
 }
 

@@ -1,4 +1,7 @@
-/** Every setting of zwrmd in one table: type, default, range, and what it is for. The Config type is derived from it; reading files is load.ts's. */
+/**
+ * Every setting of zwrmd in one table: type, default, range, and what it is for. The Config type is derived from it;
+ * reading files is load.ts's.
+ */
 import { isIP } from "node:net";
 import { SHA256_HEX_PATTERN } from "../lib/ids.ts";
 import type { Setting } from "./kinds.ts";
@@ -11,7 +14,10 @@ const GIB = 1024 * MIB;
 export const MAX_SOCKET_PATH_BYTES = 107;
 
 const path = { expected: "a path", check: (): null => null };
-const folder = { expected: "the path of a folder", check: (given: string) => (given === "" ? "must be the path of a folder" : null) };
+const folder = {
+  expected: "the path of a folder",
+  check: (given: string) => (given === "" ? "must be the path of a folder" : null),
+};
 
 export const SCHEMA = {
   server: {
@@ -26,40 +32,90 @@ export const SCHEMA = {
     port: integer(8080, { min: 0, max: 65535, docs: ["The TCP port of the API. 0 takes any free one."] }),
     socket: text("", {
       expected: `a path of at most ${MAX_SOCKET_PATH_BYTES} bytes`,
-      check: (given) => (Buffer.byteLength(given) > MAX_SOCKET_PATH_BYTES ? `must be a path of at most ${MAX_SOCKET_PATH_BYTES} bytes` : null),
+      check: (given) =>
+        Buffer.byteLength(given) > MAX_SOCKET_PATH_BYTES
+          ? `must be a path of at most ${MAX_SOCKET_PATH_BYTES} bytes`
+          : null,
       docs: ["A unix socket to listen on as well, mode 0660. Who can open it is host-admin. Empty: none."],
     }),
-    read_timeout: duration("30s", { min: "100ms", max: "24h", docs: ["How long a request may take to arrive; an upload, how long it may make no progress."] }),
-    write_timeout: duration("30s", { min: "100ms", max: "24h", docs: ["How long an answer may make no progress before its connection is closed."] }),
-    idle_timeout: duration("75s", { min: "100ms", max: "24h", docs: ["How long a connection is kept between two requests."] }),
-    max_body_bytes: integer(MIB, { min: KIB, max: 64 * MIB, docs: ["The largest JSON body, in bytes. Images are bounded by [images] max_bytes."] }),
+    read_timeout: duration("30s", {
+      min: "100ms",
+      max: "24h",
+      docs: ["How long a request may take to arrive; an upload, how long it may make no progress."],
+    }),
+    write_timeout: duration("30s", {
+      min: "100ms",
+      max: "24h",
+      docs: ["How long an answer may make no progress before its connection is closed."],
+    }),
+    idle_timeout: duration("75s", {
+      min: "100ms",
+      max: "24h",
+      docs: ["How long a connection is kept between two requests."],
+    }),
+    max_body_bytes: integer(MIB, {
+      min: KIB,
+      max: 64 * MIB,
+      docs: ["The largest JSON body, in bytes. Images are bounded by [images] max_bytes."],
+    }),
     max_connections: integer(20_000, { min: 1, max: 1_000_000, docs: ["How many connections may be open at once."] }),
-    tls_cert: text("", { ...path, reload: true, docs: ["The certificate chain as PEM. Together with tls_key it turns TLS on. Empty: plain HTTP."] }),
-    tls_key: text("", { ...path, reload: true, docs: ["The certificate's private key as PEM, readable by the daemon's user only."] }),
+    tls_cert: text("", {
+      ...path,
+      reload: true,
+      docs: ["The certificate chain as PEM. Together with tls_key it turns TLS on. Empty: plain HTTP."],
+    }),
+    tls_key: text("", {
+      ...path,
+      reload: true,
+      docs: ["The certificate's private key as PEM, readable by the daemon's user only."],
+    }),
   },
   state: {
-    data_dir: text("/var/lib/zwrm", { ...folder, docs: ["Where everything that must survive a restart is kept, on a local disk."] }),
+    data_dir: text("/var/lib/zwrm", {
+      ...folder,
+      docs: ["Where everything that must survive a restart is kept, on a local disk."],
+    }),
   },
   journal: {
-    segment_bytes: integer(64 * MIB, { min: 4 * KIB, max: 4 * GIB, docs: ["A file of the journal is closed, and a new one begun, at this size."] }),
+    segment_bytes: integer(64 * MIB, {
+      min: 4 * KIB,
+      max: 4 * GIB,
+      docs: ["A file of the journal is closed, and a new one begun, at this size."],
+    }),
     retain: durationOrForever({
       min: "0s",
       max: "36500d",
-      docs: ['How long "zwrmd journal compact" keeps closed files that a snapshot covers.', "The daemon itself removes none."],
+      docs: [
+        'How long "zwrmd journal compact" keeps closed files that a snapshot covers.',
+        "The daemon itself removes none.",
+      ],
     }),
   },
   build: {
-    images_dir: text("", { ...path, docs: ["Where the images are kept. Empty: the folder images in [state] data_dir."] }),
+    images_dir: text("", {
+      ...path,
+      docs: ["Where the images are kept. Empty: the folder images in [state] data_dir."],
+    }),
   },
   images: {
-    max_bytes: integer(64 * GIB, { min: 1, max: Number.MAX_SAFE_INTEGER, docs: ["The largest image that may be uploaded, in bytes."] }),
+    max_bytes: integer(64 * GIB, {
+      min: 1,
+      max: Number.MAX_SAFE_INTEGER,
+      docs: ["The largest image that may be uploaded, in bytes."],
+    }),
   },
   hosts: {
-    offline_after: duration("30s", { min: "1s", max: "24h", docs: ["A host that was not heard for so long is offline. Agents beat three times in it."] }),
+    offline_after: duration("30s", {
+      min: "1s",
+      max: "24h",
+      docs: ["A host that was not heard for so long is offline. Agents beat three times in it."],
+    }),
     check_interval: duration("15s", { min: "100ms", max: "24h", docs: ["Hosts are looked at at least so often."] }),
   },
   scheduler: {
-    strategy: oneOf("spread", ["spread", "pack"], { docs: ['Where machines are placed: "spread" evenly, or "pack" onto few hosts.'] }),
+    strategy: oneOf("spread", ["spread", "pack"], {
+      docs: ['Where machines are placed: "spread" evenly, or "pack" onto few hosts.'],
+    }),
   },
   license: {
     key: text("", {
@@ -74,18 +130,22 @@ export const SCHEMA = {
     }),
     key_hashes: list({
       expected: "a SHA-256 in 64 lower-case hex characters",
-      check: (given) => (SHA256_HEX_PATTERN.test(given) ? null : "must be SHA-256 hashes, each 64 lower-case hex characters"),
+      check: (given) =>
+        SHA256_HEX_PATTERN.test(given) ? null : "must be SHA-256 hashes, each 64 lower-case hex characters",
       secret: true,
       reload: true,
       docs: [
         "SHA-256 hashes of licence keys that are let in; several while keys are rotated.",
-        "Made by: printf %s \"$KEY\" | sha256sum. A hash opens the door as the key does: keep it secret.",
+        'Made by: printf %s "$KEY" | sha256sum. A hash opens the door as the key does: keep it secret.',
       ],
     }),
   },
   auth: {
     localhost_bypass: boolean(true, {
-      docs: ["Requests from this machine need no token and are host-admin: any local process is.", "Turn it off where others log in."],
+      docs: [
+        "Requests from this machine need no token and are host-admin: any local process is.",
+        "Turn it off where others log in.",
+      ],
     }),
     session_ttl: duration("24h", { min: "1m", max: "365d", docs: ["How long a login lasts."] }),
   },
@@ -102,17 +162,27 @@ export const SCHEMA = {
   },
   log: {
     format: oneOf("text", ["text", "json"], { docs: ["How a line of the log is written."] }),
-    level: oneOf("info", ["debug", "info", "warn", "error"], { docs: ["The least level that is written. Requests are info."] }),
+    level: oneOf("info", ["debug", "info", "warn", "error"], {
+      docs: ["The least level that is written. Requests are info."],
+    }),
   },
 } as const;
 
 type Schema = typeof SCHEMA;
-type Camel<Name extends string> = Name extends `${infer Head}_${infer Tail}` ? `${Head}${Capitalize<Camel<Tail>>}` : Name;
-type NameOf<Key, Row> = Key extends string ? (Row extends { readonly unit: infer Unit extends string } ? `${Camel<Key>}${Unit}` : never) : never;
+type Camel<Name extends string> = Name extends `${infer Head}_${infer Tail}`
+  ? `${Head}${Capitalize<Camel<Tail>>}`
+  : Name;
+type NameOf<Key, Row> = Key extends string
+  ? Row extends { readonly unit: infer Unit extends string }
+    ? `${Camel<Key>}${Unit}`
+    : never
+  : never;
 type ValueOf<Row> = Row extends { readonly fallback: infer T } ? T : never;
 
 /** Every row of the table as written, under camel-case names; durations end in `Ms` and are milliseconds. */
-export type Settings = { readonly [S in keyof Schema]: { readonly [K in keyof Schema[S] as NameOf<K, Schema[S][K]>]: ValueOf<Schema[S][K]> } };
+export type Settings = {
+  readonly [S in keyof Schema]: { readonly [K in keyof Schema[S] as NameOf<K, Schema[S][K]>]: ValueOf<Schema[S][K]> };
+};
 
 /** What the daemon runs on: the settings, with `build.imagesDir` filled in and the licence key replaced by its hash. */
 export type Config = Omit<Settings, "license"> & {
@@ -149,7 +219,10 @@ export function listSettings(): SettingEntry[] {
 function checkHost(given: string): string | null {
   if (isIP(given) !== 0) return null;
   const labels = given.split(".");
-  const isName = given.length <= 253 && labels.every((label) => /^[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?$/.test(label)) && !/^\d+$/.test(labels.at(-1) ?? "");
+  const isName =
+    given.length <= 253 &&
+    labels.every((label) => /^[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?$/.test(label)) &&
+    !/^\d+$/.test(labels.at(-1) ?? "");
   return isName ? null : 'must be an IP address (IPv6 without brackets, "::" for every interface) or a host name';
 }
 
@@ -159,9 +232,12 @@ function checkOrigin(given: string): string | null {
   const isWildcard = given.startsWith(wildcard);
   const exact = isWildcard ? `https://${given.slice(wildcard.length)}` : given;
   const origin = URL.canParse(exact) ? new URL(exact).origin : "null";
-  if (!/^https?:\/\//.test(origin) || exact.includes("*")) return 'must be origins such as "https://ui.example.com" or "https://*.example.com"';
-  if (origin !== exact) return `must be written as browsers send it ("${isWildcard ? origin.replace("https://", wildcard) : origin}")`;
+  if (!/^https?:\/\//.test(origin) || exact.includes("*"))
+    return 'must be origins such as "https://ui.example.com" or "https://*.example.com"';
+  if (origin !== exact)
+    return `must be written as browsers send it ("${isWildcard ? origin.replace("https://", wildcard) : origin}")`;
   // `https://*.com` would be half of the web.
-  if (isWildcard && !/^https:\/\/[^.:]+\.[^:]+$/.test(origin)) return 'must name a domain below a top-level one after "*.", without a port';
+  if (isWildcard && !/^https:\/\/[^.:]+\.[^:]+$/.test(origin))
+    return 'must name a domain below a top-level one after "*.", without a port';
   return null;
 }

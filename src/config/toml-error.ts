@@ -12,7 +12,10 @@ interface Place {
   readonly source: string;
 }
 
-/** The one error that the decoder throws. `message` is a sentence with line and column; it quotes nothing of the document beyond one character and key names. */
+/**
+ * The one error that the decoder throws. `message` is a sentence with line and column; it quotes nothing of the
+ * document beyond one character and key names.
+ */
 export class TomlError extends Error {
   readonly line: number;
   readonly column: number;
@@ -40,10 +43,17 @@ export function errorAt(text: string, offset: number, reason: string): TomlError
   const lineStart = before.lastIndexOf("\n") + 1;
   const lineEnd = text.indexOf("\n", lineStart);
   const source = text.slice(lineStart, lineEnd === -1 ? undefined : lineEnd).replace(/\r$/, "");
-  return new TomlError(reason, { line: before.split("\n").length, column: countCharacters(before.slice(lineStart)) + 1, source });
+  return new TomlError(reason, {
+    line: before.split("\n").length,
+    column: countCharacters(before.slice(lineStart)) + 1,
+    source,
+  });
 }
 
-/** A long line is cut to a window around the column; control characters become one visible mark each, so that the caret stays in place. */
+/**
+ * A long line is cut to a window around the column; control characters become one visible mark each, so that the caret
+ * stays in place.
+ */
 function drawCaret(line: number, column: number, source: string): string {
   const from = Math.max(0, column - SHOWN / 2);
   const characters = Array.from(source.slice(0, (from + SHOWN) * 2)).slice(from, from + SHOWN);

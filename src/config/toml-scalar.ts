@@ -1,4 +1,7 @@
-/** TOML values that are written bare: integers, floats, booleans and the four kinds of dates. It knows neither strings nor tables. */
+/**
+ * TOML values that are written bare: integers, floats, booleans and the four kinds of dates. It knows neither strings
+ * nor tables.
+ */
 import type { Scanner } from "./toml-scan.ts";
 
 /** A float keeps apart from an integer of the same size: `8080.0` is no port. */
@@ -11,7 +14,10 @@ export class TomlFloat {
 
 export type TomlDateKind = "offset-date-time" | "local-date-time" | "local-date" | "local-time";
 
-/** A date or time exactly as precise as it was written; JavaScript's Date can hold neither the local kinds nor a leap second. */
+/**
+ * A date or time exactly as precise as it was written; JavaScript's Date can hold neither the local kinds nor a leap
+ * second.
+ */
 export class TomlDate {
   readonly kind: TomlDateKind;
   /** As in RFC 3339, with `T` and `Z` in upper case: `1979-05-27T07:32:00.5-07:00`. */
@@ -63,7 +69,8 @@ export function readScalar(scanner: Scanner): TomlInteger | TomlFloat | TomlDate
   if (number !== null) return number;
   scanner.pos = start;
   if (word === "") return scanner.expected("a value");
-  if (/^[A-Za-z]/.test(word)) return scanner.fail("a value is true, false, a number, a date, or a text in quotes", start);
+  if (/^[A-Za-z]/.test(word))
+    return scanner.fail("a value is true, false, a number, a date, or a text in quotes", start);
   return scanner.fail("this is not a number or a date that TOML knows; a text needs quotes", start);
 }
 
@@ -71,19 +78,23 @@ function readNumber(scanner: Scanner, word: string, start: number): TomlInteger 
   const digits = word.replaceAll("_", "");
   const prefixed = PREFIXED.test(digits);
   if (!prefixed && !FLOAT.test(digits)) return null;
-  if ((prefixed ? MISPLACED_IN_PREFIXED : MISPLACED_IN_DECIMAL).test(word)) return scanner.fail("an underscore in a number must stand between two digits", start);
+  if ((prefixed ? MISPLACED_IN_PREFIXED : MISPLACED_IN_DECIMAL).test(word))
+    return scanner.fail("an underscore in a number must stand between two digits", start);
   if (prefixed || DECIMAL.test(digits)) return readInteger(scanner, digits, start);
   const value = Number(digits);
   return Number.isFinite(value) ? new TomlFloat(value) : scanner.fail("the number does not fit a 64-bit float", start);
 }
 
 function readInteger(scanner: Scanner, digits: string, start: number): TomlInteger {
-  const unsigned = digits.replace(/^(?:[+-]|0([xob]))/, (_sign, prefix: string | undefined) => (prefix === undefined ? "" : `0${prefix}`));
+  const unsigned = digits.replace(/^(?:[+-]|0([xob]))/, (_sign, prefix: string | undefined) =>
+    prefix === undefined ? "" : `0${prefix}`,
+  );
   const significant = unsigned.replace(/^(0[xob])0+(?=.)/, "$1");
   if (significant.length <= MAX_DIGITS + 2) {
     const magnitude = BigInt(significant);
     const value = digits.startsWith("-") ? -magnitude : magnitude;
-    if (value >= MIN_INTEGER && value <= MAX_INTEGER) return Number.isSafeInteger(Number(value)) ? Number(value) : value;
+    if (value >= MIN_INTEGER && value <= MAX_INTEGER)
+      return Number.isSafeInteger(Number(value)) ? Number(value) : value;
   }
   return scanner.fail("the integer does not fit 64 bits", start);
 }
@@ -98,7 +109,8 @@ function readDate(scanner: Scanner, start: number): TomlDate {
   }
   if (date !== undefined && !isDay(date)) return scanner.fail("there is no such day", start);
   if (time !== undefined && !isTime(time, LEAP_SECOND)) return scanner.fail("there is no such time of day", start);
-  if (offset !== undefined && offset !== "Z" && !isTime(`${offset.slice(1)}:00`, 0)) return scanner.fail("there is no such offset from UTC", start);
+  if (offset !== undefined && offset !== "Z" && !isTime(`${offset.slice(1)}:00`, 0))
+    return scanner.fail("there is no such offset from UTC", start);
   if (date === undefined) return new TomlDate("local-time", text);
   if (time === undefined) return new TomlDate("local-date", text);
   return new TomlDate(offset === undefined ? "local-date-time" : "offset-date-time", text);

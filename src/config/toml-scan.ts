@@ -1,7 +1,10 @@
-/** The characters of a TOML document: blanks, comments, newlines, strings and keys. It knows no tables and no numbers. */
+/**
+ * The characters of a TOML document: blanks, comments, newlines, strings and keys. It knows no tables and no numbers.
+ */
 import { errorAt } from "./toml-error.ts";
 
-// Sticky patterns carry no state between calls: `match` sets where each begins. Loops are over one character class each, which V8 runs without a stack.
+// Sticky patterns carry no state between calls: `match` sets where each begins. Loops are over one character class
+// each, which V8 runs without a stack.
 const BLANKS = /[\t ]*/y;
 const COMMENT = /#[^\u0000-\u0008\u000a-\u001f\u007f]*/y;
 const BARE_KEY = /[A-Za-z0-9_-]+/y;
@@ -12,7 +15,9 @@ const SINGLE_QUOTES = /'{1,5}/y;
 const LINE_CONTINUATION = /\\[\t ]*\r?\n/y;
 const UNICODE_ESCAPE = /u[0-9A-Fa-f]{4}|U[0-9A-Fa-f]{8}/y;
 
-const ESCAPES: ReadonlyMap<string, string> = new Map(Object.entries({ b: "\b", t: "\t", n: "\n", f: "\f", r: "\r", '"': '"', "\\": "\\" }));
+const ESCAPES: ReadonlyMap<string, string> = new Map(
+  Object.entries({ b: "\b", t: "\t", n: "\n", f: "\f", r: "\r", '"': '"', "\\": "\\" }),
+);
 
 type Quote = '"' | "'";
 
@@ -129,7 +134,8 @@ export class Scanner {
       value += this.match(quote === '"' ? BASIC_RUN : LITERAL_RUN);
       if (this.eat(quote)) return value;
       if (this.startsWith("\\")) value += this.#escape();
-      else if (this.atEnd() || this.newline()) this.fail(`a text that begins with ${quote} must end with ${quote} on the same line`, start);
+      else if (this.atEnd() || this.newline())
+        this.fail(`a text that begins with ${quote} must end with ${quote} on the same line`, start);
       else this.#controlCharacter();
     }
   }
@@ -147,7 +153,8 @@ export class Scanner {
       if (quotes.length >= 3) return value + quotes.slice(3);
       if (quotes !== "") value += quotes;
       else if (this.startsWith("\\")) value += this.#escapeInLines();
-      else if (this.atEnd()) this.fail(`a text that begins with ${quote.repeat(3)} must end with ${quote.repeat(3)}`, start);
+      else if (this.atEnd())
+        this.fail(`a text that begins with ${quote.repeat(3)} must end with ${quote.repeat(3)}`, start);
       else value += this.#newlineInText();
     }
   }
@@ -175,9 +182,14 @@ export class Scanner {
       return simple;
     }
     const unicode = this.match(UNICODE_ESCAPE);
-    if (unicode === "") return this.fail('a backslash must be followed by one of b t n f r " \\ uXXXX UXXXXXXXX; write \\\\ for a backslash', start);
+    if (unicode === "")
+      return this.fail(
+        'a backslash must be followed by one of b t n f r " \\ uXXXX UXXXXXXXX; write \\\\ for a backslash',
+        start,
+      );
     const code = Number.parseInt(unicode.slice(1), 16);
-    if (code > 0x10ffff || (code >= 0xd800 && code <= 0xdfff)) return this.fail(`\\${unicode} is no Unicode character`, start);
+    if (code > 0x10ffff || (code >= 0xd800 && code <= 0xdfff))
+      return this.fail(`\\${unicode} is no Unicode character`, start);
     return String.fromCodePoint(code);
   }
 

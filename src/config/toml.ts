@@ -1,4 +1,7 @@
-/** The TOML 1.0.0 decoder: documents, tables and arrays (https://toml.io/en/v1.0.0). It reads text and bytes, never files, and knows no configuration key. */
+/**
+ * The TOML 1.0.0 decoder: documents, tables and arrays (https://toml.io/en/v1.0.0). It reads text and bytes, never
+ * files, and knows no configuration key.
+ */
 import { errorAt, TomlError } from "./toml-error.ts";
 import type { TomlInteger } from "./toml-scalar.ts";
 import { readScalar, TomlDate, TomlFloat } from "./toml-scalar.ts";
@@ -7,7 +10,10 @@ import { Scanner } from "./toml-scan.ts";
 export type { TomlDateKind, TomlInteger } from "./toml-scalar.ts";
 export { TomlDate, TomlError, TomlFloat };
 
-/** Tables and arrays within each other. More is refused, so that neither this decoder nor who walks its result runs out of stack. */
+/**
+ * Tables and arrays within each other. More is refused, so that neither this decoder nor who walks its result runs out
+ * of stack.
+ */
 export const MAX_DEPTH = 128;
 
 export type TomlValue = string | TomlInteger | TomlFloat | boolean | TomlDate | TomlValue[] | TomlTable;
@@ -58,7 +64,8 @@ function notUtf8(bytes: Uint8Array): TomlError {
 }
 
 /**
- * How a table came to be, which decides who may add to it: `implied` as a parent in a header (one header may still define it),
+ * How a table came to be, which decides who may add to it: `implied` as a parent in a header (one header may still
+ * define it),
  * `header` by its own header, `dotted` by a dotted key (more of them may follow), `inline` in braces (nobody may).
  */
 type Origin = "implied" | "header" | "dotted" | "inline";
@@ -100,7 +107,10 @@ class Parser {
     this.#checkDepth(path.length, start);
     const name = path.at(-1) ?? "";
     const parent = this.#headerParent(root, path, start);
-    return { table: isArray ? this.#appendTable(parent, name, start) : this.#openTable(parent, name, start), depth: path.length };
+    return {
+      table: isArray ? this.#appendTable(parent, name, start) : this.#openTable(parent, name, start),
+      depth: path.length,
+    };
   }
 
   /** Walks to the table that holds the last part of a header, making the ones between. */
@@ -119,7 +129,8 @@ class Parser {
   #openTable(parent: TomlTable, name: string, start: number): TomlTable {
     const found = parent.get(name);
     if (found === undefined) return this.#addTable(parent, name, "header", start);
-    if (!(found instanceof TomlTable) || this.#origins.get(found) !== "implied") return this.#defined(parent, name, start);
+    if (!(found instanceof TomlTable) || this.#origins.get(found) !== "implied")
+      return this.#defined(parent, name, start);
     this.#origins.set(found, "header");
     return found;
   }
@@ -192,7 +203,8 @@ class Parser {
       this.#assignment(table, depth);
       this.#scanner.skipBlanks();
     } while (this.#scanner.eat(","));
-    if (!this.#scanner.eat("}")) this.#scanner.expected('"," or "}" after a value in an inline table (it must stand on one line)');
+    if (!this.#scanner.eat("}"))
+      this.#scanner.expected('"," or "}" after a value in an inline table (it must stand on one line)');
     return table;
   }
 
@@ -209,7 +221,8 @@ class Parser {
   }
 
   #checkDepth(depth: number, start: number): void {
-    if (depth > MAX_DEPTH) this.#scanner.fail(`arrays and tables lie within each other deeper than ${MAX_DEPTH} levels`, start);
+    if (depth > MAX_DEPTH)
+      this.#scanner.fail(`arrays and tables lie within each other deeper than ${MAX_DEPTH} levels`, start);
   }
 
   #defined(table: TomlTable, key: string, start: number): never {
@@ -217,6 +230,9 @@ class Parser {
   }
 
   #cannotExtend(table: TomlTable, key: string, start: number): never {
-    return this.#scanner.fail(`${JSON.stringify(key)} is defined on line ${table.lineOf(key)} as something that cannot be added to here`, start);
+    return this.#scanner.fail(
+      `${JSON.stringify(key)} is defined on line ${table.lineOf(key)} as something that cannot be added to here`,
+      start,
+    );
   }
 }

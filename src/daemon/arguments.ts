@@ -1,4 +1,7 @@
-/** The command line of zwrmd: words in, a command out, or what is wrong with it. One table, from which --help is printed too. */
+/**
+ * The command line of zwrmd: words in, a command out, or what is wrong with it. One table, from which --help is printed
+ * too.
+ */
 
 export type Command = { readonly name: "run" | "generate-config" | "check-config" | "version" | "help" } | Tool;
 
@@ -81,7 +84,11 @@ export function parseArguments(words: readonly string[]): Arguments {
       flags.set(name, value);
     } else throw new UsageError(`unknown flag ${word}`);
   }
-  return { command: findCommand(plain, flags), configPath: flags.get("--config") ?? null, dataDir: flags.get("--data-dir") ?? null };
+  return {
+    command: findCommand(plain, flags),
+    configPath: flags.get("--config") ?? null,
+    dataDir: flags.get("--data-dir") ?? null,
+  };
 }
 
 const SWITCHES = new Set(["--generate-config", "--check-config", "--version", "--help", "-h", "--secrets"]);
@@ -100,11 +107,13 @@ function findCommand(plain: readonly string[], flags: ReadonlyMap<string, string
   const words = plain.join(" ");
   if (flags.has("--help") || flags.has("-h") || words === "help") return { name: "help" };
   for (const [flag, owner] of Object.entries(OWN_FLAGS)) {
-    if (flags.has(flag) && words !== owner) throw new UsageError(`${flag} does not go with ${words === "" ? "zwrmd" : words}`);
+    if (flags.has(flag) && words !== owner)
+      throw new UsageError(`${flag} does not go with ${words === "" ? "zwrmd" : words}`);
   }
   const [command = "", file] = plain;
   if (command === "backup" || command === "restore") {
-    if (file === undefined || file === "" || plain.length > 2) throw new UsageError(`${command} takes one file, or - for ${command === "backup" ? "stdout" : "stdin"}`);
+    if (file === undefined || file === "" || plain.length > 2)
+      throw new UsageError(`${command} takes one file, or - for ${command === "backup" ? "stdout" : "stdin"}`);
     return { name: command, file };
   }
   switch (words) {
@@ -136,8 +145,14 @@ function parseHead(text: string | undefined): { seq: number; sum: string } | nul
 
 function parseFilter(flags: ReadonlyMap<string, string>): DumpFilter {
   const since = flags.get("--since") ?? null;
-  if (since !== null && Number.isNaN(Date.parse(since))) throw new UsageError("--since is a time such as 2026-01-31T08:00:00Z");
-  return { after: parseSeq(flags.get("--after") ?? "0"), actor: flags.get("--actor") ?? null, since, type: flags.get("--type") ?? null };
+  if (since !== null && Number.isNaN(Date.parse(since)))
+    throw new UsageError("--since is a time such as 2026-01-31T08:00:00Z");
+  return {
+    after: parseSeq(flags.get("--after") ?? "0"),
+    actor: flags.get("--actor") ?? null,
+    since,
+    type: flags.get("--type") ?? null,
+  };
 }
 
 function parseSeq(text: string): number {

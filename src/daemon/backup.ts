@@ -1,4 +1,7 @@
-/** `zwrmd backup`: writes the journal, up to its last durable line, into one file or to stdout. Beside a running daemon it asks that for the line; it never stops one. */
+/**
+ * `zwrmd backup`: writes the journal, up to its last durable line, into one file or to stdout. Beside a running daemon
+ * it asks that for the line; it never stops one.
+ */
 import { basename, dirname, join, resolve } from "node:path";
 import { ClientError } from "../client/errors.ts";
 import type { Config } from "../config/schema.ts";
@@ -20,13 +23,20 @@ const ASK_TIMEOUT_MS = 30_000;
 export async function backUp(config: Config, own: OwnPaths, file: string, stdout: ResultOutput): Promise<number> {
   if (file !== "-") await refusePlace(own, file);
   const folder = journalFolder(config);
-  const about = { until: await findDurable(config, folder), at: toRfc3339(systemClock.wall()), program: `zwrmd ${VERSION}` };
+  const about = {
+    until: await findDurable(config, folder),
+    at: toRfc3339(systemClock.wall()),
+    program: `zwrmd ${VERSION}`,
+  };
   const toStdout = file === "-";
   const { oldestSeq, head, bytes, passedOver } = toStdout
     ? await writeBackup(diskFiles, folder, { ...about, write: (bytes) => stdout.write(bytes) })
     : await writeToFile(folder, about, resolve(file));
   const say = (text: string): Promise<void> | boolean => (toStdout ? process.stderr.write(text) : stdout.write(text));
-  for (const reason of passedOver) process.stderr.write(`zwrmd: warning: a snapshot is damaged and not in the backup; the lines that it stands for are: ${reason}\n`);
+  for (const reason of passedOver)
+    process.stderr.write(
+      `zwrmd: warning: a snapshot is damaged and not in the backup; the lines that it stands for are: ${reason}\n`,
+    );
   await say(
     `${toStdout ? "backup" : file}: seq ${oldestSeq} to ${head.seq}, ${bytes} bytes\nhead ${head.seq}:${head.sum}\n`,
   );
@@ -48,10 +58,14 @@ async function refusePlace(own: OwnPaths, file: string): Promise<void> {
 
 type About = Omit<BackupOptions, "write">;
 
-/** The last line that is on disk: the daemon's word where one runs; where none does, the last good line, which is what a start would find. */
+/**
+ * The last line that is on disk: the daemon's word where one runs; where none does, the last good line, which is what a
+ * start would find.
+ */
 async function findDurable(config: Config, folder: string): Promise<number> {
   const seen = await findEnd(diskFiles, folder, true);
-  if (seen === null) throw new Error(`there is no journal in ${folder}, so there is nothing to back up; is state.data_dir right?`);
+  if (seen === null)
+    throw new Error(`there is no journal in ${folder}, so there is nothing to back up; is state.data_dir right?`);
   let release;
   try {
     release = holdForLook(config.state.dataDir);
@@ -61,7 +75,8 @@ async function findDurable(config: Config, folder: string): Promise<number> {
   }
   try {
     const end = await findEnd(diskFiles, folder, false);
-    if (end === null || end.last === 0) throw new Error(`the journal in ${folder} holds no line yet, so there is nothing to back up`);
+    if (end === null || end.last === 0)
+      throw new Error(`the journal in ${folder} holds no line yet, so there is nothing to back up`);
     return end.last;
   } finally {
     // What is on disk now stays, so a daemon that starts meanwhile need not wait for the copy.
@@ -74,10 +89,14 @@ async function askDaemon(config: Config, proven: number, locked: DataDirLocked):
   try {
     const seq = durableIn(await callDaemon(apiUrl, "GET", "/v1/ready", ASK_TIMEOUT_MS).catch(extraOf));
     if (seq === null) throw new Error("what answers does not say how far its log is on disk; is it an older zwrmd?");
-    if (seq < proven) throw new Error(`it has ${seq} lines, where this data_dir has ${proven}: it is the daemon of another data_dir`);
+    if (seq < proven)
+      throw new Error(`it has ${seq} lines, where this data_dir has ${proven}: it is the daemon of another data_dir`);
     return seq;
   } catch (error) {
-    throw new Error(`${locked.path} is held, so a daemon runs. It was asked at ${apiUrl} for the last line that is on disk, in vain: ${messageOf(error)}. Nothing was written. Set server.socket, or stop it.`);
+    throw new Error(
+      `${locked.path} is held, so a daemon runs. It was asked at ${apiUrl} for the last line that is on ` +
+        `disk, in vain: ${messageOf(error)}. Nothing was written. Set server.socket, or stop it.`,
+    );
   }
 }
 
@@ -96,9 +115,12 @@ function durableIn(body: unknown): number | null {
   return typeof seq === "number" && Number.isSafeInteger(seq) ? seq : null;
 }
 
-/** Beside, synced, renamed, the folder synced: a backup that is there is whole, and one that was there stays until then. */
+/**
+ * Beside, synced, renamed, the folder synced: a backup that is there is whole, and one that was there stays until then.
+ */
 async function writeToFile(folder: string, about: About, path: string): Promise<BackedUp> {
-  // A name of its own, so that two backups to one path do not rename each other's half; and never through a link that somebody laid there.
+  // A name of its own, so that two backups to one path do not rename each other's half; and never through a link that
+  // somebody laid there.
   const beside = join(dirname(path), `.${basename(path)}.${newId("new")}`);
   const fd = await diskFiles.open(beside, "wx", 0o600);
   let backedUp: BackedUp;

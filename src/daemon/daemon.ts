@@ -1,4 +1,7 @@
-/** The one place where things are put together: journal, state, fleet, images, identity and the API over them; and the order in which they stop. */
+/**
+ * The one place where things are put together: journal, state, fleet, images, identity and the API over them; and the
+ * order in which they stop.
+ */
 import { join } from "node:path";
 import type { ApiContext, ApiRoute, Hands } from "../api/app.ts";
 import { handOut } from "../api/app.ts";
@@ -81,7 +84,10 @@ export class Daemon {
   readonly #verifying = new AbortController();
   #probe: Cancel = () => undefined;
 
-  /** Replays the log, opens the image store and starts the sweeps; listens to nobody yet. Throws JournalDamaged, UnknownEvent and the disk's own errors. */
+  /**
+   * Replays the log, opens the image store and starts the sweeps; listens to nobody yet. Throws JournalDamaged,
+   * UnknownEvent and the disk's own errors.
+   */
   static async open(options: DaemonOptions): Promise<Daemon> {
     const { config, log } = options;
     const state = new State();
@@ -113,7 +119,10 @@ export class Daemon {
     this.#cors = createCors(config.cors.allowedOrigins);
     collectFromState(registry, metrics, store.state, journal);
     journal.onSegmentClosed(({ file, head }) => {
-      log.info("segment closed; note its head elsewhere to prove the past later", { file, head: `${head.seq}:${head.sum}` });
+      log.info("segment closed; note its head elsewhere to prove the past later", {
+        file,
+        head: `${head.seq}:${head.sum}`,
+      });
       this.#background.request("snapshot");
     });
     const hands = handOut({
@@ -164,11 +173,15 @@ export class Daemon {
     return openListener(this.#http, listener, readTls(this.#config.server));
   }
 
-  /** Takes what SIGHUP may change: certificates, origins, licence hashes. Throws and changes nothing where a file cannot be read. */
+  /**
+   * Takes what SIGHUP may change: certificates, origins, licence hashes. Throws and changes nothing where a file cannot
+   * be read.
+   */
   reload(config: Config): void {
     const { tlsCert, tlsKey } = config.server;
     // TLS is on or off from the start; a listener cannot become the other.
-    const server = this.#config.server.tlsCert === "" ? this.#config.server : { ...this.#config.server, tlsCert, tlsKey };
+    const server =
+      this.#config.server.tlsCert === "" ? this.#config.server : { ...this.#config.server, tlsCert, tlsKey };
     const next = { ...this.#config, server, license: config.license, cors: config.cors };
     const tls = readTls(next.server);
     this.#cors.replace(config.cors.allowedOrigins);
@@ -178,7 +191,11 @@ export class Daemon {
 
   #createServer(hands: Hands): HttpServer {
     const { config, clock, log, sink, metrics } = this.#options;
-    const accessLog = createAccessLog({ write: (line, level) => sink.write(hideTokens(line), level) }, clock, config.log.format);
+    const accessLog = createAccessLog(
+      { write: (line, level) => sink.write(hideTokens(line), level) },
+      clock,
+      config.log.format,
+    );
     const chain = compose<ApiRoute, Caller>([
       logger(accessLog),
       recovery(log),
@@ -196,7 +213,11 @@ export class Daemon {
       handle: (context) => chain(context, terminal),
       clock,
       log,
-      limits: { idleTimeoutMs: config.server.idleTimeoutMs, writeTimeoutMs: config.server.writeTimeoutMs, maxConnections: config.server.maxConnections },
+      limits: {
+        idleTimeoutMs: config.server.idleTimeoutMs,
+        writeTimeoutMs: config.server.writeTimeoutMs,
+        maxConnections: config.server.maxConnections,
+      },
       onRefused: accessLog,
     });
   }
@@ -205,10 +226,21 @@ export class Daemon {
     if (context.match.kind !== "found") return null;
     const { req } = context;
     const peer = { ...context.peer, httpVersion: req.httpVersion, target: req.url ?? "", rawHeaders: req.rawHeaders };
-    const credentials = { peer, authorization: context.header("authorization"), org: context.header("x-zwrm-org"), nowWall: this.#options.clock.wall() };
-    const settings = { licenceKeyHashes: this.#config.license.keyHashes, localhostBypass: this.#config.auth.localhostBypass };
-    const caller = authenticate(context.match.route.access, credentials, this.#store.state, settings, (method) => this.#options.metrics.authFailures.labels(method).inc());
-    if (caller?.kind === "person" && caller.authMethod === "session" && caller.tokenHash !== null) this.#renewSession(caller.tokenHash, caller.actor);
+    const credentials = {
+      peer,
+      authorization: context.header("authorization"),
+      org: context.header("x-zwrm-org"),
+      nowWall: this.#options.clock.wall(),
+    };
+    const settings = {
+      licenceKeyHashes: this.#config.license.keyHashes,
+      localhostBypass: this.#config.auth.localhostBypass,
+    };
+    const caller = authenticate(context.match.route.access, credentials, this.#store.state, settings, (method) =>
+      this.#options.metrics.authFailures.labels(method).inc(),
+    );
+    if (caller?.kind === "person" && caller.authMethod === "session" && caller.tokenHash !== null)
+      this.#renewSession(caller.tokenHash, caller.actor);
     return caller;
   }
 
@@ -224,7 +256,10 @@ export class Daemon {
 
   #armProbe(): void {
     this.#probe = this.#options.clock.after(PROBE_MS, () => {
-      const done = this.#journal.probe().then(() => undefined, () => undefined);
+      const done = this.#journal.probe().then(
+        () => undefined,
+        () => undefined,
+      );
       void done.then(() => this.#stopping || this.#armProbe());
     });
   }

@@ -11,7 +11,10 @@ interface Tls {
   readonly key: Buffer;
 }
 
-/** Opens one listener; `tls` null is plain HTTP. Resolves with its address as people write it. Rejects with a sentence, or the system's error. */
+/**
+ * Opens one listener; `tls` null is plain HTTP. Resolves with its address as people write it. Rejects with a sentence,
+ * or the system's error.
+ */
 export async function openListener(http: HttpServer, listener: Listener, tls: Tls | null): Promise<string> {
   if (listener.kind === "unix") {
     await http.listen({ path: listener.path, mode: SOCKET_MODE }).catch((error: unknown) => {
@@ -31,7 +34,12 @@ export async function openListener(http: HttpServer, listener: Listener, tls: Tl
 }
 
 /** `::` takes IPv4 too; a machine without IPv6 gets IPv4 alone. */
-async function listenTcp(http: HttpServer, host: string, port: number, extra: { readonly tls?: Tls }): ReturnType<HttpServer["listen"]> {
+async function listenTcp(
+  http: HttpServer,
+  host: string,
+  port: number,
+  extra: { readonly tls?: Tls },
+): ReturnType<HttpServer["listen"]> {
   try {
     return await http.listen({ host, port, ...extra });
   } catch (error) {

@@ -1,4 +1,7 @@
-/** zwrmd's commands: reads arguments and config, runs the one that was asked for, and turns every failure into one line and an exit code. */
+/**
+ * zwrmd's commands: reads arguments and config, runs the one that was asked for, and turns every failure into one line
+ * and an exit code.
+ */
 import { existsSync } from "node:fs";
 import type { Config } from "../config/schema.ts";
 import { generateConfig } from "../config/generate.ts";
@@ -32,7 +35,8 @@ type Env = Readonly<Record<string, string | undefined>>;
 /** Runs zwrmd with the words after its name. Resolves to the exit code: 0 done, 1 failed, 2 wrong usage. */
 export async function main(words: readonly string[], env: Env): Promise<number> {
   forgiveStderr();
-  const onLost = (reason: string): void => complain("warn", `systemd does not hear the daemon any more: ${reason}`, env);
+  const onLost = (reason: string): void =>
+    complain("warn", `systemd does not hear the daemon any more: ${reason}`, env);
   const notifier = createNotifier({ env, pid: process.pid, clock: systemClock, onLost });
   try {
     return await run(parseArguments(words), env, notifier, openStdout("zwrmd", env));
@@ -120,7 +124,10 @@ function readServed(given: Arguments, env: Env): Config {
   return config;
 }
 
-/** A crash ends by SIGABRT, so that systemd tells it from a start that failed and starts the daemon again. What was acknowledged is on disk. */
+/**
+ * A crash ends by SIGABRT, so that systemd tells it from a start that failed and starts the daemon again. What was
+ * acknowledged is on disk.
+ */
 function abortOnCrash(env: Env): void {
   process.on("uncaughtException", (error: unknown) => {
     complain("error", `crashed: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`, env);
@@ -136,13 +143,22 @@ function complain(level: LogLevel, text: string, env: Env): void {
 
 /** One sentence that says what is wrong and, where we know, what to do. */
 function explain(error: unknown): string {
-  if (error instanceof UsageError || error instanceof ConfigError || error instanceof JournalDamaged || error instanceof DataDirLocked) return error.message;
+  if (
+    error instanceof UsageError ||
+    error instanceof ConfigError ||
+    error instanceof JournalDamaged ||
+    error instanceof DataDirLocked
+  )
+    return error.message;
   const path = error instanceof Error && "path" in error ? ` (${String(error.path)})` : "";
   switch (systemCode(error)) {
     case "EADDRINUSE":
       return `${messageOf(error)}: another program listens there; stop it or set server.port`;
     case "EAFNOSUPPORT":
-      return `${messageOf(error)}: this process may open no sockets of its own, and systemd passed none: systemctl enable --now zwrmd.socket zwrmd-unix.socket`;
+      return (
+        `${messageOf(error)}: this process may open no sockets of its own, and systemd passed none: ` +
+        "systemctl enable --now zwrmd.socket zwrmd-unix.socket"
+      );
     case "EACCES":
     case "EPERM":
       return `${messageOf(error)}${path}: run zwrmd as a user who may, or set state.data_dir / server.port`;

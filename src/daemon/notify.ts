@@ -1,6 +1,7 @@
 /**
- * What systemd is told of the daemon (sd_notify(3)): ready, alive, stopping, and why a start failed. It opens nothing: Node knows no datagram
- * sockets of the unix kind, so the unit hands over a connected one (`OpenFile=`, systemd 253 and later); where none came, nothing is said.
+ * What systemd is told of the daemon (sd_notify(3)): ready, alive, stopping, and why a start failed. It opens nothing:
+ * Node knows no datagram sockets of the unix kind, so the unit hands over a connected one (`OpenFile=`, systemd 253 and
+ * later); where none came, nothing is said.
  */
 import { writeSync } from "node:fs";
 import type { Cancel, Clock } from "../lib/clock.ts";
@@ -10,7 +11,10 @@ import { inheritedDescriptor, NOTIFY_NAME } from "./sockets.ts";
 const MICROS_PER_MILLI = 1_000;
 
 export interface Notifier {
-  /** Every listener is open. From here on the watchdog, where the unit has one, is fed from the event loop: a loop that hangs starves it. */
+  /**
+   * Every listener is open. From here on the watchdog, where the unit has one, is fed from the event loop: a loop that
+   * hangs starves it.
+   */
   ready(): void;
   /** The stop has begun; the watchdog is fed until the end. */
   stopping(): void;

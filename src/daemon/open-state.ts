@@ -27,7 +27,10 @@ export interface OpenStateOptions {
 }
 
 /** Replays the log into `state`. Throws JournalDamaged, UnknownEvent and the disk's own errors. */
-export async function openState(state: State, options: OpenStateOptions): Promise<{ readonly journal: Journal; readonly store: Store }> {
+export async function openState(
+  state: State,
+  options: OpenStateOptions,
+): Promise<{ readonly journal: Journal; readonly store: Store }> {
   const { config, clock, log, metrics, lock, opened } = options;
   const began = clock.mono();
   const journal = await Journal.open(

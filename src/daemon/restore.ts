@@ -1,4 +1,7 @@
-/** `zwrmd restore`: makes the journal of a data folder that has none from a backup, and begins a new cluster on it. All of it is checked and synced before any of it counts. */
+/**
+ * `zwrmd restore`: makes the journal of a data folder that has none from a backup, and begins a new cluster on it. All
+ * of it is checked and synced before any of it counts.
+ */
 import { createReadStream } from "node:fs";
 import { lstat, realpath, rm, rmdir, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
@@ -25,7 +28,10 @@ const OF_A_MOUNT = [
   "or restore without it and move the folder journal there.",
 ].join(" ");
 
-/** Reads the backup in `file`; `-` is stdin. Throws JournalDamaged with the backup's line and byte where it is cut or altered. */
+/**
+ * Reads the backup in `file`; `-` is stdin. Throws JournalDamaged with the backup's line and byte where it is cut or
+ * altered.
+ */
 export async function restore(config: Config, file: string, say: Say): Promise<number> {
   const { dataDir } = config.state;
   if (file !== "-" && (await diskFiles.stat(file)) === null) throw new Error(`${file}: there is no such file`);
@@ -46,13 +52,7 @@ export async function restore(config: Config, file: string, say: Say): Promise<n
   }
 }
 
-async function restoreVia(
-  stage: string,
-  journal: string,
-  config: Config,
-  file: string,
-  say: Say,
-): Promise<number> {
+async function restoreVia(stage: string, journal: string, config: Config, file: string, say: Say): Promise<number> {
   await diskFiles.mkdir(stage, 0o700);
   const source = file === "-" ? process.stdin : createReadStream(file, { highWaterMark: READ_BYTES });
   const { head, at } = await unpackBackup(diskFiles, stage, file === "-" ? "stdin" : file, source);
@@ -123,20 +123,38 @@ async function rehearse(journal: string, stage: string): Promise<void> {
 
 /** What root makes in the daemon's folder, the daemon could not read. */
 async function refuseOthersFolder(dataDir: string): Promise<void> {
-  const owner = await stat(dataDir).then(({ uid }) => uid, () => null);
+  const owner = await stat(dataDir).then(
+    ({ uid }) => uid,
+    () => null,
+  );
   if (owner === null || owner === process.getuid?.()) return;
-  throw new Error(`${dataDir} belongs to the user with uid ${owner}: restore as that user, or its daemon cannot read what is restored: setpriv --reuid ${owner} --clear-groups zwrmd restore - <FILE`);
+  throw new Error(
+    `${dataDir} belongs to the user with uid ${owner}: restore as that user, or its daemon cannot read what ` +
+      `is restored: setpriv --reuid ${owner} --clear-groups zwrmd restore - <FILE`,
+  );
 }
 
 /** One line behind the backup's last: the restored state is a cluster of its own. Durable when this resolves. */
-async function beginCluster(config: Config, folder: string): Promise<{ readonly before: string; readonly after: string }> {
+async function beginCluster(
+  config: Config,
+  folder: string,
+): Promise<{ readonly before: string; readonly after: string }> {
   const state = new State();
-  const journal = await Journal.open({ folder, files: diskFiles, clock: systemClock, log: stderrLog(), segmentBytes: config.journal.segmentBytes }, new Replay(state));
+  const journal = await Journal.open(
+    { folder, files: diskFiles, clock: systemClock, log: stderrLog(), segmentBytes: config.journal.segmentBytes },
+    new Replay(state),
+  );
   try {
     const before = state.cluster.get(CLUSTER_KEY)?.id;
-    if (before === undefined) throw new Error("the backup holds no cluster yet, so there is nothing to restore: start the daemon on an empty folder instead");
+    if (before === undefined)
+      throw new Error(
+        "the backup holds no cluster yet, so there is nothing to restore: start the daemon on an empty folder instead",
+      );
     const after = newUuid();
-    await new Store(state, journal, systemClock).change(SYSTEM, () => ({ event: { type: "cluster.restored", data: { cluster_id: after } }, answer: () => undefined }));
+    await new Store(state, journal, systemClock).change(SYSTEM, () => ({
+      event: { type: "cluster.restored", data: { cluster_id: after } },
+      answer: () => undefined,
+    }));
     return { before, after };
   } finally {
     await journal.close();

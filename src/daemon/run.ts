@@ -22,14 +22,23 @@ const STDOUT = 1;
 const GRACE_MS = 30_000;
 
 /** Runs until SIGTERM or SIGINT. Resolves to the exit code. `readConfig` is called again at SIGHUP. */
-export async function runDaemon(readConfig: () => Config, env: Readonly<Record<string, string | undefined>>, notifier: Notifier): Promise<number> {
+export async function runDaemon(
+  readConfig: () => Config,
+  env: Readonly<Record<string, string | undefined>>,
+  notifier: Notifier,
+): Promise<number> {
   const config = readConfig();
   const registry = new Registry();
   const metrics = createMetrics(registry, { version: VERSION, node: process.version });
   addProcessMetrics(registry);
   // A line of JSON has its level inside.
   const mark = config.log.format === "text" && leadsToJournal(env, STDOUT) ? priorityMark : (): string => "";
-  const sink = createLineSink(STDOUT, { clock: systemClock, onDrop: (count) => metrics.logDroppedLines.inc(count), describeDrop: dropLine(config), mark });
+  const sink = createLineSink(STDOUT, {
+    clock: systemClock,
+    onDrop: (count) => metrics.logDroppedLines.inc(count),
+    describeDrop: dropLine(config),
+    mark,
+  });
   const log = createLog(sink, systemClock, config.log.format, config.log.level);
   // Every thing that is opened is noted here, so a start that fails half way closes the same things as a stop, in the
   // same order.
@@ -75,7 +84,14 @@ function warnOfRoot(dataDir: string, log: Log): void {
 /** What stands where lines are missing, in the log's own format. */
 function dropLine(config: Config): (count: number) => string {
   const at = (): string => toRfc3339(systemClock.wall());
-  if (config.log.format === "json") return (count) => JSON.stringify({ at: at(), level: "warn", message: "log lines were dropped: their reader stalled", lines: count });
+  if (config.log.format === "json")
+    return (count) =>
+      JSON.stringify({
+        at: at(),
+        level: "warn",
+        message: "log lines were dropped: their reader stalled",
+        lines: count,
+      });
   return (count) => `${at()} WARN log lines were dropped: their reader stalled lines=${count}`;
 }
 
@@ -84,9 +100,17 @@ function accessSink(sink: LineSink, config: Config): LineSink {
   return config.log.level === "warn" || config.log.level === "error" ? { write: () => undefined } : sink;
 }
 
-async function listen(daemon: Daemon, config: Config, log: Log, env: Readonly<Record<string, string | undefined>>): Promise<void> {
+async function listen(
+  daemon: Daemon,
+  config: Config,
+  log: Log,
+  env: Readonly<Record<string, string | undefined>>,
+): Promise<void> {
   const inherited = inheritedListeners(env, process.pid);
-  if (inherited.length > 0) log.info("systemd passed the sockets; server.host, server.port and server.socket are ignored", { sockets: inherited.length });
+  if (inherited.length > 0)
+    log.info("systemd passed the sockets; server.host, server.port and server.socket are ignored", {
+      sockets: inherited.length,
+    });
   const listeners = inherited.length > 0 ? inherited : configuredListeners(config);
   for (const listener of listeners) log.info("listening", { address: await daemon.listen(listener) });
 }

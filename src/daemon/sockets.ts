@@ -17,7 +17,10 @@ export const NOTIFY_NAME = "notify";
 
 type Env = Readonly<Record<string, string | undefined>>;
 
-/** The inherited sockets; none where LISTEN_PID names another process. FileDescriptorName (LISTEN_FDNAMES) `unix…` or `tcp…` tells the kind, else the kernel's table does. */
+/**
+ * The inherited sockets; none where LISTEN_PID names another process. FileDescriptorName (LISTEN_FDNAMES) `unix…` or
+ * `tcp…` tells the kind, else the kernel's table does.
+ */
 export function inheritedListeners(env: Env, pid: number, isUnix: (fd: number) => boolean = isUnixSocket): Listener[] {
   return passed(env, pid)
     .filter(({ name }) => name !== NOTIFY_NAME)
@@ -40,7 +43,9 @@ function passed(env: Env, pid: number): { readonly fd: number; readonly name: st
   return Array.from({ length: count }, (_, index) => ({ fd: FIRST_FD + index, name: names[index] ?? "" }));
 }
 
-/** Without a name to go by: a descriptor of a unix socket is listed in the kernel's table of unix sockets by its inode. */
+/**
+ * Without a name to go by: a descriptor of a unix socket is listed in the kernel's table of unix sockets by its inode.
+ */
 function isUnixSocket(fd: number): boolean {
   try {
     const inode = /socket:\[(\d+)\]/.exec(readlinkSync(`/proc/self/fd/${fd}`))?.[1];

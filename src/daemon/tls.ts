@@ -56,7 +56,10 @@ function explain(files: TlsFiles, certFile: string, keyFile: string, cause: unkn
   }
   switch (whyNoPair(files)) {
     case "other":
-      return `The key in ${keyFile} is not that of the first certificate in ${certFile}, which must be the server's own.`;
+      return (
+        `The key in ${keyFile} is not that of the first certificate in ${certFile}, which must be the ` +
+        "server's own."
+      );
     case "cert":
       return `${certFile} holds a certificate that cannot be read, so ${keyFile} is of no use: ${messageOf(cause)}`;
     case "key":

@@ -1,4 +1,7 @@
-/** The commands that look at a data folder from outside: journal verify, dump, compact and images verify. What would fight a running daemon asks it instead. */
+/**
+ * The commands that look at a data folder from outside: journal verify, dump, compact and images verify. What would
+ * fight a running daemon asks it instead.
+ */
 import { chown, stat } from "node:fs/promises";
 import { dirname, isAbsolute, join } from "node:path";
 import { Client } from "../client/http.ts";
@@ -36,7 +39,10 @@ export function journalFolder(config: Config): string {
   return join(config.state.dataDir, "journal");
 }
 
-/** Walks the whole chain and prints its head. Throws JournalDamaged, which names file, line and offset. May run beside the daemon. */
+/**
+ * Walks the whole chain and prints its head. Throws JournalDamaged, which names file, line and offset. May run beside
+ * the daemon.
+ */
 export async function verifyChain(config: Config, head: Head | null, say: Say): Promise<number> {
   const walk = verifyJournal(diskFiles, journalFolder(config), head);
   for (;;) {
@@ -48,7 +54,8 @@ export async function verifyChain(config: Config, head: Head | null, say: Say): 
     const { records, snapshots, segments, tail } = step.value;
     if (tail !== null)
       await say(
-        `${tail.file}: line ${tail.line}, byte ${tail.offset}: ${tail.reason}; being written, or torn: the next start cuts it off`,
+        `${tail.file}: line ${tail.line}, byte ${tail.offset}: ${tail.reason}; being written, or torn: the ` +
+          "next start cuts it off",
       );
     await say(`good: ${records} lines in ${segments} segments, ${snapshots} snapshots`);
     if (step.value.head !== null) await say(`head ${step.value.head.seq}:${step.value.head.sum}`);
@@ -141,7 +148,9 @@ async function askDaemon(config: Config, locked: DataDirLocked): Promise<Finding
     const body = await callDaemon(apiUrl, "POST", "/v1/images/verify", VERIFY_TIMEOUT_MS);
     return (body as { findings: Finding[] }).findings;
   } catch (error) {
-    throw new Error(`${locked.message} It was asked at ${apiUrl} to verify its images itself, in vain: ${messageOf(error)}`);
+    throw new Error(
+      `${locked.message} It was asked at ${apiUrl} to verify its images itself, in vain: ${messageOf(error)}`,
+    );
   }
 }
 
@@ -170,7 +179,10 @@ function describe(finding: Finding): string {
     case "good":
       return `${finding.digest}: good, ${finding.sizeBytes} bytes`;
     case "quarantined":
-      return `${finding.digest}: WRONG, its bytes hash to ${finding.actual}; moved to ${finding.movedTo}. Push the image again.`;
+      return (
+        `${finding.digest}: WRONG, its bytes hash to ${finding.actual}; moved to ${finding.movedTo}. ` +
+        "Push the image again."
+      );
     case "missing":
       return `${finding.digest}: MISSING, its file is not on disk. Push the image again.`;
     case "failed":

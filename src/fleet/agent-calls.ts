@@ -1,4 +1,7 @@
-/** What agents say, heard and written where it changes anything: registrations and heartbeats. Answers come from what the host shall run. */
+/**
+ * What agents say, heard and written where it changes anything: registrations and heartbeats. Answers come from what
+ * the host shall run.
+ */
 import type { Clock } from "../lib/clock.ts";
 import type { Since } from "../lib/elapsed.ts";
 import { ApiError } from "../lib/errors.ts";
@@ -60,15 +63,22 @@ export class AgentCalls {
       };
     });
     // A registration that was not written leaves nobody behind to be remembered.
-    if (done instanceof Promise) done.catch(() => store.state.hosts.get(registration.host_id) ?? presence.forget(registration.host_id));
+    if (done instanceof Promise)
+      done.catch(() => store.state.hosts.get(registration.host_id) ?? presence.forget(registration.host_id));
     return done;
   }
 
   /**
-   * A heartbeat, as far as it changes or asks anything; `observed_revision` of the answer tells the caller whether to hold it.
-   * Throws host_not_registered, host_key_mismatch, host_id_in_use. While the journal is off it is heard all the same.
+   * A heartbeat, as far as it changes or asks anything; `observed_revision` of the answer tells the caller whether to
+   * hold it. Throws host_not_registered, host_key_mismatch, host_id_in_use. While the journal is off it is heard all
+   * the same.
    */
-  heartbeat(hostId: string, key: string | null, beat: Heartbeat, actor: Actor): HeartbeatAnswer | Promise<HeartbeatAnswer> {
+  heartbeat(
+    hostId: string,
+    key: string | null,
+    beat: Heartbeat,
+    actor: Actor,
+  ): HeartbeatAnswer | Promise<HeartbeatAnswer> {
     const { store, presence, assignments, drains } = this.#parts;
     const host = store.state.hosts.get(hostId);
     const answer = (state: State): HeartbeatAnswer => assignments.answer(state, hostId, beat.observed_revision);
@@ -94,7 +104,9 @@ export class AgentCalls {
     }
   }
 
-  /** False for an older beat. A conflict of two agents is told of, once for as long as it lasts, before it is refused. */
+  /**
+   * False for an older beat. A conflict of two agents is told of, once for as long as it lasts, before it is refused.
+   */
   #hears(hostId: string, beat: Heartbeat): boolean {
     const { clock, store, presence, rounds, since, onIdConflict } = this.#parts;
     const before = presence.conflictOf(hostId);
@@ -105,7 +117,9 @@ export class AgentCalls {
       onIdConflict();
       if (conflict !== null && isNewConflict(before, since)) {
         const event = { type: "host.id_conflict", data: { host_id: hostId, boot_ids: conflict.bootIds } } as const;
-        void rounds.attempt("noting a conflict", async () => store.change(SYSTEM, () => ({ event, answer: () => undefined })));
+        void rounds.attempt("noting a conflict", async () =>
+          store.change(SYSTEM, () => ({ event, answer: () => undefined })),
+        );
       }
       throw error;
     }

@@ -27,7 +27,12 @@ export class Assignments {
     const host = state.hosts.get(hostId);
     if (host === undefined) throw hostNotRegistered(hostId);
     const { revision, machines } = this.#lists.of(state, hostId);
-    const head = { host_id: hostId, cluster_id: state.cluster.get(CLUSTER_KEY)?.id ?? "", status: statusOf(host), revision };
+    const head = {
+      host_id: hostId,
+      cluster_id: state.cluster.get(CLUSTER_KEY)?.id ?? "",
+      status: statusOf(host),
+      revision,
+    };
     return observed === revision ? head : { ...head, machines };
   }
 
@@ -35,12 +40,21 @@ export class Assignments {
     return this.#lists.of(this.#store.state, hostId);
   }
 
-  /** Holds until the host's list is another than `revision`, the host is not in the list of hosts any more, the time is over, or the client is gone. */
-  async waitForChange(hostId: string, revision: string, ms: number, onCancel: (cancel: () => void) => void): Promise<void> {
+  /**
+   * Holds until the host's list is another than `revision`, the host is not in the list of hosts any more, the time is
+   * over, or the client is gone.
+   */
+  async waitForChange(
+    hostId: string,
+    revision: string,
+    ms: number,
+    onCancel: (cancel: () => void) => void,
+  ): Promise<void> {
     const { state } = this.#store;
     const until = this.#clock.mono() + ms;
     let gone = false;
-    const isToWait = (): boolean => !gone && state.hosts.get(hostId) !== undefined && this.desired(hostId).revision === revision;
+    const isToWait = (): boolean =>
+      !gone && state.hosts.get(hostId) !== undefined && this.desired(hostId).revision === revision;
     while (isToWait() && this.#clock.mono() < until) {
       const left = until - this.#clock.mono();
       await this.#waiters.wait(hostId, left, (cancel) => onCancel(() => ((gone = true), cancel())));

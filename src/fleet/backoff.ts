@@ -1,4 +1,7 @@
-/** When what came to nothing is tried again: pure waiting times, each told as the milliseconds that are left, 0 for now. It tries nothing. */
+/**
+ * When what came to nothing is tried again: pure waiting times, each told as the milliseconds that are left, 0 for now.
+ * It tries nothing.
+ */
 import type { Since } from "../lib/elapsed.ts";
 import type { Deployment, Machine } from "../state/types.ts";
 import type { Cause } from "./replacement.ts";
@@ -10,8 +13,8 @@ const LONGEST_STREAK_MS = 300_000;
 const SETTLED_MS = 600_000;
 
 /**
- * Whether the deployment is known to run, so that a replacement's failure is its host's: the machine was ready, and is replaced for a reason
- * outside of it.
+ * Whether the deployment is known to run, so that a replacement's failure is its host's: the machine was ready, and is
+ * replaced for a reason outside of it.
  */
 function isProven(machine: Machine, target: Deployment, cause: Cause): boolean {
   return machine.deployment_id === target.id && machine.ready_at !== null && (cause === "draining" || cause === "lost");
@@ -25,7 +28,10 @@ function retryAfter(failures: number): number {
   return Math.min(LONGEST_RETRY_MS, FIRST_RETRY_MS * 2 ** failures);
 }
 
-/** Until a host that was not tried may be: at once for what is known to run, else 1 s after the last try, doubling to 30 s. */
+/**
+ * Until a host that was not tried may be: at once for what is known to run, else 1 s after the last try, doubling to 30
+ * s.
+ */
 export function untilNextTry(since: Since, machine: Machine, target: Deployment, cause: Cause): number {
   const { retry } = machine;
   if (retry === null || isProven(machine, target, cause)) return 0;
@@ -39,7 +45,10 @@ export function untilNextTryOfAll(since: Since, machine: Machine, target: Deploy
   return left(since, last, retryAfter(machine.retry?.rounds ?? 0));
 }
 
-/** Until a machine that gave up may be replaced: at once the first time, then 1 s doubling to 5 min, so that what cannot run does not spin. */
+/**
+ * Until a machine that gave up may be replaced: at once the first time, then 1 s doubling to 5 min, so that what cannot
+ * run does not spin.
+ */
 export function untilStreakIsOver(since: Since, machine: Machine): number {
   // What its host could not do says nothing of it; other hosts are tried, and each ranks lower once it has failed.
   if (machine.streak === 0) return 0;

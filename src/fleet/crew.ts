@@ -1,4 +1,7 @@
-/** The machines of an app, sorted into those that count and those that go: pure facts for the steps of replicas.ts and rollout.ts. */
+/**
+ * The machines of an app, sorted into those that count and those that go: pure facts for the steps of replicas.ts and
+ * rollout.ts.
+ */
 import type { State } from "../state/state.ts";
 import type { App, Deployment, Machine } from "../state/types.ts";
 import { originalOf } from "./replacement.ts";

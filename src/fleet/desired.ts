@@ -15,7 +15,10 @@ export interface DesiredMachine {
   readonly restart: Machine["restart"];
   readonly check?: Readonly<Record<string, unknown>>;
   readonly desired_state: "running" | "stopped";
-  /** How often it was started anew after it had ended; absent for never. Without it a list that has it again would equal the one before it ended. */
+  /**
+   * How often it was started anew after it had ended; absent for never. Without it a list that has it again would equal
+   * the one before it ended.
+   */
   readonly starts?: number;
 }
 
@@ -34,12 +37,28 @@ function toDesired(state: State, machine: Machine): DesiredMachine {
   const { id, app_id, deployment_id, image, cpus, memory_mb, restart, check, desired_state, starts } = machine;
   // With its app its deployment goes; what is to stop needs no env.
   const env = state.deployments.get(deployment_id)?.env ?? {};
-  return { id, app_id, image, cpus, memory_mb, env, restart, ...(check === null ? {} : { check }), desired_state, ...(starts === 0 ? {} : { starts }) };
+  return {
+    id,
+    app_id,
+    image,
+    cpus,
+    memory_mb,
+    env,
+    restart,
+    ...(check === null ? {} : { check }),
+    desired_state,
+    ...(starts === 0 ? {} : { starts }),
+  };
 }
 
 /** The desired list of one host, sorted by id. */
 export function computeDesired(state: State, machines: readonly Machine[]): Desired {
-  return withRevision(machines.filter(isWanted).map((machine) => toDesired(state, machine)).sort((a, b) => (a.id < b.id ? -1 : 1)));
+  return withRevision(
+    machines
+      .filter(isWanted)
+      .map((machine) => toDesired(state, machine))
+      .sort((a, b) => (a.id < b.id ? -1 : 1)),
+  );
 }
 
 function withRevision(machines: readonly DesiredMachine[]): Desired {

@@ -1,4 +1,7 @@
-/** Taking a host out of service: pure decisions on drain, undrain and activate, and the plan of what to do next. Carries nothing out. */
+/**
+ * Taking a host out of service: pure decisions on drain, undrain and activate, and the plan of what to do next. Carries
+ * nothing out.
+ */
 import { ApiError } from "../lib/errors.ts";
 import { toRfc3339 } from "../lib/clock.ts";
 import type { Since } from "../lib/elapsed.ts";
@@ -18,19 +21,30 @@ export interface DrainRequest {
 }
 
 /** Starts a drain, or gives a running one new terms. Throws where the host is unknown or in maintenance. */
-export function decideDrain(state: State, hostId: string, request: DrainRequest, nowWall: number): EventOf<"host.drain_started"> | EventOf<"host.drain_updated"> {
+export function decideDrain(
+  state: State,
+  hostId: string,
+  request: DrainRequest,
+  nowWall: number,
+): EventOf<"host.drain_started"> | EventOf<"host.drain_updated"> {
   const host = getHost(state, hostId);
   nextMode(host, "drain");
   const running = runningDrain(state, hostId);
   const terms = {
     host_id: hostId,
     max_parallel: request.max_parallel ?? running?.max_parallel ?? DEFAULT_MAX_PARALLEL,
-    deadline_at: request.deadline_seconds === undefined ? (running?.deadline_at ?? null) : toRfc3339(nowWall + request.deadline_seconds * 1000),
+    deadline_at:
+      request.deadline_seconds === undefined
+        ? (running?.deadline_at ?? null)
+        : toRfc3339(nowWall + request.deadline_seconds * 1000),
     force: request.force ?? running?.force ?? false,
     reason: request.reason ?? running?.reason ?? null,
   };
   if (running !== null) return { type: "host.drain_updated", data: terms };
-  return { type: "host.drain_started", data: { ...terms, machine_ids: heldMachines(state, hostId).map((machine) => machine.id) } };
+  return {
+    type: "host.drain_started",
+    data: { ...terms, machine_ids: heldMachines(state, hostId).map((machine) => machine.id) },
+  };
 }
 
 /** Whether new terms are the old ones: such a call is answered and not written. */
@@ -66,9 +80,14 @@ export function heldMachines(state: State, hostId: string): Machine[] {
 export function planDrain(state: State, host: Host, drain: Drain, reported: number | null, since: Since): Event | null {
   const left = heldMachines(state, host.id);
   const empty = left.length === 0 && (!host.ever_assigned || reported === 0) && (reported ?? 0) === 0;
-  if (empty) return { type: "host.drain_finished", data: { host_id: host.id, state: "completed", mode: nextMode(host, "complete") } };
+  if (empty)
+    return {
+      type: "host.drain_finished",
+      data: { host_id: host.id, state: "completed", mode: nextMode(host, "complete") },
+    };
   if (!isDeadlineOver(drain, since)) return null;
-  if (!drain.force) return { type: "host.drain_finished", data: { host_id: host.id, state: "failed", mode: "draining" } };
+  if (!drain.force)
+    return { type: "host.drain_finished", data: { host_id: host.id, state: "failed", mode: "draining" } };
   const toStop = left.filter((machine) => machine.desired_state === "running");
   if (drain.forced && toStop.length === 0) return null;
   return { type: "host.drain_forced", data: { host_id: host.id, machine_ids: toStop.map((machine) => machine.id) } };

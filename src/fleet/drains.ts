@@ -1,4 +1,7 @@
-/** Moves drains on, a step at a time: each is an event, and its being on disk brings the next. What the step is, drain.ts decides. */
+/**
+ * Moves drains on, a step at a time: each is an event, and its being on disk brings the next. What the step is,
+ * drain.ts decides.
+ */
 import type { Since } from "../lib/elapsed.ts";
 import { SYSTEM } from "../state/events.ts";
 import type { Store } from "../state/store.ts";

@@ -1,4 +1,7 @@
-/** What was kept long enough: ended machines and idempotency keys after 24 h, and of an app's ended machines the newest thousand. Pure. */
+/**
+ * What was kept long enough: ended machines and idempotency keys after 24 h, and of an app's ended machines the newest
+ * thousand. Pure.
+ */
 import type { EventOf } from "../state/events.ts";
 import type { State } from "../state/state.ts";
 import type { Machine } from "../state/types.ts";
@@ -22,14 +25,18 @@ export function decideExpired(state: State, now: number): EventOf<"workload.expi
   }
   const machineIds: string[] = [];
   for (const machines of ended.values()) {
-    const surplus = machines.length > KEPT_OF_AN_APP ? machines.sort(byEnd).slice(0, machines.length - KEPT_OF_AN_APP) : [];
+    const surplus =
+      machines.length > KEPT_OF_AN_APP ? machines.sort(byEnd).slice(0, machines.length - KEPT_OF_AN_APP) : [];
     const gone = new Set([...surplus, ...machines.filter((machine) => isOver(machine.ended_at))]);
     for (const { id } of gone) machineIds.push(id);
   }
   const keys: string[] = [];
   for (const [key, row] of state.idempotency.entries()) if (isOver(row.at)) keys.push(key);
   if (machineIds.length === 0 && keys.length === 0) return null;
-  return { type: "workload.expired", data: { machine_ids: machineIds.slice(0, AT_ONCE), idempotency_keys: keys.slice(0, AT_ONCE) } };
+  return {
+    type: "workload.expired",
+    data: { machine_ids: machineIds.slice(0, AT_ONCE), idempotency_keys: keys.slice(0, AT_ONCE) },
+  };
 }
 
 /** Those that ended first come first. */

@@ -1,4 +1,7 @@
-/** The fleet's work put together: who hears hosts, who misses them, who moves apps and drains on, and when. Decides nothing itself. */
+/**
+ * The fleet's work put together: who hears hosts, who misses them, who moves apps and drains on, and when. Decides
+ * nothing itself.
+ */
 import type { Clock } from "../lib/clock.ts";
 import type { Log } from "../lib/log.ts";
 import type { Recorded } from "../state/events.ts";
@@ -33,9 +36,14 @@ export interface FleetOptions {
   onIdConflict(): void;
 }
 
-/** Drains and waiting apps are looked at this often for their times and for room that came free; everything else about them follows events at once. */
+/**
+ * Drains and waiting apps are looked at this often for their times and for room that came free; everything else about
+ * them follows events at once.
+ */
 const SWEEP_MS = 500;
-/** How often what was kept long enough is let go, and every app is looked at, whether or not something happened to it. */
+/**
+ * How often what was kept long enough is let go, and every app is looked at, whether or not something happened to it.
+ */
 const EXPIRY_MS = 60_000;
 
 export class Fleet {
@@ -60,7 +68,16 @@ export class Fleet {
     this.#liveness = new LivenessMonitor(options, this.presence, this.#rounds, SWEEP_MS);
     const { presence, assignments } = this;
     const onIdConflict = (): void => options.onIdConflict();
-    this.agentCalls = new AgentCalls({ store, clock, presence, assignments, drains: this.#drains, rounds: this.#rounds, since, onIdConflict });
+    this.agentCalls = new AgentCalls({
+      store,
+      clock,
+      presence,
+      assignments,
+      drains: this.#drains,
+      rounds: this.#rounds,
+      since,
+      onIdConflict,
+    });
     store.onDurable((events) => this.#follow(events));
   }
 

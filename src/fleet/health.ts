@@ -1,10 +1,11 @@
 /**
- * Health that lasts: the one page that says when a machine counts, when it may take another's place, and how many of an app have to serve.
- * Each predicate answers one question, and its name is the question. Pure.
+ * Health that lasts: the one page that says when a machine counts, when it may take another's place, and how many of an
+ * app have to serve. Each predicate answers one question, and its name is the question. Pure.
  *
- * The rule over the whole app: what serves is told to go for a deployment or a drain only where, without it, as many of the app's machines are
- * healthy as its replicas ask for, those of all deployments together. Healthy is what has been up without a break for `min_healthy_seconds`;
- * where its deployment has completed before, a fifth of that is enough: the image is known, the host is not.
+ * The rule over the whole app: what serves is told to go for a deployment or a drain only where, without it, as many of
+ * the app's machines are healthy as its replicas ask for, those of all deployments together. Healthy is what has been
+ * up without a break for `min_healthy_seconds`; where its deployment has completed before, a fifth of that is enough:
+ * the image is known, the host is not.
  */
 import type { Since } from "../lib/elapsed.ts";
 import type { State } from "../state/state.ts";
@@ -58,7 +59,10 @@ export function grownHealthy(state: State, app: App, members: readonly Machine[]
   });
 }
 
-/** How many machines of the app have to be healthy before one that serves may go: one a replica that is to run and has not done its work. */
+/**
+ * How many machines of the app have to be healthy before one that serves may go: one a replica that is to run and has
+ * not done its work.
+ */
 export function floorOf(replicas: number, heads: readonly Machine[]): number {
   const excused = heads.filter((machine) => isPaused(machine) || hasDoneItsWork(machine)).length;
   return Math.max(0, replicas - excused);

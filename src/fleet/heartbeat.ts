@@ -51,7 +51,12 @@ export function decideHeard(state: State, host: Host, beat: Beat): EventOf<"host
   return { type: "host.heard", data: { host_id: host.id, ...(online ? { online } : {}), key_hash: keyHash, machines } };
 }
 
-function compareMachines(state: State, host: Host, reported: readonly ReportedMachine[], current: boolean): MachineReport[] {
+function compareMachines(
+  state: State,
+  host: Host,
+  reported: readonly ReportedMachine[],
+  current: boolean,
+): MachineReport[] {
   const changes: MachineReport[] = [];
   const seen = new Set<string>();
   for (const report of reported) {
@@ -59,7 +64,8 @@ function compareMachines(state: State, host: Host, reported: readonly ReportedMa
     if (seen.has(report.id)) continue;
     seen.add(report.id);
     const machine = state.machines.get(report.id);
-    // A machine that is not this host's is none of the state's business: it is not in the answer's list, so it shall not run.
+    // A machine that is not this host's is none of the state's business: it is not in the answer's list, so it shall
+    // not run.
     if (machine === undefined || machine.host_id !== host.id || !isWanted(machine)) continue;
     // It was started anew here, and the agent, whose list is older, tells of how its run before ended.
     if (!current && machine.state === "pending" && report.state !== "starting" && report.state !== "running") continue;
@@ -74,7 +80,12 @@ function compareMachines(state: State, host: Host, reported: readonly ReportedMa
 }
 
 function toReport(machine: Machine, report: ReportedMachine): MachineReport {
-  if (isVain(machine, report)) report = { ...report, state: "failed", reason: `it ended before its check had ever passed: ${report.reason ?? "exit code 0"}` };
+  if (isVain(machine, report))
+    report = {
+      ...report,
+      state: "failed",
+      reason: `it ended before its check had ever passed: ${report.reason ?? "exit code 0"}`,
+    };
   const running = report.state === "running";
   return {
     id: machine.id,
@@ -90,13 +101,22 @@ function toReport(machine: Machine, report: ReportedMachine): MachineReport {
 
 /** A machine with a check is there to be ready; one that ends well before it ever was has not done its work. */
 function isVain(machine: Machine, { state }: ReportedMachine): boolean {
-  return state === "stopped" && machine.desired_state === "running" && machine.check !== null && machine.ready_at === null;
+  return (
+    state === "stopped" && machine.desired_state === "running" && machine.check !== null && machine.ready_at === null
+  );
 }
 
 /** The agent has the current list and does not report the machine. */
 function gone(machine: Machine): MachineReport {
   const wasAsked = machine.desired_state === "stopped";
-  return { id: machine.id, state: wasAsked ? "stopped" : "failed", ready: false, reason: wasAsked ? null : "gone_from_host", exit_code: null, started_at: machine.started_at };
+  return {
+    id: machine.id,
+    state: wasAsked ? "stopped" : "failed",
+    ready: false,
+    reason: wasAsked ? null : "gone_from_host",
+    exit_code: null,
+    started_at: machine.started_at,
+  };
 }
 
 function differs(machine: Machine, report: MachineReport): boolean {

@@ -1,4 +1,7 @@
-/** Calls hosts offline that were not heard for offline_after, and nobody for time in which the daemon itself could not hear. */
+/**
+ * Calls hosts offline that were not heard for offline_after, and nobody for time in which the daemon itself could not
+ * hear.
+ */
 import type { Clock } from "../lib/clock.ts";
 import { toRfc3339 } from "../lib/clock.ts";
 import type { Log } from "../lib/log.ts";
@@ -17,7 +20,10 @@ export interface LivenessOptions {
   readonly checkIntervalMs: number;
 }
 
-/** What has arrived is read in this time, before anyone is called offline: a pause too short to be noticed leaves heartbeats unread too. */
+/**
+ * What has arrived is read in this time, before anyone is called offline: a pause too short to be noticed leaves
+ * heartbeats unread too.
+ */
 const UNREAD_MS = 50;
 /** Shorter pauses are forgiven without a word. */
 const TOLD_PAUSE_MS = 1_000;
@@ -45,7 +51,8 @@ export class LivenessMonitor {
   /** Every host has a full offline_after from now; then the sweeps run. */
   start(): void {
     const { store, clock } = this.#options;
-    for (const host of store.state.hosts.values()) this.#presence.assume(host.id, clock.mono(), Date.parse(host.heard_at));
+    for (const host of store.state.hosts.values())
+      this.#presence.assume(host.id, clock.mono(), Date.parse(host.heard_at));
     this.#lastAwake = clock.mono();
     this.#rounds.repeat(this.#sweepMs, () => this.#sweep());
   }
@@ -58,7 +65,8 @@ export class LivenessMonitor {
     this.#lastAwake = now;
     if (paused === 0) return;
     this.#presence.forgive(paused, now);
-    if (paused >= TOLD_PAUSE_MS) log.warn("the daemon was paused; no host is called offline for that time", { paused_ms: Math.round(paused) });
+    if (paused >= TOLD_PAUSE_MS)
+      log.warn("the daemon was paused; no host is called offline for that time", { paused_ms: Math.round(paused) });
   }
 
   /** One round of liveness. */
@@ -72,7 +80,10 @@ export class LivenessMonitor {
     if (event === null) return;
     for (const id of event.data.host_ids) this.#recentlyLost.set(id, clock.mono());
     await store.change(SYSTEM, () => ({ event, answer: () => undefined }));
-    log.warn("hosts fell silent", { hosts: event.data.host_ids.join(","), replacement_held: event.data.held_host_ids.length > 0 });
+    log.warn("hosts fell silent", {
+      hosts: event.data.host_ids.join(","),
+      replacement_held: event.data.held_host_ids.length > 0,
+    });
   }
 
   /** What is to be said of those who are silent now, or null. */
@@ -84,6 +95,11 @@ export class LivenessMonitor {
     // By then the last of them was silent for offline_after, and a sweep has seen it.
     const until = toRfc3339(clock.wall() + offlineAfterMs - quietMs + 2 * this.#sweepMs);
     const suspicion = { isQuiet: (id: string) => this.#presence.silenceOf(id, now) >= quietMs, until };
-    return decideLost(store.state, (id) => this.#presence.isSilent(id, now), new Set(this.#recentlyLost.keys()), suspicion);
+    return decideLost(
+      store.state,
+      (id) => this.#presence.isSilent(id, now),
+      new Set(this.#recentlyLost.keys()),
+      suspicion,
+    );
   }
 }

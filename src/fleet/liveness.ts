@@ -8,14 +8,18 @@ export function heartbeatIntervalSeconds(offlineAfterMs: number): number {
   return Math.max(1, Math.floor(offlineAfterMs / 3000));
 }
 
-/** How often the sweep runs: often enough that a host is called offline at most a quarter of offline_after late, and at least every check_interval. */
+/**
+ * How often the sweep runs: often enough that a host is called offline at most a quarter of offline_after late, and at
+ * least every check_interval.
+ */
 export function sweepInterval(offlineAfterMs: number, checkIntervalMs: number): number {
   return Math.max(50, Math.min(checkIntervalMs, offlineAfterMs / 4));
 }
 
 /**
- * How long the daemon was paused (SIGSTOP, a busy machine) where a timer that runs every `intervalMs` runs `gapMs` after it ran last; 0 where it is hardly late.
- * Nobody knows when in the gap the pause began, so all of it counts: heartbeats of that time may be waiting unread.
+ * How long the daemon was paused (SIGSTOP, a busy machine) where a timer that runs every `intervalMs` runs `gapMs`
+ * after it ran last; 0 where it is hardly late. Nobody knows when in the gap the pause began, so all of it counts:
+ * heartbeats of that time may be waiting unread.
  */
 export function pausedFor(gapMs: number, intervalMs: number): number {
   return gapMs - intervalMs > Math.max(200, intervalMs / 2) ? gapMs : 0;
@@ -34,16 +38,25 @@ export interface Suspicion {
   readonly until: string;
 }
 
-/** How long a host is silent at least when another one of the same failure is called offline. A tenth of offline_after is for the jitter of beats. */
+/**
+ * How long a host is silent at least when another one of the same failure is called offline. A tenth of offline_after
+ * is for the jitter of beats.
+ */
 export function quietAfter(offlineAfterMs: number, intervalMs: number): number {
   return Math.max(0, offlineAfterMs * 0.9 - intervalMs);
 }
 
 /**
- * The event for hosts that fell silent, or null. `recentlyLost` are hosts that went offline within the last offline_after;
- * in a storm they are held too, since they belong to it. Where those that are quiet would make it a storm, replacement waits until that is known.
+ * The event for hosts that fell silent, or null. `recentlyLost` are hosts that went offline within the last
+ * offline_after; in a storm they are held too, since they belong to it. Where those that are quiet would make it a
+ * storm, replacement waits until that is known.
  */
-export function decideLost(state: State, isSilent: (hostId: string) => boolean, recentlyLost: ReadonlySet<string>, suspicion: Suspicion): EventOf<"host.lost"> | null {
+export function decideLost(
+  state: State,
+  isSilent: (hostId: string) => boolean,
+  recentlyLost: ReadonlySet<string>,
+  suspicion: Suspicion,
+): EventOf<"host.lost"> | null {
   const lost: string[] = [];
   let online = 0;
   let quiet = 0;
@@ -58,11 +71,16 @@ export function decideLost(state: State, isSilent: (hostId: string) => boolean, 
   const window = [...lost, ...stillGone].sort();
   const held = isStorm(window.length, online + stillGone.length) ? window : [];
   const suspected = held.length === 0 && isStorm(window.length + quiet, online + stillGone.length);
-  return { type: "host.lost", data: { host_ids: lost.sort(), held_host_ids: held, replace_after: suspected ? suspicion.until : null } };
+  return {
+    type: "host.lost",
+    data: { host_ids: lost.sort(), held_host_ids: held, replace_after: suspected ? suspicion.until : null },
+  };
 }
 
 /** Lifts the hold of a storm, or null where nothing is held. */
 export function decideReplaceLost(state: State): EventOf<"host.replacement_allowed"> | null {
   const held: Host[] = [...state.hosts.values()].filter((host) => host.replacement_held);
-  return held.length === 0 ? null : { type: "host.replacement_allowed", data: { host_ids: held.map((host) => host.id).sort() } };
+  return held.length === 0
+    ? null
+    : { type: "host.replacement_allowed", data: { host_ids: held.map((host) => host.id).sort() } };
 }

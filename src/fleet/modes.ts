@@ -1,12 +1,19 @@
-/** What every action does in every mode and health: a total table, so that no combination is left to chance. Decides nothing about machines. */
+/**
+ * What every action does in every mode and health: a total table, so that no combination is left to chance. Decides
+ * nothing about machines.
+ */
 import { ApiError } from "../lib/errors.ts";
 import type { Health, Host, HostStatus, Mode } from "../state/types.ts";
 
-export type Action = "register" | "heartbeat" | "deregister" | "remove" | "drain" | "undrain" | "activate" | "complete" | "lose";
+export type Action =
+  "register" | "heartbeat" | "deregister" | "remove" | "drain" | "undrain" | "activate" | "complete" | "lose";
 
 type Refusal = "host_in_maintenance" | "host_not_draining" | "host_not_in_maintenance" | "host_online";
 
-/** `to`: the mode afterwards (where it is the same mode, the action still does its work). `refuse`: the error's code. `nothing`: no effect. */
+/**
+ * `to`: the mode afterwards (where it is the same mode, the action still does its work). `refuse`: the error's code.
+ * `nothing`: no effect.
+ */
 export type Effect = { readonly to: Mode } | { readonly refuse: Refusal } | "nothing";
 
 type Row = Readonly<Record<Action, Effect>>;
@@ -51,7 +58,10 @@ const maintenance: Row = {
   lose: MAINTENANCE,
 };
 
-/** Health and mode are separate facts: an offline host is drained and activated like any other, and is not lost twice; only one that is offline can be removed. */
+/**
+ * Health and mode are separate facts: an offline host is drained and activated like any other, and is not lost twice;
+ * only one that is offline can be removed.
+ */
 export const MODES: Readonly<Record<Mode, Readonly<Record<Health, Row>>>> = {
   active: { online: active, offline: { ...active, remove: active.deregister, lose: "nothing" } },
   draining: { online: draining, offline: { ...draining, remove: draining.deregister, lose: "nothing" } },
@@ -59,10 +69,13 @@ export const MODES: Readonly<Record<Mode, Readonly<Record<Health, Row>>>> = {
 };
 
 const MESSAGES: Readonly<Record<Refusal, (host: Host) => string>> = {
-  host_in_maintenance: (host) => `Host ${host.id} is in maintenance already; there is nothing to drain. Activate it first.`,
+  host_in_maintenance: (host) =>
+    `Host ${host.id} is in maintenance already; there is nothing to drain. Activate it first.`,
   host_not_draining: (host) => `Host ${host.id} is ${host.mode}, not draining.`,
-  host_not_in_maintenance: (host) => `Host ${host.id} is ${host.mode}, not in maintenance${host.mode === "draining" ? "; undrain it instead" : ""}.`,
-  host_online: (host) => `Host ${host.id} is online. End its agent first: with --deregister-on-exit it leaves the list by itself.`,
+  host_not_in_maintenance: (host) =>
+    `Host ${host.id} is ${host.mode}, not in maintenance${host.mode === "draining" ? "; undrain it instead" : ""}.`,
+  host_online: (host) =>
+    `Host ${host.id} is online. End its agent first: with --deregister-on-exit it leaves the list by itself.`,
 };
 
 /** The mode that `action` leads to. Throws the table's refusal as ApiError. */

@@ -1,4 +1,7 @@
-/** What becomes of originals and their replacements: who has taken over, who came to nothing, who is not needed any more. Pure. */
+/**
+ * What becomes of originals and their replacements: who has taken over, who came to nothing, who is not needed any
+ * more. Pure.
+ */
 import type { Since } from "../lib/elapsed.ts";
 import type { Event } from "../state/events.ts";
 import type { State } from "../state/state.ts";
@@ -8,15 +11,25 @@ import { hasDoneItsWork, mayTakeOver, Places, serves } from "./health.ts";
 import type { Failure } from "./replacement.ts";
 import { causeOf, failureOf, replacementOf } from "./replacement.ts";
 
-/** Originals whose replacement has taken over go, as far as the app as a whole allows; replacements that fail, or that nobody needs, go. */
+/**
+ * Originals whose replacement has taken over go, as far as the app as a whole allows; replacements that fail, or that
+ * nobody needs, go.
+ */
 export function settlePairs(state: State, since: Since, crew: Crew): Event[] {
   const events: Event[] = [];
   const places = new Places(crew.target.replicas, crew.members, crew.heads);
   for (const original of crew.members) {
     const replacement = replacementOf(state, original);
     if (replacement === null) continue;
-    if (!isForeign(crew, original, replacement) && mayTakeOver(replacement, original) && places.release(original) === null) {
-      events.push({ type: "machine.removed", data: { machine_ids: [original.id], reason: `replaced by ${replacement.id}` } });
+    if (
+      !isForeign(crew, original, replacement) &&
+      mayTakeOver(replacement, original) &&
+      places.release(original) === null
+    ) {
+      events.push({
+        type: "machine.removed",
+        data: { machine_ids: [original.id], reason: `replaced by ${replacement.id}` },
+      });
       continue;
     }
     const failure = whyGivenUp(state, since, crew, original, replacement);
@@ -54,7 +67,10 @@ function isForeign({ app, target }: Crew, original: Machine, { deployment_id: id
   return id !== target.id && id !== app.stable_id && serves(original);
 }
 
-/** Why a replacement that has not taken over is not wanted any more, or null. While nobody knows how the original is, it goes on. */
+/**
+ * Why a replacement that has not taken over is not wanted any more, or null. While nobody knows how the original is, it
+ * goes on.
+ */
 function whyNotNeeded(state: State, crew: Crew, original: Machine, replacement: Machine): string | null {
   const { app, target } = crew;
   // It may never be ready, which may be why there is a newer one. One of the deployment before is known to work.

@@ -99,8 +99,8 @@ export interface Choice {
 }
 
 /**
- * The best host, or null where none fits: one that can start machines, as far as is known, then fewest machines of the app on the host, then in
- * its datacenter, then by strategy, then by id.
+ * The best host, or null where none fits: one that can start machines, as far as is known, then fewest machines of the
+ * app on the host, then in its datacenter, then by strategy, then by id.
  */
 export function choose(scene: Scene, need: Need, excluded: Excluded): Choice | null {
   let best: Candidate | null = null;
@@ -113,7 +113,12 @@ export function choose(scene: Scene, need: Need, excluded: Excluded): Choice | n
     if (best === null || isBetter(candidate, best, scene.strategy)) best = candidate;
   }
   if (best === null) return null;
-  return { hostId: best.host.id, why: `${scene.strategy}: chosen of ${fitting} that fit among ${count(scene.state.hosts.size, "host")}; ${describe(best)}` };
+  return {
+    hostId: best.host.id,
+    why:
+      `${scene.strategy}: chosen of ${fitting} that fit among ${count(scene.state.hosts.size, "host")}; ` +
+      `${describe(best)}`,
+  };
 }
 
 /** Whether any host would take it. Costs next to nothing while one would. */
@@ -123,10 +128,16 @@ export function hasRoom(scene: Scene, need: Need): boolean {
 }
 
 function describe({ host, beside, nearby, load, trouble }: Candidate): string {
-  return `${trouble === null ? "" : `last of all (${trouble}); `}${beside} of the app's machines here, ${nearby} in datacenter ${host.datacenter}; ${Math.round(load * 100)} % full with it`;
+  return (
+    `${trouble === null ? "" : `last of all (${trouble}); `}${beside} of the app's machines here, ` +
+    `${nearby} in datacenter ${host.datacenter}; ${Math.round(load * 100)} % full with it`
+  );
 }
 
-/** Why each host is taken or not, sorted by id. `chosenId`: the host that was taken, or null to mark the one that would be now. */
+/**
+ * Why each host is taken or not, sorted by id. `chosenId`: the host that was taken, or null to mark the one that would
+ * be now.
+ */
 export function explain(scene: Scene, need: Need, excluded: Excluded, chosenId: string | null): PlacementRow[] {
   const chosen = chosenId ?? choose(scene, need, excluded)?.hostId ?? null;
   const company = companyOf(scene.state, need);
@@ -140,21 +151,33 @@ export function explain(scene: Scene, need: Need, excluded: Excluded, chosenId: 
 
 /** Why no host takes it, in one sentence with the numbers that would have to change; null where one does. */
 export function whyNowhere(scene: Scene, need: Need, excluded: Excluded = new Map()): string | null {
-  for (const host of scene.state.hosts.values()) if (!excluded.has(host.id) && obstacle(scene, need, host) === null) return null;
+  for (const host of scene.state.hosts.values())
+    if (!excluded.has(host.id) && obstacle(scene, need, host) === null) return null;
   const hosts = [...scene.state.hosts.values()];
   if (hosts.length === 0) return "no host is registered";
   const inRegion = hosts.filter((host) => need.region === null || host.region === need.region);
   if (inRegion.length === 0) return `no host is in region ${need.region ?? ""}; ${hosts.length} are elsewhere`;
   const open = inRegion.filter((host) => statusOf(host) === "active");
-  if (open.length === 0) return `none of the ${inRegion.length} hosts${inPlace(need)} is active (${countStatus(inRegion)})`;
+  if (open.length === 0)
+    return `none of the ${inRegion.length} hosts${inPlace(need)} is active (${countStatus(inRegion)})`;
   const untried = open.filter((host) => !excluded.has(host.id));
-  if (untried.length === 0) return `each of the ${open.length} active hosts${inPlace(need)} was tried (${[...excluded.values()].at(-1) ?? ""})`;
+  if (untried.length === 0)
+    return `each of the ${open.length} active hosts${inPlace(need)} was tried (${[...excluded.values()].at(-1) ?? ""})`;
   const free = untried.map((host) => ({ host, ...freeOf(scene, host) }));
   const mostCpus = free.reduce((a, b) => (b.cpus > a.cpus ? b : a));
   const mostMemory = free.reduce((a, b) => (b.memory_mb > a.memory_mb ? b : a));
-  if (mostCpus.cpus < need.cpus) return `needs ${count(need.cpus, "cpu")}; the largest free host ${mostCpus.host.id} has ${mostCpus.cpus}`;
-  if (mostMemory.memory_mb < need.memory_mb) return `needs ${need.memory_mb} MiB; the host with most free memory, ${mostMemory.host.id}, has ${mostMemory.memory_mb}`;
-  return `needs ${count(need.cpus, "cpu")} and ${need.memory_mb} MiB on one host; ${mostCpus.host.id} has ${mostCpus.cpus} and ${mostCpus.memory_mb} MiB free, ${mostMemory.host.id} has ${mostMemory.cpus} and ${mostMemory.memory_mb} MiB`;
+  if (mostCpus.cpus < need.cpus)
+    return `needs ${count(need.cpus, "cpu")}; the largest free host ${mostCpus.host.id} has ${mostCpus.cpus}`;
+  if (mostMemory.memory_mb < need.memory_mb)
+    return (
+      `needs ${need.memory_mb} MiB; the host with most free memory, ${mostMemory.host.id}, has ` +
+      `${mostMemory.memory_mb}`
+    );
+  return (
+    `needs ${count(need.cpus, "cpu")} and ${need.memory_mb} MiB on one host; ${mostCpus.host.id} has ` +
+    `${mostCpus.cpus} and ${mostCpus.memory_mb} MiB free, ${mostMemory.host.id} has ${mostMemory.cpus} ` +
+    `and ${mostMemory.memory_mb} MiB`
+  );
 }
 
 /** What stands against a host, or null. */
@@ -165,13 +188,17 @@ function obstacle(scene: Scene, need: Need, host: Host): string | null {
   if (need.region !== null && host.region !== need.region) return `in region ${host.region}, not ${need.region}`;
   const free = freeOf(scene, host);
   if (free.cpus < need.cpus) return `needs ${count(need.cpus, "cpu")}, has ${free.cpus} of ${host.capacity.cpus} free`;
-  if (free.memory_mb < need.memory_mb) return `needs ${need.memory_mb} MiB, has ${free.memory_mb} of ${host.capacity.memory_mb} free`;
+  if (free.memory_mb < need.memory_mb)
+    return `needs ${need.memory_mb} MiB, has ${free.memory_mb} of ${host.capacity.memory_mb} free`;
   return null;
 }
 
 function freeOf(scene: Scene, host: Host): { cpus: number; memory_mb: number } {
   const taken = scene.allocated(host.id);
-  return { cpus: Math.max(0, host.capacity.cpus - taken.cpus), memory_mb: Math.max(0, host.capacity.memory_mb - taken.memory_mb) };
+  return {
+    cpus: Math.max(0, host.capacity.cpus - taken.cpus),
+    memory_mb: Math.max(0, host.capacity.memory_mb - taken.memory_mb),
+  };
 }
 
 /** How many of an app's machines are there to stay, by host and by datacenter. */
@@ -183,7 +210,8 @@ export interface Company {
 function companyOf(state: State, need: Need): Company {
   const company: Company = { hosts: new Map(), datacenters: new Map() };
   for (const machine of state.presentOf(need.app_id)) {
-    if (machine.host_id === null || machine.id === need.machine_id || machine.removing || !holdsCapacity(machine)) continue;
+    if (machine.host_id === null || machine.id === need.machine_id || machine.removing || !holdsCapacity(machine))
+      continue;
     join(company, state, machine.host_id);
   }
   return company;
@@ -197,7 +225,10 @@ function join({ hosts, datacenters }: Company, state: State, hostId: string): vo
 
 function candidateOf(scene: Scene, need: Need, host: Host, company: Company): Candidate {
   const taken = scene.allocated(host.id);
-  const load = Math.max((taken.cpus + need.cpus) / host.capacity.cpus, (taken.memory_mb + need.memory_mb) / host.capacity.memory_mb);
+  const load = Math.max(
+    (taken.cpus + need.cpus) / host.capacity.cpus,
+    (taken.memory_mb + need.memory_mb) / host.capacity.memory_mb,
+  );
   const [beside, nearby] = [company.hosts.get(host.id) ?? 0, company.datacenters.get(host.datacenter) ?? 0];
   return { host, beside, nearby, load, trouble: freshTrouble(host, scene.since) };
 }

@@ -1,4 +1,7 @@
-/** Who was heard when, in memory only: a heartbeat that changes nothing costs no disk. Monotonic time decides, wall time is shown. */
+/**
+ * Who was heard when, in memory only: a heartbeat that changes nothing costs no disk. Monotonic time decides, wall time
+ * is shown.
+ */
 import { toRfc3339 } from "../lib/clock.ts";
 import { ApiError } from "../lib/errors.ts";
 
@@ -53,7 +56,16 @@ export class Presence {
 
   /** After a restart every host has a full offline_after again. */
   assume(hostId: string, nowMono: number, heardWall: number): void {
-    this.#contacts.set(hostId, { heardMono: nowMono, heardWall, usage: null, reported: null, bootId: null, beat: -1, formerBootId: null, conflict: null });
+    this.#contacts.set(hostId, {
+      heardMono: nowMono,
+      heardWall,
+      usage: null,
+      reported: null,
+      bootId: null,
+      beat: -1,
+      formerBootId: null,
+      conflict: null,
+    });
   }
 
   forget(hostId: string): void {
@@ -78,7 +90,8 @@ export class Presence {
       this.assume(hostId, nowMono, nowWall);
       return this.hearBeat(hostId, order, nowMono, nowWall);
     }
-    if (order.boot_id !== undefined && order.boot_id !== contact.bootId) this.#switchBoot(hostId, contact, order.boot_id, nowMono, nowWall);
+    if (order.boot_id !== undefined && order.boot_id !== contact.bootId)
+      this.#switchBoot(hostId, contact, order.boot_id, nowMono, nowWall);
     else if (order.boot_id !== undefined && order.beat !== undefined && order.beat <= contact.beat) return false;
     // Without a boot id a beat orders nothing.
     if (order.boot_id !== undefined && order.beat !== undefined) contact.beat = order.beat;
@@ -91,14 +104,21 @@ export class Presence {
     if (bootId === contact.formerBootId && nowMono - contact.heardMono < this.#offlineAfterMs) {
       const refused = contact.conflict?.bootIds[1] === bootId ? contact.conflict.refused + 1 : 1;
       contact.conflict = { bootIds: [contact.bootId ?? "none", bootId], at: toRfc3339(nowWall), refused };
-      throw new ApiError("host_id_in_use", `Two agents beat as host ${hostId}: boot ids ${contact.bootId ?? "none"} and ${bootId} alternate. Give one of them another host_id.`);
+      throw new ApiError(
+        "host_id_in_use",
+        `Two agents beat as host ${hostId}: boot ids ${contact.bootId ?? "none"} and ${bootId} alternate. ` +
+          "Give one of them another host_id.",
+      );
     }
     contact.formerBootId = contact.bootId;
     contact.bootId = bootId;
     contact.beat = -1;
   }
 
-  /** What the newest report said: usage as given (a field that is absent keeps the last), and the number of machines where the list was there. */
+  /**
+   * What the newest report said: usage as given (a field that is absent keeps the last), and the number of machines
+   * where the list was there.
+   */
   report(hostId: string, usage: UsageReport | undefined, machines: number | null): void {
     const contact = this.#contacts.get(hostId);
     if (contact === undefined) return;
@@ -136,12 +156,19 @@ export class Presence {
     return contact === undefined ? Infinity : nowMono - contact.heardMono;
   }
 
-  /** Time in which the daemon itself could hear nobody is no silence of theirs; who was heard since is heard now, not later. */
+  /**
+   * Time in which the daemon itself could hear nobody is no silence of theirs; who was heard since is heard now, not
+   * later.
+   */
   forgive(ms: number, nowMono: number): void {
     for (const contact of this.#contacts.values()) contact.heardMono = Math.min(contact.heardMono + ms, nowMono);
   }
 }
 
 function merged(before: Usage | null, { cpus, memory_mb, disk_mb }: UsageReport): Usage {
-  return { cpus: cpus ?? before?.cpus ?? null, memory_mb: memory_mb ?? before?.memory_mb ?? null, disk_mb: disk_mb ?? before?.disk_mb ?? null };
+  return {
+    cpus: cpus ?? before?.cpus ?? null,
+    memory_mb: memory_mb ?? before?.memory_mb ?? null,
+    disk_mb: disk_mb ?? before?.disk_mb ?? null,
+  };
 }

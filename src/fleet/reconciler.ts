@@ -1,4 +1,7 @@
-/** Carries out what replicas.ts decides: looks at the apps that something happened to, and again and again at those that wait. Decides nothing itself. */
+/**
+ * Carries out what replicas.ts decides: looks at the apps that something happened to, and again and again at those that
+ * wait. Decides nothing itself.
+ */
 import type { Clock } from "../lib/clock.ts";
 import { Elapsed } from "../lib/elapsed.ts";
 import type { Event, Recorded } from "../state/events.ts";
@@ -50,8 +53,8 @@ export class Reconciler {
   }
 
   /**
-   * Every app is looked at with the next sweep: after a start, and once in a while. A look may have rested on a line that a failed write took back, and
-   * then nothing that happens to the app would say so.
+   * Every app is looked at with the next sweep: after a start, and once in a while. A look may have rested on a line
+   * that a failed write took back, and then nothing that happens to the app would say so.
    */
   lookAtAll(): void {
     for (const id of this.#options.store.state.apps.keys()) this.#waiting.add(id);
@@ -87,13 +90,17 @@ export class Reconciler {
   #turn(): void {
     this.#scheduled = false;
     this.#run();
-    if (this.#stopped || this.#touched.size === 0 || this.#scheduled || !this.#options.store.writability.writable) return;
+    if (this.#stopped || this.#touched.size === 0 || this.#scheduled || !this.#options.store.writability.writable)
+      return;
     // Requests and heartbeats first, then the rest.
     this.#scheduled = true;
     this.#options.clock.after(0, () => this.#turn());
   }
 
-  /** Steps for every app that was touched, as long as the turn lasts; the others, and whoever is not through, in the next. */
+  /**
+   * Steps for every app that was touched, as long as the turn lasts; the others, and whoever is not through, in the
+   * next.
+   */
   #run(): void {
     const { store, clock } = this.#options;
     if (this.#stopped || !store.writability.writable) return;
@@ -109,7 +116,10 @@ export class Reconciler {
     }
   }
 
-  /** Takes an app's next step; true where there may be another. Each step is seen by the next one at once, and all of a turn share a write. */
+  /**
+   * Takes an app's next step; true where there may be another. Each step is seen by the next one at once, and all of a
+   * turn share a write.
+   */
   #advance(appId: string): boolean {
     const { store, onPlacement } = this.#options;
     const app = store.state.apps.get(appId);
@@ -124,7 +134,9 @@ export class Reconciler {
     return events.length > 0;
   }
 
-  /** False where the journal refuses it at once. One that fails later was taken back, and its app is looked at again. */
+  /**
+   * False where the journal refuses it at once. One that fails later was taken back, and its app is looked at again.
+   */
   #change(appId: string, event: Event): boolean {
     const { store, onError } = this.#options;
     const failed = (error: unknown): false => {

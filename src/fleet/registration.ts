@@ -20,11 +20,18 @@ export function fitsHostKey(state: State, hostId: string, key: string | null): b
   return bound === null || (key !== null && equalSecrets(sha256Hex(key), bound));
 }
 
-/** Throws `host_key_mismatch` where `hostId` is bound to another key. A host without a key is bound by the first one that it sends when registering or beating. */
+/**
+ * Throws `host_key_mismatch` where `hostId` is bound to another key. A host without a key is bound by the first one
+ * that it sends when registering or beating.
+ */
 export function checkHostKey(state: State, hostId: string, key: string | null): void {
   if (fitsHostKey(state, hostId, key)) return;
   const what = key === null ? "no X-Zwrm-Host-Key was sent" : "another X-Zwrm-Host-Key was sent";
-  throw new ApiError("host_key_mismatch", `Host id ${hostId} is bound to a key and ${what}. If the host lost its key, unbind it: zwrm host unbind-key ${hostId}`);
+  throw new ApiError(
+    "host_key_mismatch",
+    `Host id ${hostId} is bound to a key and ${what}. If the host lost its key, unbind it: zwrm host ` +
+      `unbind-key ${hostId}`,
+  );
 }
 
 /** Null where the registration says nothing new. */
@@ -34,15 +41,39 @@ export function decideRegister(state: State, registration: Registration): EventO
   const host = state.hosts.get(host_id);
   const departed = state.departedHosts.get(host_id);
   const keyHash = host?.key_hash ?? departed?.key_hash ?? (key === null ? null : sha256Hex(key));
-  if (host !== undefined && host.health === "online" && host.key_hash === keyHash && sameFacts(host, facts, capacity)) return null;
+  if (host !== undefined && host.health === "online" && host.key_hash === keyHash && sameFacts(host, facts, capacity))
+    return null;
   const mode = host === undefined ? (departed?.mode ?? "active") : nextMode(host, "register");
   const modeReason = (host ?? departed)?.mode_reason ?? null;
-  return { type: "host.registered", data: { host_id, facts, capacity, key_hash: keyHash, mode, mode_reason: modeReason } };
+  return {
+    type: "host.registered",
+    data: { host_id, facts, capacity, key_hash: keyHash, mode, mode_reason: modeReason },
+  };
 }
 
 function sameFacts(host: Host, facts: HostFacts, capacity: Capacity): boolean {
-  const now = [facts.hostname, facts.region, facts.datacenter, facts.ip_address, facts.grpc_port, facts.agent_version, capacity.cpus, capacity.memory_mb, capacity.disk_mb];
-  const before = [host.hostname, host.region, host.datacenter, host.ip_address, host.grpc_port, host.agent_version, host.capacity.cpus, host.capacity.memory_mb, host.capacity.disk_mb];
+  const now = [
+    facts.hostname,
+    facts.region,
+    facts.datacenter,
+    facts.ip_address,
+    facts.grpc_port,
+    facts.agent_version,
+    capacity.cpus,
+    capacity.memory_mb,
+    capacity.disk_mb,
+  ];
+  const before = [
+    host.hostname,
+    host.region,
+    host.datacenter,
+    host.ip_address,
+    host.grpc_port,
+    host.agent_version,
+    host.capacity.cpus,
+    host.capacity.memory_mb,
+    host.capacity.disk_mb,
+  ];
   return now.every((value, index) => value === before[index]) && sameLabels(facts.labels, host.labels);
 }
 
@@ -52,13 +83,21 @@ function sameLabels(a: Readonly<Record<string, string>>, b: Readonly<Record<stri
 }
 
 /** Throws `host_not_registered` for an id that is not in the list. */
-export function decideDeregister(state: State, hostId: string, key: string | null, reason: string | null): EventOf<"host.deregistered"> {
+export function decideDeregister(
+  state: State,
+  hostId: string,
+  key: string | null,
+  reason: string | null,
+): EventOf<"host.deregistered"> {
   checkHostKey(state, hostId, key);
   if (state.hosts.get(hostId) === undefined) throw hostNotRegistered(hostId);
   return { type: "host.deregistered", data: { host_id: hostId, reason } };
 }
 
-/** An operator gives up a host that will not come back. Throws `host_not_found`, and `host_online` where its agent is heard. */
+/**
+ * An operator gives up a host that will not come back. Throws `host_not_found`, and `host_online` where its agent is
+ * heard.
+ */
 export function decideRemove(state: State, hostId: string): EventOf<"host.deregistered"> {
   nextMode(getHost(state, hostId), "remove");
   return { type: "host.deregistered", data: { host_id: hostId, reason: "removed by an operator" } };

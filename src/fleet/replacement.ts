@@ -1,4 +1,7 @@
-/** Which machines need another one in their stead, and how a pair of original and replacement stands: pure facts for replicas.ts and drain.ts. */
+/**
+ * Which machines need another one in their stead, and how a pair of original and replacement stands: pure facts for
+ * replicas.ts and drain.ts.
+ */
 import type { Since } from "../lib/elapsed.ts";
 import type { State } from "../state/state.ts";
 import type { Host, Machine } from "../state/types.ts";
@@ -7,23 +10,35 @@ import { runningDrain } from "./drain-terms.ts";
 import { isHealthy } from "./health.ts";
 import type { Excluded } from "./placement.ts";
 
-/** lost: its host is silent or left. failed: its agent gave it up. draining: its host goes out of service. outdated: it is of another deployment. */
+/**
+ * lost: its host is silent or left. failed: its agent gave it up. draining: its host goes out of service. outdated: it
+ * is of another deployment.
+ */
 export type Cause = "lost" | "failed" | "draining" | "outdated";
 
 /** Why `machine` needs a replacement, or null. `targetId`: the deployment that it shall be of. */
 export function causeOf(state: State, targetId: string, machine: Machine): Cause | null {
   if (machine.removing) return null;
   const outdated = machine.deployment_id === targetId ? null : "outdated";
-  if (machine.state === "failed") return machine.desired_state === "running" && mayRunAgain(machine) ? "failed" : outdated;
+  if (machine.state === "failed")
+    return machine.desired_state === "running" && mayRunAgain(machine) ? "failed" : outdated;
   if (machine.state === "stopped" || machine.host_id === null || machine.desired_state === "stopped") return outdated;
   const host = state.hosts.get(machine.host_id);
-  if (machine.state === "unknown") return isLost(host, machine) ? "lost" : host?.health === "online" || host?.replacement_held === true ? null : outdated;
+  if (machine.state === "unknown")
+    return isLost(host, machine)
+      ? "lost"
+      : host?.health === "online" || host?.replacement_held === true
+        ? null
+        : outdated;
   // A job that runs once is waited for: moved, it would run twice.
   if (host !== undefined && isLeaving(state, host) && machine.restart !== "never") return "draining";
   return outdated;
 }
 
-/** Whether a machine that failed is run elsewhere: one that runs once only where it has never run, for what is its host's fault. */
+/**
+ * Whether a machine that failed is run elsewhere: one that runs once only where it has never run, for what is its
+ * host's fault.
+ */
 function mayRunAgain(machine: Machine): boolean {
   return machine.restart !== "never" || (machine.fault === "host" && machine.started_at === null);
 }
@@ -60,13 +75,20 @@ export interface Failure {
 export function failureOf(state: State, replacement: Machine, since: Since): Failure | null {
   const { host_id: hostId, progress_deadline_seconds: seconds } = replacement;
   const host = hostId === null ? undefined : state.hosts.get(hostId);
-  if (replacement.state === "failed") return { failed: true, reason: `${replacement.id} on ${hostId ?? "no host"} failed: ${howItEnded(replacement)}` };
+  if (replacement.state === "failed")
+    return { failed: true, reason: `${replacement.id} on ${hostId ?? "no host"} failed: ${howItEnded(replacement)}` };
   if (replacement.desired_state === "stopped") return { failed: false, reason: "stopped by an operator" };
   if (host === undefined) return { failed: false, reason: `its host ${hostId ?? ""} left` };
-  if (host.health === "offline") return host.replacement_held ? null : { failed: false, reason: `its host ${host.id} is offline` };
+  if (host.health === "offline")
+    return host.replacement_held ? null : { failed: false, reason: `its host ${host.id} is offline` };
   if (host.mode !== "active") return { failed: false, reason: `its host ${host.id} is ${host.mode}` };
   if (isHealthy(replacement) || since(replacement.placed_at ?? replacement.created_at) < seconds * 1000) return null;
-  return { failed: true, reason: `${replacement.id} on ${host.id} was not ${whatItLacks(replacement)} within ${seconds} s${because(state, replacement)}` };
+  return {
+    failed: true,
+    reason:
+      `${replacement.id} on ${host.id} was not ${whatItLacks(replacement)} within ${seconds} ` +
+      `s${because(state, replacement)}`,
+  };
 }
 
 /** One that was ready once has not stayed so. */
@@ -89,13 +111,14 @@ function howItEnded({ reason, exit_code }: Machine): string {
 export function triedHosts(machine: Machine, cause: Cause): Excluded {
   const { retry } = machine;
   const excluded = new Map((retry?.tried ?? []).map((hostId) => [hostId, `tried: ${retry?.reason ?? ""}`]));
-  if (cause === "failed" && machine.host_id !== null) excluded.set(machine.host_id, `it failed there: ${howItEnded(machine)}`);
+  if (cause === "failed" && machine.host_id !== null)
+    excluded.set(machine.host_id, `it failed there: ${howItEnded(machine)}`);
   return excluded;
 }
 
 /**
- * Machines that a drain of their host is moving at this moment: their replacement starts, or they stop. One that only waits until others of
- * its app are well holds up nobody else's.
+ * Machines that a drain of their host is moving at this moment: their replacement starts, or they stop. One that only
+ * waits until others of its app are well holds up nobody else's.
  */
 export function movingFrom(state: State, hostId: string): number {
   return state.machines.group(hostId).filter((machine) => {

@@ -1,4 +1,7 @@
-/** What an app needs next so that its machines are what its deployment asks for: one pure step at a time, from the state and the time. It carries nothing out. */
+/**
+ * What an app needs next so that its machines are what its deployment asks for: one pure step at a time, from the state
+ * and the time. It carries nothing out.
+ */
 import type { Event } from "../state/events.ts";
 import type { App, Deployment, Host, Machine } from "../state/types.ts";
 import type { Crew } from "./crew.ts";
@@ -56,17 +59,24 @@ function isWaiting({ state }: PlanScene, { target, members }: Crew): boolean {
   if (target.state === "pending" || target.state === "rolling" || target.state === "failed") return true;
   return members.some((machine) => {
     const isNew = serves(machine) && !machine.healthy;
-    return isNew || machine.host_id === null || machine.replaced_by !== null || causeOf(state, target.id, machine) !== null;
+    return (
+      isNew || machine.host_id === null || machine.replaced_by !== null || causeOf(state, target.id, machine) !== null
+    );
   });
 }
 
 /** What has been up for as long as is asked counts from now on, until it is down. */
 function noteHealthy({ state, since }: PlanScene, crew: Crew): Event[] {
   const grown = grownHealthy(state, crew.app, crew.members, since);
-  return grown.length === 0 ? [] : [{ type: "machine.healthy", data: { app_id: crew.app.id, machine_ids: grown.map(({ id }) => id) } }];
+  return grown.length === 0
+    ? []
+    : [{ type: "machine.healthy", data: { app_id: crew.app.id, machine_ids: grown.map(({ id }) => id) } }];
 }
 
-/** So many machines are made or placed in one step at most; choosing among a thousand hosts takes about a third of a millisecond each. */
+/**
+ * So many machines are made or placed in one step at most; choosing among a thousand hosts takes about a third of a
+ * millisecond each.
+ */
 const PLACED_AT_ONCE = 25;
 
 /** Fewer replicas than asked for: the others are made, on a host or waiting for room. */
@@ -83,17 +93,30 @@ function createMissing(scene: PlanScene, { app, target, heads }: Crew): Event[] 
 /** More replicas than asked for: those that are least worth go, the newest of them first. */
 function removeSurplus({ state }: PlanScene, { target, members, heads }: Crew): Event[] {
   // What waits for room and is of another deployment has nothing to replace.
-  const stale = members.filter((machine) => machine.host_id === null && machine.deployment_id !== target.id && machine.desired_state === "running");
-  if (stale.length > 0) return [{ type: "machine.removed", data: { machine_ids: stale.map(({ id }) => id), reason: "superseded before it was placed" } }];
+  const stale = members.filter(
+    (machine) => machine.host_id === null && machine.deployment_id !== target.id && machine.desired_state === "running",
+  );
+  if (stale.length > 0)
+    return [
+      {
+        type: "machine.removed",
+        data: { machine_ids: stale.map(({ id }) => id), reason: "superseded before it was placed" },
+      },
+    ];
   if (heads.length <= target.replicas) return [];
   const worth = (machine: Machine): number => {
     const pair = [machine, replacementOf(state, machine)].filter((one) => one !== null);
     const service = pair.some(isHealthy) ? 16 : pair.some(serves) ? 8 : machine.state === "stopped" ? 4 : 0;
     return service + (machine.host_id === null ? 0 : 2) + (causeOf(state, target.id, machine) === null ? 1 : 0);
   };
-  const ranked = heads.map((machine) => ({ machine, worth: worth(machine) })).sort((a, b) => a.worth - b.worth || byAge(b.machine, a.machine));
+  const ranked = heads
+    .map((machine) => ({ machine, worth: worth(machine) }))
+    .sort((a, b) => a.worth - b.worth || byAge(b.machine, a.machine));
   const gone = ranked.slice(0, heads.length - target.replicas).map(({ machine }) => machine);
-  const ids = gone.flatMap((machine) => [machine.id, ...(replacementOf(state, machine) === null ? [] : [machine.replaced_by ?? ""])]);
+  const ids = gone.flatMap((machine) => [
+    machine.id,
+    ...(replacementOf(state, machine) === null ? [] : [machine.replaced_by ?? ""]),
+  ]);
   return [{ type: "machine.removed", data: { machine_ids: ids, reason: `scaled to ${target.replicas}` } }];
 }
 
@@ -103,11 +126,15 @@ function byAge(a: Machine, b: Machine): number {
   return a.id < b.id ? -1 : 1;
 }
 
-/** Machines that had no room may have it now. The choice and the event are one decision, so the room is there when it is taken. */
+/**
+ * Machines that had no room may have it now. The choice and the event are one decision, so the room is there when it is
+ * taken.
+ */
 function placeWaiting(scene: PlanScene, { app, members }: Crew): Event[] {
   const events: Event[] = [];
   const imagined = new Imagined(scene);
-  // Where one has no room, no other that needs the same has: thousands that wait cost one look at the hosts, not one each.
+  // Where one has no room, no other that needs the same has: thousands that wait cost one look at the hosts, not one
+  // each.
   const nowhere = new Set<string>();
   for (const machine of members) {
     if (machine.host_id !== null || machine.state !== "pending" || machine.desired_state === "stopped") continue;
@@ -136,7 +163,10 @@ function replaceNext(scene: PlanScene, { app, target, members }: Crew): Event[] 
   }).length;
   const due: { readonly machine: Machine; readonly cause: Cause }[] = [];
   for (const machine of members) {
-    const cause = replacementOf(scene.state, machine) === null && originalOf(scene.state, machine) === null ? causeOf(scene.state, target.id, machine) : null;
+    const cause =
+      replacementOf(scene.state, machine) === null && originalOf(scene.state, machine) === null
+        ? causeOf(scene.state, target.id, machine)
+        : null;
     if (cause === null || untilNextTry(scene.since, machine, target, cause) > 0) continue;
     if (mayStart(scene, rolling, target, machine, cause)) due.push({ machine, cause });
   }
@@ -168,12 +198,21 @@ export function surgeOf(replicas: number): number {
 }
 
 /** `rolling`: machines of other deployments whose replacement is under way. */
-function mayStart({ state, since }: PlanScene, rolling: number, target: Deployment, machine: Machine, cause: Cause): boolean {
+function mayStart(
+  { state, since }: PlanScene,
+  rolling: number,
+  target: Deployment,
+  machine: Machine,
+  cause: Cause,
+): boolean {
   if (cause === "lost") return isKnownToBeAlone(state.hosts.get(machine.host_id ?? ""), since);
   // A new deployment may be the remedy: it does not wait for what the old one earned.
   if (cause === "failed") return machine.deployment_id !== target.id || untilStreakIsOver(since, machine) === 0;
   if (cause === "outdated") return rolling < surgeOf(target.replicas);
-  if (cause === "draining" && machine.host_id !== null) return movingFrom(state, machine.host_id) < (runningDrain(state, machine.host_id)?.max_parallel ?? DEFAULT_MAX_PARALLEL);
+  if (cause === "draining" && machine.host_id !== null)
+    return (
+      movingFrom(state, machine.host_id) < (runningDrain(state, machine.host_id)?.max_parallel ?? DEFAULT_MAX_PARALLEL)
+    );
   return true;
 }
 
@@ -184,25 +223,58 @@ function isKnownToBeAlone(host: Host | undefined, since: PlanScene["since"]): bo
 }
 
 /**
- * Where a replacement goes whose time has come (untilNextTry): hosts that were not tried first. To move what is known to run, other hosts are tried at once, and all of them again when their time has come.
- * What was never ready may be what fails, and not the host: each further try waits longer, so that a broken image does not go through the whole fleet.
+ * Where a replacement goes whose time has come (untilNextTry): hosts that were not tried first. To move what is known
+ * to run, other hosts are tried at once, and all of them again when their time has come. What was never ready may be
+ * what fails, and not the host: each further try waits longer, so that a broken image does not go through the whole
+ * fleet.
  */
 export function chooseReplacement(scene: Scene, target: Deployment, machine: Machine, cause: Cause): Choice | null {
   const need = needOf({ id: machine.app_id }, target);
   const tried = triedHosts(machine, cause);
   const untried = choose(scene, need, tried);
-  if (untried !== null || tried.size === 0 || untilNextTryOfAll(scene.since, machine, target, cause) > 0) return untried;
+  if (untried !== null || tried.size === 0 || untilNextTryOfAll(scene.since, machine, target, cause) > 0)
+    return untried;
   return choose(scene, need, new Map());
 }
 
-export function needOf(app: { readonly id: string }, workload: { readonly cpus: number; readonly memory_mb: number; readonly region: string | null }): Need {
+export function needOf(
+  app: { readonly id: string },
+  workload: { readonly cpus: number; readonly memory_mb: number; readonly region: string | null },
+): Need {
   return { app_id: app.id, cpus: workload.cpus, memory_mb: workload.memory_mb, region: workload.region };
 }
 
-function create(scene: PlanScene, app: App, target: Deployment, choice: Choice | null, replaces: string | null, streak: number): Event {
-  const { image, cpus, memory_mb, region, restart, check, on_host_loss, progress_deadline_seconds, min_healthy_seconds } = target;
+function create(
+  scene: PlanScene,
+  app: App,
+  target: Deployment,
+  choice: Choice | null,
+  replaces: string | null,
+  streak: number,
+): Event {
+  const {
+    image,
+    cpus,
+    memory_mb,
+    region,
+    restart,
+    check,
+    on_host_loss,
+    progress_deadline_seconds,
+    min_healthy_seconds,
+  } = target;
   const terms = { restart, check, on_host_loss, progress_deadline_seconds, min_healthy_seconds };
   const workload = { image, cpus, memory_mb, region, ...terms };
-  const machine = { id: scene.newMachineId(), app_id: app.id, org_id: app.org_id, deployment_id: target.id, ...workload, streak };
-  return { type: "machine.created", data: { machine, host_id: choice?.hostId ?? null, replaces, why: choice?.why ?? null } };
+  const machine = {
+    id: scene.newMachineId(),
+    app_id: app.id,
+    org_id: app.org_id,
+    deployment_id: target.id,
+    ...workload,
+    streak,
+  };
+  return {
+    type: "machine.created",
+    data: { machine, host_id: choice?.hostId ?? null, replaces, why: choice?.why ?? null },
+  };
 }

@@ -1,4 +1,7 @@
-/** How a deployment moves from pending to its end: when it is rolling, completed, out of time, and where a roll-back goes. Pure. */
+/**
+ * How a deployment moves from pending to its end: when it is rolling, completed, out of time, and where a roll-back
+ * goes. Pure.
+ */
 import type { Since } from "../lib/elapsed.ts";
 import type { EventOf } from "../state/events.ts";
 import type { State } from "../state/state.ts";
@@ -10,7 +13,11 @@ import { doesItsDuty } from "./health.ts";
 /** The deployment's next state, or null where it stays what it is. */
 export function planRollout(state: State, crew: Crew, since: Since): EventOf<"deployment.moved"> | null {
   const { app, target } = crew;
-  const move = (to: EventOf<"deployment.moved">["data"]["state"], reason: string | null, targetId = target.id): EventOf<"deployment.moved"> => ({
+  const move = (
+    to: EventOf<"deployment.moved">["data"]["state"],
+    reason: string | null,
+    targetId = target.id,
+  ): EventOf<"deployment.moved"> => ({
     type: "deployment.moved",
     data: { deployment_id: target.id, app_id: app.id, state: to, reason, target_id: targetId },
   });
@@ -50,14 +57,23 @@ function whyNot(crew: Crew): string {
   const up = ofTarget(crew).filter(doesItsDuty).length;
   const lasting = target.min_healthy_seconds === 0 ? "" : ` for ${target.min_healthy_seconds} s`;
   const detail = whatFails(crew);
-  return `${up} of ${target.replicas} ready${lasting}, and no more within ${target.progress_deadline_seconds} s${detail === null ? "" : `: ${detail}`}`;
+  return (
+    `${up} of ${target.replicas} ready${lasting}, and no more within ` +
+    `${target.progress_deadline_seconds} s${detail === null ? "" : `: ${detail}`}`
+  );
 }
 
-/** What keeps the deployment's machines from being up: the newest evidence, or how one stands that is not. Null where nothing does. */
+/**
+ * What keeps the deployment's machines from being up: the newest evidence, or how one stands that is not. Null where
+ * nothing does.
+ */
 export function whatFails(crew: Crew): string | null {
   const { last_failure: last } = crew.target;
   if (last !== null) return last.reason;
   const failing = ofTarget(crew).find((machine) => !doesItsDuty(machine));
   if (failing === undefined) return null;
-  return `${failing.id} on ${failing.host_id ?? "no host"} is ${failing.state}${failing.reason === null ? "" : `, ${failing.reason}`}`;
+  return (
+    `${failing.id} on ${failing.host_id ?? "no host"} is ` +
+    `${failing.state}${failing.reason === null ? "" : `, ${failing.reason}`}`
+  );
 }

@@ -1,4 +1,7 @@
-/** Work that comes again: rounds that are armed anew when they have ended, and what is said where one fails. Knows no hosts. */
+/**
+ * Work that comes again: rounds that are armed anew when they have ended, and what is said where one fails. Knows no
+ * hosts.
+ */
 import type { Cancel, Clock } from "../lib/clock.ts";
 import { messageOf } from "../lib/errors.ts";
 import type { Log } from "../lib/log.ts";

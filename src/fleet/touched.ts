@@ -13,7 +13,13 @@ const NOBODY: Touched = { hosts: [], apps: [] };
 export function touchedBy(state: State, event: Recorded): Touched {
   switch (event.type) {
     case "app.deleted":
-      return { hosts: hostsOf(state, state.machinesOf(event.data.app_id).map(({ id }) => id)), apps: [] };
+      return {
+        hosts: hostsOf(
+          state,
+          state.machinesOf(event.data.app_id).map(({ id }) => id),
+        ),
+        apps: [],
+      };
     case "deployment.created":
       return { hosts: [], apps: [event.data.deployment.app_id] };
     case "deployment.scaled":
@@ -34,7 +40,15 @@ export function touchedBy(state: State, event: Recorded): Touched {
     case "host.heard": {
       const { host_id, online, machines } = event.data;
       if (online === true) return ofHosts(state, [host_id]);
-      return machines.length === 0 ? NOBODY : { hosts: [host_id], apps: appsOf(state, machines.map(({ id }) => id)) };
+      return machines.length === 0
+        ? NOBODY
+        : {
+            hosts: [host_id],
+            apps: appsOf(
+              state,
+              machines.map(({ id }) => id),
+            ),
+          };
     }
     case "host.lost":
     case "host.replacement_allowed":
@@ -57,7 +71,10 @@ function ofMachines(state: State, ids: readonly string[]): Touched {
 }
 
 function ofHosts(state: State, hosts: readonly string[]): Touched {
-  return { hosts, apps: [...new Set(hosts.flatMap((id) => state.machines.group(id).map((machine) => machine.app_id)))] };
+  return {
+    hosts,
+    apps: [...new Set(hosts.flatMap((id) => state.machines.group(id).map((machine) => machine.app_id)))],
+  };
 }
 
 function hostsOf(state: State, ids: readonly string[]): string[] {

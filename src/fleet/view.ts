@@ -60,11 +60,17 @@ const CONFLICT_MS = 600_000;
 
 function troubleOf(presence: Presence, host: Host, since: Since): string | null {
   const machines = freshTrouble(host, since);
-  const told = machines === null || host.trouble === null ? [] : [`${host.trouble.machine_id} could not be started here: ${machines}`];
+  const told =
+    machines === null || host.trouble === null
+      ? []
+      : [`${host.trouble.machine_id} could not be started here: ${machines}`];
   const conflict = presence.conflictOf(host.id);
   if (conflict !== null && since(conflict.at) < CONFLICT_MS) {
     const [one, other] = conflict.bootIds;
-    told.push(`two agents beat under this id (boot ids ${one} and ${other}), last at ${conflict.at}: give one of them another host_id`);
+    told.push(
+      `two agents beat under this id (boot ids ${one} and ${other}), last at ${conflict.at}: give one of ` +
+        "them another host_id",
+    );
   }
   return told.length === 0 ? null : told.join("; ");
 }

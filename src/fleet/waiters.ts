@@ -1,4 +1,7 @@
-/** Heartbeats that are held until the host's list changes or their time is over. One timer for all, re-armed after it fires. */
+/**
+ * Heartbeats that are held until the host's list changes or their time is over. One timer for all, re-armed after it
+ * fires.
+ */
 import type { Cancel, Clock } from "../lib/clock.ts";
 
 interface Waiter {
@@ -24,7 +27,10 @@ export class Waiters {
     return this.#closed;
   }
 
-  /** Resolves when `wake(hostId)` is called, after `ms`, or at once where the daemon stops. `onCancel` gets the way to give up early. */
+  /**
+   * Resolves when `wake(hostId)` is called, after `ms`, or at once where the daemon stops. `onCancel` gets the way to
+   * give up early.
+   */
   wait(hostId: string, ms: number, onCancel: (cancel: () => void) => void): Promise<void> {
     if (this.#closed) return Promise.resolve();
     return new Promise((resolve) => {

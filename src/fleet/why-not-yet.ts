@@ -1,4 +1,7 @@
-/** Why a deployment is not completed yet, in words and numbers: asked exactly where nothing else says so. Pure; it shows, and decides nothing. */
+/**
+ * Why a deployment is not completed yet, in words and numbers: asked exactly where nothing else says so. Pure; it
+ * shows, and decides nothing.
+ */
 import type { Deployment, Machine } from "../state/types.ts";
 import type { Crew } from "./crew.ts";
 import { crewOf } from "./crew.ts";
@@ -29,7 +32,9 @@ function noRoom(scene: PlanScene, crew: Crew): string | null {
     const why = whyNowhere(scene, needOf(crew.app, first));
     return why === null ? null : `${waiting.length} of ${crew.target.replicas} wait for room: ${why}`;
   }
-  const due = crew.members.filter((machine) => causeOf(state, crew.target.id, machine) !== null && replacementOf(state, machine) === null);
+  const due = crew.members.filter(
+    (machine) => causeOf(state, crew.target.id, machine) !== null && replacementOf(state, machine) === null,
+  );
   if (due.length === 0 || crew.members.some((machine) => replacementOf(state, machine) !== null)) return null;
   const why = whyNowhere(scene, needOf(crew.app, crew.target));
   return why === null ? null : `no room for a further one beside what runs: ${why}`;

@@ -88,7 +88,10 @@ export interface MachineView extends Pick<
   readonly ended_at: string | null;
 }
 
-/** Of many: those that wait for the same room share one look at the hosts, so that a thousand of them hold up no heartbeat. */
+/**
+ * Of many: those that wait for the same room share one look at the hosts, so that a thousand of them hold up no
+ * heartbeat.
+ */
 export function machineViews(scene: PlanScene, machines: readonly Machine[]): MachineView[] {
   const known = new Map<string, string | null>();
   const whyNot = (need: Need): string | null => {
@@ -105,11 +108,7 @@ export function machineView(scene: PlanScene, machine: Machine): MachineView {
   return viewOf(scene, machine, (need) => whyNowhere(scene, need));
 }
 
-function viewOf(
-  { state: fleet }: PlanScene,
-  machine: Machine,
-  whyNot: (need: Need) => string | null,
-): MachineView {
+function viewOf({ state: fleet }: PlanScene, machine: Machine, whyNot: (need: Need) => string | null): MachineView {
   const {
     id,
     app_id,
@@ -188,16 +187,30 @@ export function placementView(scene: PlanScene, machine: Machine): PlacementView
   const own = holdsCapacity(machine) ? machine : { cpus: 0, memory_mb: 0 };
   const allocated: PlanScene["allocated"] = (hostId) => {
     const taken = scene.allocated(hostId);
-    return hostId === host_id ? { cpus: taken.cpus - own.cpus, memory_mb: taken.memory_mb - own.memory_mb, machines: taken.machines } : taken;
+    return hostId === host_id
+      ? { cpus: taken.cpus - own.cpus, memory_mb: taken.memory_mb - own.memory_mb, machines: taken.machines }
+      : taken;
   };
   const imagined = { ...scene, allocated };
   const need = { ...needOf({ id: machine.app_id }, machine), machine_id: id };
   const hosts = explain(imagined, need, new Map(), host_id);
-  return { machine_id: id, host_id, strategy: scene.strategy, decision: decisionOf(imagined, machine), as_of: toRfc3339(scene.now), hosts };
+  return {
+    machine_id: id,
+    host_id,
+    strategy: scene.strategy,
+    decision: decisionOf(imagined, machine),
+    as_of: toRfc3339(scene.now),
+    hosts,
+  };
 }
 
 function decisionOf(scene: PlanScene, machine: Machine): string {
-  if (machine.host_id !== null) return `on ${machine.host_id} since ${machine.placed_at ?? machine.created_at}: ${machine.placed_why ?? "placed before reasons were kept"}`;
-  if (machine.state !== "pending") return `nowhere: it is ${machine.state}${machine.reason === null ? "" : `, ${machine.reason}`}`;
+  if (machine.host_id !== null)
+    return (
+      `on ${machine.host_id} since ${machine.placed_at ?? machine.created_at}: ` +
+      `${machine.placed_why ?? "placed before reasons were kept"}`
+    );
+  if (machine.state !== "pending")
+    return `nowhere: it is ${machine.state}${machine.reason === null ? "" : `, ${machine.reason}`}`;
   return `nowhere yet: ${whyNowhere(scene, needOf({ id: machine.app_id }, machine)) ?? "it is about to be placed"}`;
 }

@@ -1,4 +1,7 @@
-/** Reads request bodies: whole JSON objects under a limit, or a stream piece by piece; it never destroys the request, whose sender still awaits an answer. */
+/**
+ * Reads request bodies: whole JSON objects under a limit, or a stream piece by piece; it never destroys the request,
+ * whose sender still awaits an answer.
+ */
 import type { IncomingMessage } from "node:http";
 import type { Clock } from "../lib/clock.ts";
 import { ApiError } from "../lib/errors.ts";
@@ -29,10 +32,14 @@ export function hasBody(req: IncomingMessage): boolean {
 }
 
 /**
- * The body as a JSON object; `{}` at once where there is none. Throws or rejects with ApiError `unsupported_media_type`, `body_too_large`,
+ * The body as a JSON object; `{}` at once where there is none. Throws or rejects with ApiError
+ * `unsupported_media_type`, `body_too_large`,
  * `malformed_json` or `request_timeout`, and with ClientGone.
  */
-export function readJsonBody<R extends RouteShape, C>(context: Context<R, C>, options: BodyOptions): MaybePromise<unknown> {
+export function readJsonBody<R extends RouteShape, C>(
+  context: Context<R, C>,
+  options: BodyOptions,
+): MaybePromise<unknown> {
   const { req } = context;
   if (!hasBody(req)) return {};
   requireJson(req);
@@ -43,7 +50,11 @@ export function readJsonBody<R extends RouteShape, C>(context: Context<R, C>, op
 }
 
 /** Callbacks and no iterator: most bodies are one piece, and are parsed in the turn in which it comes. */
-function readWhole<R extends RouteShape, C>(context: Context<R, C>, expected: number | null, { maxBytes, timeoutMs, clock }: BodyOptions): Promise<unknown> {
+function readWhole<R extends RouteShape, C>(
+  context: Context<R, C>,
+  expected: number | null,
+  { maxBytes, timeoutMs, clock }: BodyOptions,
+): Promise<unknown> {
   const { req } = context;
   return new Promise((resolve, reject) => {
     if (req.destroyed) return reject(new ClientGone());
@@ -92,19 +103,28 @@ function parseObject(pieces: readonly Buffer[]): unknown {
   try {
     value = JSON.parse(UTF8.decode(pieces.length === 1 ? first : Buffer.concat(pieces)));
   } catch (cause) {
-    throw new ApiError("malformed_json", cause instanceof SyntaxError ? "The body is not JSON." : "The body is not UTF-8.", { cause });
+    throw new ApiError(
+      "malformed_json",
+      cause instanceof SyntaxError ? "The body is not JSON." : "The body is not UTF-8.",
+      { cause },
+    );
   }
-  if (typeof value !== "object" || value === null || Array.isArray(value)) throw new ApiError("malformed_json", "The body must be a JSON object.");
+  if (typeof value !== "object" || value === null || Array.isArray(value))
+    throw new ApiError("malformed_json", "The body must be a JSON object.");
   return value;
 }
 
 function requireJson(req: IncomingMessage): void {
   const type = req.headers["content-type"];
   if (type !== "application/json" && !isJson(type)) {
-    throw new ApiError("unsupported_media_type", `The body must be application/json in UTF-8${type === undefined ? "; it has no Content-Type" : ""}.`);
+    throw new ApiError(
+      "unsupported_media_type",
+      `The body must be application/json in UTF-8${type === undefined ? "; it has no Content-Type" : ""}.`,
+    );
   }
   const encoding = req.headers["content-encoding"];
-  if (encoding !== undefined && encoding.toLowerCase() !== "identity") throw new ApiError("unsupported_media_type", "The body must not be compressed.");
+  if (encoding !== undefined && encoding.toLowerCase() !== "identity")
+    throw new ApiError("unsupported_media_type", "The body must not be compressed.");
 }
 
 function isJson(type: string | undefined): boolean {
@@ -115,10 +135,14 @@ function isJson(type: string | undefined): boolean {
 }
 
 /**
- * The body piece by piece, read no faster than it is asked for. Throws ApiError `request_timeout` where the client sends nothing for
+ * The body piece by piece, read no faster than it is asked for. Throws ApiError `request_timeout` where the client
+ * sends nothing for
  * `timeoutMs` while a piece is awaited, and ClientGone. A loop that stops early leaves the rest to be thrown away.
  */
-export async function* streamBody<R extends RouteShape, C>(context: Context<R, C>, { timeoutMs, clock }: Omit<BodyOptions, "maxBytes">): AsyncGenerator<Uint8Array> {
+export async function* streamBody<R extends RouteShape, C>(
+  context: Context<R, C>,
+  { timeoutMs, clock }: Omit<BodyOptions, "maxBytes">,
+): AsyncGenerator<Uint8Array> {
   const { req } = context;
   const pieces = new Pieces(req);
   sendContinue(context);

@@ -1,12 +1,22 @@
-/** Makes one call of an array of middlewares. Borrowed from koa-compose, but synchronous stays synchronous, and a second `next()` always throws. */
+/**
+ * Makes one call of an array of middlewares. Borrowed from koa-compose, but synchronous stays synchronous, and a second
+ * `next()` always throws.
+ */
 import type { Context } from "./context.ts";
 import type { MaybePromise, Reply, RouteShape } from "./types.ts";
 
 export type Handler<R extends RouteShape, C> = (context: Context<R, C>) => MaybePromise<Reply>;
-export type Middleware<R extends RouteShape, C> = (context: Context<R, C>, next: () => MaybePromise<Reply>) => MaybePromise<Reply>;
+export type Middleware<R extends RouteShape, C> = (
+  context: Context<R, C>,
+  next: () => MaybePromise<Reply>,
+) => MaybePromise<Reply>;
 
-/** The middlewares run in the array's order, each around the next; `terminal` answers where all have called `next()`. */
-export function compose<R extends RouteShape, C>(middlewares: readonly Middleware<R, C>[]): (context: Context<R, C>, terminal: Handler<R, C>) => MaybePromise<Reply> {
+/**
+ * The middlewares run in the array's order, each around the next; `terminal` answers where all have called `next()`.
+ */
+export function compose<R extends RouteShape, C>(
+  middlewares: readonly Middleware<R, C>[],
+): (context: Context<R, C>, terminal: Handler<R, C>) => MaybePromise<Reply> {
   return (context, terminal) => {
     const step = (index: number): MaybePromise<Reply> => {
       const middleware = middlewares[index];

@@ -1,4 +1,7 @@
-/** Knows every open connection of a server and what runs on it: drops clients that take nothing, and ends connections in order at the stop. It reads and writes no HTTP. */
+/**
+ * Knows every open connection of a server and what runs on it: drops clients that take nothing, and ends connections in
+ * order at the stop. It reads and writes no HTTP.
+ */
 import type { Socket } from "node:net";
 import type { Cancel, Clock } from "../lib/clock.ts";
 import type { HttpLimits } from "./limits.ts";
@@ -67,13 +70,19 @@ export class Connection<T extends Running = Running> {
   }
 }
 
-/** Tells a slow reader from one that has stopped. It counts looks and not time, so that a paused process costs one round, not a client. */
+/**
+ * Tells a slow reader from one that has stopped. It counts looks and not time, so that a paused process costs one
+ * round, not a client.
+ */
 export class Progress {
   #rounds = 0;
   #completed = 0;
   #queued = 0;
 
-  /** Bytes written so far, those of them that are not yet accepted, and those that are left of the write in flight. Gives the looks in a row without progress. */
+  /**
+   * Bytes written so far, those of them that are not yet accepted, and those that are left of the write in flight.
+   * Gives the looks in a row without progress.
+   */
   look(written: number, pending: number, queued: number): number {
     const completed = written - pending;
     const stuck = pending > 0 && completed === this.#completed && queued >= this.#queued;
@@ -90,12 +99,18 @@ function plain(address: string | undefined): string | null {
 }
 
 /**
- * Bytes of the write in flight that the kernel has not taken. Node has no public name for it, and without it a slow client that takes a large
- * piece in small sips looks like one that takes nothing; where a Node has it no more, progress is seen a piece at a time.
+ * Bytes of the write in flight that the kernel has not taken. Node has no public name for it, and without it a slow
+ * client that takes a large piece in small sips looks like one that takes nothing; where a Node has it no more,
+ * progress is seen a piece at a time.
  */
 function queuedBytes(socket: Socket): number {
   const handle: unknown = "_handle" in socket ? socket._handle : null;
-  return typeof handle === "object" && handle !== null && "writeQueueSize" in handle && typeof handle.writeQueueSize === "number" ? handle.writeQueueSize : 0;
+  return typeof handle === "object" &&
+    handle !== null &&
+    "writeQueueSize" in handle &&
+    typeof handle.writeQueueSize === "number"
+    ? handle.writeQueueSize
+    : 0;
 }
 
 export class Connections<T extends Running> {
@@ -136,7 +151,10 @@ export class Connections<T extends Running> {
     for (const connection of this.#open.values()) if (connection.isKept) connection.socket.destroy();
   }
 
-  /** Ends the connections on which nothing runs: those that never sent a byte, and those in the middle of a request's headers. */
+  /**
+   * Ends the connections on which nothing runs: those that never sent a byte, and those in the middle of a request's
+   * headers.
+   */
   endIdle(): void {
     for (const { socket, running } of this.#open.values()) if (running.size === 0) socket.destroy();
   }
@@ -147,7 +165,8 @@ export class Connections<T extends Running> {
 
   #arm(): Cancel {
     return this.#clock.after(this.#intervalMs, () => {
-      for (const connection of this.#open.values()) if (connection.roundsWithoutProgress() >= this.#allowedRounds) connection.socket.destroy();
+      for (const connection of this.#open.values())
+        if (connection.roundsWithoutProgress() >= this.#allowedRounds) connection.socket.destroy();
       this.#sweep = this.#open.size === 0 ? null : this.#arm();
     });
   }

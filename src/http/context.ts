@@ -17,7 +17,10 @@ export class Context<R extends RouteShape, C> {
   caller: C | null = null;
   /** Set before the handler runs, where the route takes JSON. */
   body: unknown = undefined;
-  /** Set before the handler runs, where the route streams its body; nothing is read, nor a 100 sent, before the first piece is asked for. */
+  /**
+   * Set before the handler runs, where the route streams its body; nothing is read, nor a 100 sent, before the first
+   * piece is asked for.
+   */
   stream: AsyncIterable<Uint8Array> | null = null;
   /** True while the client waits for a 100 before it sends its body. */
   expectsContinue = false;
@@ -28,7 +31,15 @@ export class Context<R extends RouteShape, C> {
   #listeners: ((outcome: Outcome) => void)[] = [];
   #outcome: Outcome | null = null;
 
-  constructor(req: IncomingMessage, res: ServerResponse, requestId: string, path: string, queryText: string, match: Match<R>, peer: Peer) {
+  constructor(
+    req: IncomingMessage,
+    res: ServerResponse,
+    requestId: string,
+    path: string,
+    queryText: string,
+    match: Match<R>,
+    peer: Peer,
+  ) {
     this.req = req;
     this.res = res;
     this.requestId = requestId;

@@ -1,4 +1,7 @@
-/** One request and its answer: runs the middlewares, writes the reply, throws away what was not read, and says once how it ended. */
+/**
+ * One request and its answer: runs the middlewares, writes the reply, throws away what was not read, and says once how
+ * it ended.
+ */
 import type { Clock } from "../lib/clock.ts";
 import { ApiError, messageOf } from "../lib/errors.ts";
 import type { Log } from "../lib/log.ts";
@@ -37,7 +40,12 @@ export class Exchange<R extends RouteShape, C> implements Running {
   #waiting: BodyPump | null = null;
 
   /** `started` is monotonic time. */
-  constructor(around: Surroundings<R, C>, connection: Connection<Exchange<R, C>>, context: Context<R, C>, started: number) {
+  constructor(
+    around: Surroundings<R, C>,
+    connection: Connection<Exchange<R, C>>,
+    context: Context<R, C>,
+    started: number,
+  ) {
     this.#around = around;
     this.#connection = connection;
     this.context = context;
@@ -89,9 +97,19 @@ export class Exchange<R extends RouteShape, C> implements Running {
   #fail(error: unknown): void {
     const { requestId, res } = this.context;
     const stack = error instanceof Error ? (error.stack ?? null) : null;
-    this.#around.log.error("A request could not be answered.", { request_id: requestId, error: messageOf(error), stack });
+    this.#around.log.error("A request could not be answered.", {
+      request_id: requestId,
+      error: messageOf(error),
+      stack,
+    });
     if (this.#settled || res.headersSent) return this.#break();
-    this.#write(errorReply(new ApiError("internal", "Something failed here; the log has the details under this request id."), requestId), true);
+    this.#write(
+      errorReply(
+        new ApiError("internal", "Something failed here; the log has the details under this request id."),
+        requestId,
+      ),
+      true,
+    );
   }
 
   #send(reply: Reply, close: boolean): void {
@@ -151,7 +169,11 @@ export class Exchange<R extends RouteShape, C> implements Running {
       () => this.#conclude("", this.#isUnread()),
       (error: unknown) => {
         const left = error instanceof ClientGone || this.#connection.socket.destroyed;
-        if (!left) this.#around.log.error("An answer broke off.", { request_id: this.context.requestId, error: messageOf(error) });
+        if (!left)
+          this.#around.log.error("An answer broke off.", {
+            request_id: this.context.requestId,
+            error: messageOf(error),
+          });
         this.#break();
       },
     );
@@ -164,8 +186,8 @@ export class Exchange<R extends RouteShape, C> implements Running {
   }
 
   /**
-   * Hands over the whole answer, then reads on for a while before the end: closing a connection with unread bytes resets it, and a reset can
-   * overtake the answer.
+   * Hands over the whole answer, then reads on for a while before the end: closing a connection with unread bytes
+   * resets it, and a reset can overtake the answer.
    */
   #discard(payload: string): void {
     const { req, res } = this.context;
@@ -204,7 +226,10 @@ export class Exchange<R extends RouteShape, C> implements Running {
     try {
       this.context.finish({ status: this.#status, bytes: this.#bytes, seconds, aborted });
     } catch (error) {
-      log.error("A listener to the end of a request failed.", { request_id: this.context.requestId, error: messageOf(error) });
+      log.error("A listener to the end of a request failed.", {
+        request_id: this.context.requestId,
+        error: messageOf(error),
+      });
     }
     this.#connection.end(this);
     if (this.#connection.running.size === 0) this.#around.idle(this.#connection);

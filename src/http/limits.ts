@@ -13,11 +13,16 @@ export interface HttpLimits {
   readonly idleTimeoutMs: number;
   /** Milliseconds without progress after which a client that takes nothing of its answer is dropped. */
   readonly writeTimeoutMs: number;
-  /** Connections of one listener; each listener counts its own, so that a flood over TCP leaves the unix socket usable. */
+  /**
+   * Connections of one listener; each listener counts its own, so that a flood over TCP leaves the unix socket usable.
+   */
   readonly maxConnections: number;
   /** Pipelined requests of one connection that may wait for their answer at once. */
   readonly maxUnanswered: number;
-  /** How much of a body that nobody wanted is read and thrown away, so that its sender sees the answer: bytes and milliseconds, whichever ends first. */
+  /**
+   * How much of a body that nobody wanted is read and thrown away, so that its sender sees the answer: bytes and
+   * milliseconds, whichever ends first.
+   */
   readonly discardBytes: number;
   readonly discardMs: number;
 }

@@ -1,4 +1,7 @@
-/** Node's servers under the web layer: one a listening address, plain or TLS, all with the same settings; it accepts, counts and turns away connections. */
+/**
+ * Node's servers under the web layer: one a listening address, plain or TLS, all with the same settings; it accepts,
+ * counts and turns away connections.
+ */
 import { createServer } from "node:http";
 import type { IncomingMessage, Server, ServerOptions, ServerResponse } from "node:http";
 import { createServer as createTlsServer } from "node:https";
@@ -23,7 +26,10 @@ export type Listen =
 export type RequestKind = "plain" | "expects_continue" | "expects_other";
 
 export interface ListenerEvents {
-  /** A connection over which HTTP may come. `unixSocket` is the listener's own knowledge: a TCP socket that closed already has no address either. */
+  /**
+   * A connection over which HTTP may come. `unixSocket` is the listener's own knowledge: a TCP socket that closed
+   * already has no address either.
+   */
   connected(socket: Socket, unixSocket: boolean): void;
   /** One connection too many, to be told so. Over TLS, and in a flood, it is closed without a word. */
   turnAway(socket: Socket): void;
@@ -57,7 +63,10 @@ export class Listener {
       requireHostHeader: false,
       insecureHTTPParser: false,
     };
-    this.#secure = tls === null ? null : createTlsServer({ ...options, ...tls, minVersion: "TLSv1.2", handshakeTimeout: limits.headersTimeoutMs });
+    this.#secure =
+      tls === null
+        ? null
+        : createTlsServer({ ...options, ...tls, minVersion: "TLSv1.2", handshakeTimeout: limits.headersTimeoutMs });
     this.server = this.#secure ?? createServer(options);
     // Node drops fields beyond this in silence; one more than allowed is enough to see that there were too many.
     this.server.maxHeadersCount = limits.maxHeaderFields + 1;
@@ -128,7 +137,10 @@ export class Listener {
     this.#secure?.setSecureContext({ ...tls, minVersion: "TLSv1.2" });
   }
 
-  /** Stops accepting; resolves when no connection is left. Node's own close of an HTTP server also ends, from Node 26 on, connections whose first request is still on its way. */
+  /**
+   * Stops accepting; resolves when no connection is left. Node's own close of an HTTP server also ends, from Node 26
+   * on, connections whose first request is still on its way.
+   */
   close(): Promise<void> {
     return new Promise((resolve) => TcpServer.prototype.close.call(this.server, () => resolve()));
   }
@@ -148,7 +160,10 @@ function isSocket(stream: Duplex): stream is Socket {
 
 function ignore(): void {}
 
-/** A socket file that nobody answers behind is in the way of the next listener. One that answers, or any other file, is left: `listen` fails on it. */
+/**
+ * A socket file that nobody answers behind is in the way of the next listener. One that answers, or any other file, is
+ * left: `listen` fails on it.
+ */
 async function removeStale(path: string): Promise<void> {
   const stat = lstatSync(path, { throwIfNoEntry: false });
   if (stat === undefined || !stat.isSocket()) return;

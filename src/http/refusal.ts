@@ -1,4 +1,7 @@
-/** Error answers where no request could be made of what came: written onto the bare connection, in the same shape as all others. */
+/**
+ * Error answers where no request could be made of what came: written onto the bare connection, in the same shape as all
+ * others.
+ */
 import { STATUS_CODES } from "node:http";
 import { ApiError, systemCode } from "../lib/errors.ts";
 import type { ErrorCode } from "../lib/errors.ts";
@@ -38,7 +41,8 @@ export function rawAnswer({ code, message }: Refusal, requestId: string, wallMs:
   const payload = typeof body === "string" ? body : "";
   const bodyBytes = Buffer.byteLength(payload);
   const lines = [`HTTP/1.1 ${status} ${STATUS_CODES[status] ?? "Error"}`, `X-Request-Id: ${requestId}`];
-  for (let index = 0; index < COMMON_HEADERS.length; index += 2) lines.push(`${COMMON_HEADERS[index] ?? ""}: ${COMMON_HEADERS[index + 1] ?? ""}`);
+  for (let index = 0; index < COMMON_HEADERS.length; index += 2)
+    lines.push(`${COMMON_HEADERS[index] ?? ""}: ${COMMON_HEADERS[index + 1] ?? ""}`);
   for (const [name, value] of Object.entries(headers)) lines.push(`${name}: ${value}`);
   lines.push(`Content-Length: ${bodyBytes}`, `Date: ${new Date(wallMs).toUTCString()}`, "Connection: close");
   return { status, text: `${lines.join("\r\n")}\r\n\r\n${payload}`, bodyBytes };

@@ -1,4 +1,7 @@
-/** Names requests: a client's own id where it is one, else a random prefix of this process and a counter, which costs next to nothing. */
+/**
+ * Names requests: a client's own id where it is one, else a random prefix of this process and a counter, which costs
+ * next to nothing.
+ */
 import { randomBytes } from "node:crypto";
 import { REQUEST_ID_PATTERN } from "../lib/ids.ts";
 

@@ -9,7 +9,11 @@ const JSON_HEADERS: Headers = { "Content-Type": "application/json", "Cache-Contr
 
 /** `value` as JSON; `headers` add to or replace Content-Type and Cache-Control. */
 export function json(status: number, value: unknown, headers?: Headers): Reply {
-  return { status, headers: headers === undefined ? JSON_HEADERS : { ...JSON_HEADERS, ...headers }, body: JSON.stringify(value) };
+  return {
+    status,
+    headers: headers === undefined ? JSON_HEADERS : { ...JSON_HEADERS, ...headers },
+    body: JSON.stringify(value),
+  };
 }
 
 export function empty(status: number, headers: Headers = {}): Reply {
@@ -23,7 +27,11 @@ export function text(status: number, body: string, contentType = "text/plain; ch
 /** `{"error","code","request_id","field"?}` with the headers that its status owes the client. */
 export function errorReply(error: ApiError, requestId: string): Reply {
   const field = error.field === null ? {} : { field: error.field };
-  return json(error.status, { error: error.message, code: error.code, request_id: requestId, ...field, ...error.extra }, { ...owed(error.status), ...error.headers });
+  return json(
+    error.status,
+    { error: error.message, code: error.code, request_id: requestId, ...field, ...error.extra },
+    { ...owed(error.status), ...error.headers },
+  );
 }
 
 function owed(status: number): Headers {

@@ -1,4 +1,7 @@
-/** Finds the route of a method and path: a map for static paths, a small trie for the rest; it never changes a path to make it fit. */
+/**
+ * Finds the route of a method and path: a map for static paths, a small trie for the rest; it never changes a path to
+ * make it fit.
+ */
 import type { Match, RouteShape } from "./types.ts";
 
 const STATIC_SEGMENT = /^[A-Za-z0-9._~-]+$/;
@@ -34,12 +37,18 @@ export class Router<R extends RouteShape> {
   /** The matches of patterns without params, made beforehand, by path and method. */
   readonly #fixed = new Map<string, Map<string, Match<R>>>();
 
-  /** Throws an Error on a pattern that is none, on two routes for one method and pattern, and on two names for the param at one place. */
+  /**
+   * Throws an Error on a pattern that is none, on two routes for one method and pattern, and on two names for the param
+   * at one place.
+   */
   constructor(routes: readonly R[]) {
     for (const route of routes) this.#add(route);
   }
 
-  /** `path` is the target up to its query, as it came. A param catches one whole segment that is neither empty nor `.` nor `..`. */
+  /**
+   * `path` is the target up to its query, as it came. A param catches one whole segment that is neither empty nor `.`
+   * nor `..`.
+   */
   match(method: string, path: string): Match<R> {
     const fixed = this.#fixed.get(path)?.get(method);
     if (fixed !== undefined) return fixed;
@@ -49,7 +58,9 @@ export class Router<R extends RouteShape> {
     const route = leaf?.routes.get(method);
     if (leaf !== null && route !== undefined) return found(route, leaf.names, search.caught);
     const [first] = search.passed;
-    return first === undefined ? { kind: "none" } : { kind: "wrong_method", pattern: first.pattern, allow: allowed(search.passed) };
+    return first === undefined
+      ? { kind: "none" }
+      : { kind: "wrong_method", pattern: first.pattern, allow: allowed(search.passed) };
   }
 
   #add(route: R): void {
@@ -60,7 +71,8 @@ export class Router<R extends RouteShape> {
     for (const segment of pattern.slice(1).split("/")) {
       const name = PARAM_SEGMENT.exec(segment)?.[1];
       if (name !== undefined) names.push(name);
-      else if (!STATIC_SEGMENT.test(segment) && pattern !== "/") throw new Error(`the route pattern ${pattern} has a bad segment "${segment}"`);
+      else if (!STATIC_SEGMENT.test(segment) && pattern !== "/")
+        throw new Error(`the route pattern ${pattern} has a bad segment "${segment}"`);
       branch = name === undefined ? staticBranch(branch, segment) : paramBranch(branch, name, pattern);
     }
     if (new Set(names).size < names.length) throw new Error(`the route pattern ${pattern} names two params alike`);
@@ -83,7 +95,8 @@ function staticBranch<R>(parent: Branch<R>, segment: string): Branch<R> {
 /** One place, one name: else a 405 could not say which pattern it is about. */
 function paramBranch<R>(parent: Branch<R>, name: string, pattern: string): Branch<R> {
   parent.param ??= { name, branch: new Branch<R>() };
-  if (parent.param.name !== name) throw new Error(`{${name}} of ${pattern} is called {${parent.param.name}} in another route`);
+  if (parent.param.name !== name)
+    throw new Error(`{${name}} of ${pattern} is called {${parent.param.name}} in another route`);
   return parent.param.branch;
 }
 
@@ -93,7 +106,9 @@ function fixedMatches<R extends RouteShape>(leaf: Leaf<R>): Map<string, Match<R>
   return matches;
 }
 
-/** The leaf for the rest of the path, static segments first. A static way that lacks the method leads back to the param. */
+/**
+ * The leaf for the rest of the path, static segments first. A static way that lacks the method leads back to the param.
+ */
 function find<R>(branch: Branch<R>, start: number, search: Search<R>): Leaf<R> | null {
   const slash = search.path.indexOf("/", start);
   const segment = slash === -1 ? search.path.slice(start) : search.path.slice(start, slash);
@@ -122,14 +137,21 @@ function found<R extends RouteShape>(route: R, names: readonly string[], caught:
   for (const [index, name] of names.entries()) {
     const value = decode(caught[index] ?? "");
     if (value === null) {
-      return { kind: "malformed", code: "malformed_request", reason: `The path has no valid ${name}: a percent-escape is broken or stands for what no name has.` };
+      return {
+        kind: "malformed",
+        code: "malformed_request",
+        reason: `The path has no valid ${name}: a percent-escape is broken or stands for what no name has.`,
+      };
     }
     params[name] = value;
   }
   return { kind: "found", route, params };
 }
 
-/** One segment, decoded once; null for a broken escape, invalid UTF-8, control characters, dots that climb, and bytes that had to be escaped. */
+/**
+ * One segment, decoded once; null for a broken escape, invalid UTF-8, control characters, dots that climb, and bytes
+ * that had to be escaped.
+ */
 function decode(raw: string): string | null {
   let plain = true;
   for (let index = 0; index < raw.length; index += 1) {

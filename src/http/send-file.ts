@@ -1,4 +1,7 @@
-/** Sends a piece of a file as a response body, with two buffers that take turns; it opens the file late and never leaves it open. */
+/**
+ * Sends a piece of a file as a response body, with two buffers that take turns; it opens the file late and never leaves
+ * it open.
+ */
 import type { ServerResponse } from "node:http";
 import type { Files } from "../lib/files.ts";
 import type { BodyPump } from "./types.ts";
@@ -11,9 +14,9 @@ const SMALLEST_PIECE = 64 * KIB;
 const LARGE_DOWNLOADS = 16;
 
 /**
- * How large the two buffers of a download may be, by how many downloads run: slow clients must not add up to a lot of memory.
- * The first 16 get 512 KiB each, and each doubling halves the pieces of the newcomers and adds 8 MiB in all: 64 downloads hold 32 MiB.
- * Beyond 128 a download holds 128 KiB.
+ * How large the two buffers of a download may be, by how many downloads run: slow clients must not add up to a lot of
+ * memory. The first 16 get 512 KiB each, and each doubling halves the pieces of the newcomers and adds 8 MiB in all: 64
+ * downloads hold 32 MiB. Beyond 128 a download holds 128 KiB.
  */
 export class PieceSizes {
   #running = 0;
@@ -41,9 +44,10 @@ export class ClientGone extends Error {
 /**
  * A body that is the bytes of `path` from `start` up to, not including, `end`.
  *
- * The file is opened when the pump runs and the response has its socket, so an answer that is never pumped (HEAD, a client that left, a
- * pipelined request behind others) holds no descriptor and no buffer. From then on the file may be unlinked: the descriptor keeps serving.
- * Rejects with ClientGone; with a system error; or with an Error where the file ends before `end`, since padding would be a lie.
+ * The file is opened when the pump runs and the response has its socket, so an answer that is never pumped (HEAD, a
+ * client that left, a pipelined request behind others) holds no descriptor and no buffer. From then on the file may be
+ * unlinked: the descriptor keeps serving. Rejects with ClientGone; with a system error; or with an Error where the file
+ * ends before `end`, since padding would be a lie.
  */
 export function fileBody(files: Files, path: string, start: number, end: number, sizes: PieceSizes): BodyPump {
   return async (res, sent) => {
@@ -51,7 +55,8 @@ export function fileBody(files: Files, path: string, start: number, end: number,
     const client = new Client(res);
     try {
       client.check();
-      // Answers that are pipelined behind another one have no socket yet; an empty write comes back when it is their turn.
+      // Answers that are pipelined behind another one have no socket yet; an empty write comes back when it is their
+      // turn.
       if (res.socket === null) await client.write(new Uint8Array(0));
       const pieceBytes = sizes.begin();
       try {
@@ -71,14 +76,20 @@ interface Extent {
   readonly pieceBytes: number;
 }
 
-async function sendFile(files: Files, path: string, { start, end, pieceBytes }: Extent, client: Client, sent: (bytes: number) => void): Promise<void> {
+async function sendFile(
+  files: Files,
+  path: string,
+  { start, end, pieceBytes }: Extent,
+  client: Client,
+  sent: (bytes: number) => void,
+): Promise<void> {
   const size = Math.min(pieceBytes, end - start);
   let here = Buffer.allocUnsafeSlow(size);
   let there = end - start > size ? Buffer.allocUnsafeSlow(size) : here;
   const fd = await files.open(path, "r");
   let reading = fill(files, fd, here, start, end);
   try {
-    for (let position = start; position < end; ) {
+    for (let position = start; position < end;) {
       const piece = await reading;
       position += piece.length;
       if (position < end) {
@@ -103,15 +114,19 @@ async function fill(files: Files, fd: number, buffer: Buffer, position: number, 
   let done = 0;
   while (done < wanted) {
     const got = await files.read(fd, buffer, done, wanted - done, position + done);
-    if (got === 0) throw new Error(`The file ends at byte ${position + done}, ${end - position - done} bytes before what was promised.`);
+    if (got === 0)
+      throw new Error(
+        `The file ends at byte ${position + done}, ${end - position - done} bytes before what was promised.`,
+      );
     done += got;
   }
   return done === buffer.length ? buffer : buffer.subarray(0, done);
 }
 
 /**
- * The far end of a response. Node never calls back a write whose connection died in some ways, so each write is raced against the
- * connection's end; it listens to the socket, because a pipelined response that never got its turn sees no `close` of its own.
+ * The far end of a response. Node never calls back a write whose connection died in some ways, so each write is raced
+ * against the connection's end; it listens to the socket, because a pipelined response that never got its turn sees no
+ * `close` of its own.
  */
 class Client {
   readonly #res: ServerResponse;

@@ -1,4 +1,7 @@
-/** The way in: makes an exchange of every request that a listener hears, refuses what is none, and stops in order; what an answer says is not its business. */
+/**
+ * The way in: makes an exchange of every request that a listener hears, refuses what is none, and stops in order; what
+ * an answer says is not its business.
+ */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { AddressInfo, Socket } from "node:net";
 import type { Clock } from "../lib/clock.ts";
@@ -34,13 +37,19 @@ export interface HttpServerOptions<R extends RouteShape, C> {
 }
 
 export interface HttpServer {
-  /** Opens one more listener for the same handler; resolves with its address. Rejects with Node's own error (EADDRINUSE, …). */
+  /**
+   * Opens one more listener for the same handler; resolves with its address. Rejects with Node's own error (EADDRINUSE,
+   * …).
+   */
   listen(where: Listen): Promise<AddressInfo | string>;
   /** New certificates on every TLS listener, for connections to come. Throws on PEM that is none. */
   reload(tls: TlsOptions): void;
   /** Open connections of all listeners. */
   readonly connections: number;
-  /** Stops accepting, ends idle connections, lets running requests end for at most `graceMs`, then ends them. Resolves when nothing is left. */
+  /**
+   * Stops accepting, ends idle connections, lets running requests end for at most `graceMs`, then ends them. Resolves
+   * when nothing is left.
+   */
   close(graceMs: number): Promise<void>;
 }
 
@@ -63,7 +72,14 @@ class Front<R extends RouteShape, C> implements HttpServer, ListenerEvents {
     this.#options = options;
     this.#limits = { ...DEFAULT_LIMITS, ...options.limits };
     this.#connections = new Connections(clock, this.#limits);
-    this.#around = { handle, clock, log, limits: this.#limits, connections: this.#connections, idle: (line) => this.#onIdle(line) };
+    this.#around = {
+      handle,
+      clock,
+      log,
+      limits: this.#limits,
+      connections: this.#connections,
+      idle: (line) => this.#onIdle(line),
+    };
   }
 
   get connections(): number {
@@ -89,9 +105,13 @@ class Front<R extends RouteShape, C> implements HttpServer, ListenerEvents {
     this.#connections.stopping = true;
     const closed = this.#listeners.map((listener) => listener.close());
     this.#connections.endKept();
-    // A connection accepted this moment may have sent nothing yet, and one in the middle of its headers is not done: both get this time to become
-    // a request. Timers run before what has arrived is read; on a starved machine that is the request itself, so one round of reading comes first.
-    const cancelIdle = clock.after(Math.min(graceMs, this.#limits.discardMs), () => void setImmediate(() => this.#connections.endIdle()));
+    // A connection accepted this moment may have sent nothing yet, and one in the middle of its headers is not done:
+    // both get this time to become a request. Timers run before what has arrived is read; on a starved machine that is
+    // the request itself, so one round of reading comes first.
+    const cancelIdle = clock.after(
+      Math.min(graceMs, this.#limits.discardMs),
+      () => void setImmediate(() => this.#connections.endIdle()),
+    );
     const cancelAll = clock.after(graceMs, () => {
       for (const listener of this.#listeners) listener.endHandshakes();
       this.#connections.endAll();
@@ -106,18 +126,35 @@ class Front<R extends RouteShape, C> implements HttpServer, ListenerEvents {
   }
 
   turnAway(socket: Socket): void {
-    this.#refuse(socket, { code: "too_many_connections", message: `${this.#limits.maxConnections} connections are open; try again in a moment.` }, this.#nextId(undefined));
+    this.#refuse(
+      socket,
+      {
+        code: "too_many_connections",
+        message: `${this.#limits.maxConnections} connections are open; try again in a moment.`,
+      },
+      this.#nextId(undefined),
+    );
   }
 
   request(req: IncomingMessage, res: ServerResponse, kind: RequestKind): void {
     const line = this.#connections.find(req.socket);
     // Turned away, or told that it is over: what still comes is not served.
     if (line === undefined || line.endedAt !== null || line.refusal !== null) return;
-    if (line.running.size > this.#limits.maxUnanswered && line.unanswered > this.#limits.maxUnanswered) return void req.socket.destroy();
+    if (line.running.size > this.#limits.maxUnanswered && line.unanswered > this.#limits.maxUnanswered)
+      return void req.socket.destroy();
     const { path, queryText } = readTarget(req.url ?? "");
     const fault = kind === "expects_other" ? EXPECTATION : findFault(req, path, this.#limits);
-    const match: Match<R> = fault === null ? this.#options.router.match(req.method ?? "", path) : { kind: "malformed", ...fault };
-    const context = new Context<R, C>(req, res, this.#nextId(req.headers["x-request-id"]), path, queryText, match, line.peer);
+    const match: Match<R> =
+      fault === null ? this.#options.router.match(req.method ?? "", path) : { kind: "malformed", ...fault };
+    const context = new Context<R, C>(
+      req,
+      res,
+      this.#nextId(req.headers["x-request-id"]),
+      path,
+      queryText,
+      match,
+      line.peer,
+    );
     context.expectsContinue = kind === "expects_continue";
     const exchange = new Exchange(this.#around, line, context, this.#options.clock.mono());
     exchange.run(fault !== null);
@@ -156,7 +193,12 @@ class Front<R extends RouteShape, C> implements HttpServer, ListenerEvents {
   /** `owner` is the request whose own body broke. */
   #endWith(line: Line<R, C>, refusal: Refusal, owner: Exchange<R, C> | null): void {
     line.endedAt = line.socket.bytesRead;
-    const { status, bytes } = this.#refuse(line.socket, refusal, owner?.context.requestId ?? this.#nextId(undefined), owner === null);
+    const { status, bytes } = this.#refuse(
+      line.socket,
+      refusal,
+      owner?.context.requestId ?? this.#nextId(undefined),
+      owner === null,
+    );
     owner?.replaceAnswer(status, bytes);
   }
 
@@ -167,7 +209,8 @@ class Front<R extends RouteShape, C> implements HttpServer, ListenerEvents {
     // The client has this long to read it and to close.
     const cancel = clock.after(this.#limits.discardMs, () => socket.destroy());
     socket.once("close", cancel);
-    if (report) onRefused?.({ method: "-", path: "-", status, bytes: bodyBytes, seconds: 0, aborted: false, requestId });
+    if (report)
+      onRefused?.({ method: "-", path: "-", status, bytes: bodyBytes, seconds: 0, aborted: false, requestId });
     return { status, bytes: bodyBytes };
   }
 

@@ -1,4 +1,7 @@
-/** Looks at a request's line and headers for what Node lets pass and the daemon does not serve: it says so, and answers nothing itself. */
+/**
+ * Looks at a request's line and headers for what Node lets pass and the daemon does not serve: it says so, and answers
+ * nothing itself.
+ */
 import type { IncomingMessage } from "node:http";
 import type { ErrorCode } from "../lib/errors.ts";
 import type { HttpLimits } from "./limits.ts";
@@ -16,11 +19,16 @@ export interface Target {
 
 const ABSOLUTE = /^https?:\/\/[^/?#]+/i;
 
-/** Splits the target at its query. Of an absolute target (`GET http://host/path`) the path counts, as RFC 9112 3.2.2 wants; `*` stays as it is. */
+/**
+ * Splits the target at its query. Of an absolute target (`GET http://host/path`) the path counts, as RFC 9112 3.2.2
+ * wants; `*` stays as it is.
+ */
 export function readTarget(url: string): Target {
   const relative = url.startsWith("/") ? url : withoutAuthority(url);
   const mark = relative.indexOf("?");
-  return mark === -1 ? { path: relative, queryText: "" } : { path: relative.slice(0, mark), queryText: relative.slice(mark + 1) };
+  return mark === -1
+    ? { path: relative, queryText: "" }
+    : { path: relative.slice(0, mark), queryText: relative.slice(mark + 1) };
 }
 
 function withoutAuthority(url: string): string {
@@ -32,8 +40,10 @@ function withoutAuthority(url: string): string {
 export function findFault(req: IncomingMessage, path: string, limits: HttpLimits): Fault | null {
   const url = req.url ?? "";
   const { rawHeaders } = req;
-  if (rawHeaders.length > 2 * limits.maxHeaderFields) return { code: "headers_too_large", reason: `A request has at most ${limits.maxHeaderFields} header fields.` };
-  if (url.length > limits.maxTargetLength) return { code: "uri_too_long", reason: `A request target has at most ${limits.maxTargetLength} characters.` };
+  if (rawHeaders.length > 2 * limits.maxHeaderFields)
+    return { code: "headers_too_large", reason: `A request has at most ${limits.maxHeaderFields} header fields.` };
+  if (url.length > limits.maxTargetLength)
+    return { code: "uri_too_long", reason: `A request target has at most ${limits.maxTargetLength} characters.` };
   const { httpVersion } = req;
   if (httpVersion !== "1.1" && httpVersion !== "1.0") return malformed("Only HTTP/1.1 and HTTP/1.0 are served.");
   if (!path.startsWith("/") || url.includes("#")) return malformed("The request target must be a path.");
@@ -48,7 +58,8 @@ export function findFault(req: IncomingMessage, path: string, limits: HttpLimits
   if (hosts > 1) return malformed("There is more than one Host header.");
   if (hosts === 0 && httpVersion === "1.1") return malformed("There is no Host header.");
   if (credentials > 1) return malformed("There is more than one Authorization header.");
-  // Node reads a body in an encoding that it does not know up to the connection's end; a proxy in front may see its end elsewhere.
+  // Node reads a body in an encoding that it does not know up to the connection's end; a proxy in front may see its end
+  // elsewhere.
   const encoding = req.headers["transfer-encoding"];
   if (encoding !== undefined && (encoding.toLowerCase() !== "chunked" || httpVersion === "1.0")) {
     return malformed("Of Transfer-Encoding only chunked is served, and only in HTTP/1.1.");

@@ -12,11 +12,17 @@ export interface RouteShape {
   readonly method: Method;
   /** `/v1/hosts/{host_id}/drain`: static segments, or one `{param}` for a whole segment. */
   readonly pattern: string;
-  /** What happens to a request's body: thrown away, read as JSON before the handler runs, or left for the handler to stream. */
+  /**
+   * What happens to a request's body: thrown away, read as JSON before the handler runs, or left for the handler to
+   * stream.
+   */
   readonly body: "none" | "json" | "stream";
 }
 
-/** What the router says of a request target. HEAD finds GET's route; `malformed` is also how the server says that it will not serve a request. */
+/**
+ * What the router says of a request target. HEAD finds GET's route; `malformed` is also how the server says that it
+ * will not serve a request.
+ */
 export type Match<R extends RouteShape> =
   | { readonly kind: "found"; readonly route: R; readonly params: Readonly<Record<string, string>> }
   | { readonly kind: "wrong_method"; readonly pattern: string; readonly allow: string }
@@ -24,8 +30,9 @@ export type Match<R extends RouteShape> =
   | { readonly kind: "none" };
 
 /**
- * Writes a body piece by piece after the headers are out. Resolves when all is handed over; rejects when it cannot go on (the socket is
- * then destroyed), with ClientGone where the client left. Never called for HEAD, nor when the client left before its turn: open nothing early.
+ * Writes a body piece by piece after the headers are out. Resolves when all is handed over; rejects when it cannot go
+ * on (the socket is then destroyed), with ClientGone where the client left. Never called for HEAD, nor when the client
+ * left before its turn: open nothing early.
  */
 export type BodyPump = (res: ServerResponse, sent: (bytes: number) => void) => Promise<void>;
 
@@ -38,7 +45,10 @@ export interface Reply {
   readonly body: string | null | BodyPump;
 }
 
-/** Who is at the other end, as it was when the connection was accepted: a socket that closes meanwhile forgets its addresses. */
+/**
+ * Who is at the other end, as it was when the connection was accepted: a socket that closes meanwhile forgets its
+ * addresses.
+ */
 export interface Peer {
   readonly unixSocket: boolean;
   /** null on a unix socket. */

@@ -4,9 +4,13 @@ import type { Role, Scope } from "../state/types.ts";
 
 /**
  * `public`: anyone. `internal`: agents, by the licence hash and nothing else.
- * `protected`: a session, an API key or the localhost bypass; `scope` null asks for no scope; `hostAdmin` for the host-admin mark.
+ * `protected`: a session, an API key or the localhost bypass; `scope` null asks for no scope; `hostAdmin` for the
+ * host-admin mark.
  */
-export type Access = { readonly kind: "public" } | { readonly kind: "internal" } | { readonly kind: "protected"; readonly scope: Scope | null; readonly hostAdmin: boolean };
+export type Access =
+  | { readonly kind: "public" }
+  | { readonly kind: "internal" }
+  | { readonly kind: "protected"; readonly scope: Scope | null; readonly hostAdmin: boolean };
 
 /** An agent, let in by the licence hash. */
 export interface AgentCaller {

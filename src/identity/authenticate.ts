@@ -1,4 +1,7 @@
-/** Who is calling: the licence hash on internal routes; a bearer token or the localhost bypass on protected ones. Reads no body. */
+/**
+ * Who is calling: the licence hash on internal routes; a bearer token or the localhost bypass on protected ones. Reads
+ * no body.
+ */
 import { ApiError } from "../lib/errors.ts";
 import type { State } from "../state/state.ts";
 import { CLUSTER_KEY } from "../state/state.ts";
@@ -30,7 +33,13 @@ export interface Credentials {
 export type CountFailure = (method: "licence" | "token" | "localhost") => void;
 
 /** Null on public routes. Throws 401, 403, 404 (org) or 503 (no licence configured). */
-export function authenticate(access: Access, credentials: Credentials, state: State, settings: AuthSettings, countFailure: CountFailure): Caller | null {
+export function authenticate(
+  access: Access,
+  credentials: Credentials,
+  state: State,
+  settings: AuthSettings,
+  countFailure: CountFailure,
+): Caller | null {
   switch (access.kind) {
     case "public":
       return null;
@@ -53,7 +62,12 @@ function authenticateAgent(credentials: Credentials, settings: AuthSettings, cou
 }
 
 /** A token that was sent counts, right or wrong: a wrong one is never upgraded to the bypass. */
-function authenticatePerson(credentials: Credentials, state: State, settings: AuthSettings, countFailure: CountFailure): PersonCaller {
+function authenticatePerson(
+  credentials: Credentials,
+  state: State,
+  settings: AuthSettings,
+  countFailure: CountFailure,
+): PersonCaller {
   if (credentials.authorization === null) return authenticateLocal(credentials, state, settings, countFailure);
   const token = bearerToken(credentials.authorization);
   const holding = token === null ? null : findHolding(state, token, credentials.nowWall);
@@ -64,11 +78,21 @@ function authenticatePerson(credentials: Credentials, state: State, settings: Au
   return toCaller(state, holding, credentials.org, credentials.peer.remoteAddress);
 }
 
-function authenticateLocal({ peer, org: wanted }: Credentials, state: State, settings: AuthSettings, countFailure: CountFailure): PersonCaller {
-  const obstacle = whyNotLocal(peer) ?? (!peer.unixSocket && !settings.localhostBypass ? "auth.localhost_bypass is off" : null);
+function authenticateLocal(
+  { peer, org: wanted }: Credentials,
+  state: State,
+  settings: AuthSettings,
+  countFailure: CountFailure,
+): PersonCaller {
+  const obstacle =
+    whyNotLocal(peer) ?? (!peer.unixSocket && !settings.localhostBypass ? "auth.localhost_bypass is off" : null);
   if (obstacle !== null) {
     countFailure("localhost");
-    throw new ApiError("unauthorized", `This needs a session token or an API key (Authorization: Bearer …); the localhost bypass does not apply: ${obstacle}.`);
+    throw new ApiError(
+      "unauthorized",
+      "This needs a session token or an API key (Authorization: Bearer …); the localhost bypass does not " +
+        `apply: ${obstacle}.`,
+    );
   }
   const org = getOrg(state, wanted ?? state.cluster.get(CLUSTER_KEY)?.default_org_id ?? "");
   return {

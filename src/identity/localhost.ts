@@ -23,22 +23,34 @@ function loopbackList(): BlockList {
 
 const LOOPBACK = loopbackList();
 
-/** 127.0.0.0/8, ::1, and those mapped into IPv6 (a dual-stack listener shows ::ffff:127.0.0.1). Never a text comparison: `127.0.0.1.evil.com` starts well. */
+/**
+ * 127.0.0.0/8, ::1, and those mapped into IPv6 (a dual-stack listener shows ::ffff:127.0.0.1). Never a text comparison:
+ * `127.0.0.1.evil.com` starts well.
+ */
 export function isLoopback(address: string | null): boolean {
   if (address === null) return false;
   const family = isIP(address);
   return family !== 0 && LOOPBACK.check(address, family === 4 ? "ipv4" : "ipv6");
 }
 
-/** A Host that names the loopback, with any port: an address in 127.0.0.0/8, [::1], or `localhost`. A rebound name is another name. */
+/**
+ * A Host that names the loopback, with any port: an address in 127.0.0.0/8, [::1], or `localhost`. A rebound name is
+ * another name.
+ */
 export function isLoopbackHost(host: string): boolean {
   const found = /^(?:(localhost)|\[([0-9a-f:.]+)\]|([0-9.]+))(?::\d{1,5})?$/i.exec(host);
   if (found === null) return false;
   const [, name, six, four] = found;
-  return name !== undefined || (six !== undefined && isIP(six) === 6 && isLoopback(six)) || (four !== undefined && isIP(four) === 4 && isLoopback(four));
+  return (
+    name !== undefined ||
+    (six !== undefined && isIP(six) === 6 && isLoopback(six)) ||
+    (four !== undefined && isIP(four) === 4 && isLoopback(four))
+  );
 }
 
-/** A proxy on this machine makes the whole world local: its headers close the door by their presence, whatever they say. */
+/**
+ * A proxy on this machine makes the whole world local: its headers close the door by their presence, whatever they say.
+ */
 function isForwarding(name: string): boolean {
   return name === "forwarded" || name === "via" || name === "x-real-ip" || name.startsWith("x-forwarded-");
 }
@@ -51,10 +63,12 @@ export function whyNotLocal(peer: PeerFacts): string | null {
     const value = peer.rawHeaders[i + 1] ?? "";
     if (name === "authorization") return "credentials were sent, so they count";
     if (isForwarding(name)) return `the request came through a proxy (${name})`;
-    if (name === "origin" || (name === "sec-fetch-site" && value !== "none")) return `a browser is asking for a page of its own (${name})`;
+    if (name === "origin" || (name === "sec-fetch-site" && value !== "none"))
+      return `a browser is asking for a page of its own (${name})`;
     if (name === "host") hosts.push(value);
   }
-  // nginx as it comes, with a bare proxy_pass, names its upstream in Host and adds no header at all: that it speaks HTTP/1.0 is all that tells it from a local client.
+  // nginx as it comes, with a bare proxy_pass, names its upstream in Host and adds no header at all: that it speaks
+  // HTTP/1.0 is all that tells it from a local client.
   if (peer.httpVersion !== "1.1") return `HTTP/${peer.httpVersion} is what proxies speak; local clients speak HTTP/1.1`;
   if (peer.unixSocket) return null;
   if (!isLoopback(peer.remoteAddress) || !isLoopback(peer.localAddress)) return "the connection is not a local one";

@@ -1,4 +1,7 @@
-/** Logging in, and setting passwords: the only places where a password is seen. Holds scrypt's queue and the memory of failed logins. */
+/**
+ * Logging in, and setting passwords: the only places where a password is seen. Holds scrypt's queue and the memory of
+ * failed logins.
+ */
 import type { Clock } from "../lib/clock.ts";
 import { ApiError } from "../lib/errors.ts";
 import type { EventOf } from "../state/events.ts";
@@ -44,11 +47,16 @@ export class Logins {
     this.#passwords = passwords;
   }
 
-  /** Throws `login_throttled`, `too_many_logins`, `unauthorized` (it never tells which of email and password was wrong), `org_not_found`, `storage_failed`. */
+  /**
+   * Throws `login_throttled`, `too_many_logins`, `unauthorized` (it never tells which of email and password was wrong),
+   * `org_not_found`, `storage_failed`.
+   */
   async login(request: LoginRequest, ip: string | null): Promise<Login> {
     for (;;) {
       const user = await this.#prove(request);
-      const proven = this.#passwords.isOutdated(user.password) ? await this.#upgrade(user, request.password, ip) : user.password;
+      const proven = this.#passwords.isOutdated(user.password)
+        ? await this.#upgrade(user, request.password, ip)
+        : user.password;
       const login = await this.#begin(user.id, proven, request.org, ip);
       if (login !== null) return login;
     }
@@ -66,7 +74,12 @@ export class Logins {
   }
 
   /** Null where the password was changed while it was being checked: then it has to be checked against the new one. */
-  #begin(userId: string, proven: PasswordHash, wantedOrg: string | null, ip: string | null): Login | null | Promise<Login | null> {
+  #begin(
+    userId: string,
+    proven: PasswordHash,
+    wantedOrg: string | null,
+    ip: string | null,
+  ): Login | null | Promise<Login | null> {
     const token = newToken("ses");
     return this.#store.change<Login | null>({ kind: "user", id: userId, ip }, (state) => {
       const user = state.users.get(userId);
@@ -75,11 +88,23 @@ export class Logins {
       if (user.password.hash !== proven.hash) return { event: null, answer: () => null };
       const org = loginOrg(state, user, wantedOrg, state.cluster.get(CLUSTER_KEY)?.default_org_id ?? "");
       const event = decideSession(state, user, org.id, token, this.#ttlMs, this.#clock.wall());
-      return { event, answer: () => ({ token, expiresAt: event.data.session.expires_at, user, org, role: roleOf(state, org.id, user.id) }) };
+      return {
+        event,
+        answer: () => ({
+          token,
+          expiresAt: event.data.session.expires_at,
+          user,
+          org,
+          role: roleOf(state, org.id, user.id),
+        }),
+      };
     });
   }
 
-  /** The parameters were raised since the password was set: only a login knows the password to hash it anew. Resolves with the hash that it proved. */
+  /**
+   * The parameters were raised since the password was set: only a login knows the password to hash it anew. Resolves
+   * with the hash that it proved.
+   */
   async #upgrade(user: User, password: string, ip: string | null): Promise<PasswordHash> {
     let raised: PasswordHash;
     try {
@@ -90,8 +115,12 @@ export class Logins {
       throw error;
     }
     return this.#store.change<PasswordHash>({ kind: "user", id: user.id, ip }, (state) => {
-      if (state.users.get(user.id)?.password.hash !== user.password.hash) return { event: null, answer: () => user.password };
-      return { event: { type: "user.password_set", data: { user_id: user.id, password: raised, same_password: true } }, answer: () => raised };
+      if (state.users.get(user.id)?.password.hash !== user.password.hash)
+        return { event: null, answer: () => user.password };
+      return {
+        event: { type: "user.password_set", data: { user_id: user.id, password: raised, same_password: true } },
+        answer: () => raised,
+      };
     });
   }
 

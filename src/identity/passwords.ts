@@ -1,4 +1,7 @@
-/** Passwords by scrypt, one at a time and in a thread of its own: in the pool it would share threads with the journal's syncs, and a flood of logins must never hold those up. */
+/**
+ * Passwords by scrypt, one at a time and in a thread of its own: in the pool it would share threads with the journal's
+ * syncs, and a flood of logins must never hold those up.
+ */
 import { randomBytes, timingSafeEqual } from "node:crypto";
 import { ApiError } from "../lib/errors.ts";
 import type { PasswordHash } from "../state/types.ts";
@@ -25,7 +28,11 @@ export class Passwords {
   constructor(cost: Cost = PARAMETERS, deriver: Deriver = new ScryptThread()) {
     this.#cost = cost;
     this.#deriver = deriver;
-    this.#decoy = { ...cost, salt: randomBytes(SALT_BYTES).toString("base64url"), hash: randomBytes(HASH_BYTES).toString("base64url") };
+    this.#decoy = {
+      ...cost,
+      salt: randomBytes(SALT_BYTES).toString("base64url"),
+      hash: randomBytes(HASH_BYTES).toString("base64url"),
+    };
   }
 
   /** Throws `too_many_logins` where the queue is full. */
@@ -35,7 +42,9 @@ export class Passwords {
     return { ...this.#cost, salt: salt.toString("base64url"), hash: hash.toString("base64url") };
   }
 
-  /** Whether the password is the stored one; null (no such user) takes as long and is false. Throws `too_many_logins`. */
+  /**
+   * Whether the password is the stored one; null (no such user) takes as long and is false. Throws `too_many_logins`.
+   */
   async matches(password: string, stored: PasswordHash | null): Promise<boolean> {
     const against = stored ?? this.#decoy;
     const expected = Buffer.from(against.hash, "base64url");
@@ -43,7 +52,10 @@ export class Passwords {
     return timingSafeEqual(actual, expected) && stored !== null;
   }
 
-  /** Whether a stored password was hashed with weaker parameters than today's; a login that succeeds then hashes it anew. */
+  /**
+   * Whether a stored password was hashed with weaker parameters than today's; a login that succeeds then hashes it
+   * anew.
+   */
   isOutdated(stored: PasswordHash): boolean {
     return stored.n < this.#cost.n || stored.r < this.#cost.r || stored.p < this.#cost.p;
   }
@@ -54,7 +66,10 @@ export class Passwords {
   }
 
   async #inTurn<T>(work: () => Promise<T>): Promise<T> {
-    if (this.#waiting > QUEUE_LENGTH) throw new ApiError("too_many_logins", "Too many logins are waiting for their turn; try again in a moment.", { headers: { "Retry-After": "2" } });
+    if (this.#waiting > QUEUE_LENGTH)
+      throw new ApiError("too_many_logins", "Too many logins are waiting for their turn; try again in a moment.", {
+        headers: { "Retry-After": "2" },
+      });
     this.#waiting++;
     const mine = this.#turn.then(work);
     this.#turn = mine.catch(() => undefined);

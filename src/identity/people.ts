@@ -88,20 +88,31 @@ export function decideUser(state: State, request: NewUser, password: PasswordHas
   const email = normalizeEmail(request.email);
   refuseTaken(state, email);
   const orgId = request.org === null ? null : getOrg(state, request.org).id;
-  return { type: "user.created", data: { user: { id: newId("usr"), email, name: request.name, host_admin: request.host_admin, password }, org_id: orgId } };
+  return {
+    type: "user.created",
+    data: {
+      user: { id: newId("usr"), email, name: request.name, host_admin: request.host_admin, password },
+      org_id: orgId,
+    },
+  };
 }
 
-/** Throws `user_not_found`; `last_host_admin` where the last one removes itself. The localhost caller may remove anyone: it stays host-admin without a user. */
+/**
+ * Throws `user_not_found`; `last_host_admin` where the last one removes itself. The localhost caller may remove anyone:
+ * it stays host-admin without a user.
+ */
 export function decideUserRemoval(state: State, caller: PersonCaller, id: string): EventOf<"user.removed"> {
   const user = getUser(state, id);
   const others = [...state.users.values()].some((other) => other.host_admin && other.id !== id);
-  if (caller.user?.id === id && !others) throw new ApiError("last_host_admin", "You are the last host-admin; make another one before you go.");
+  if (caller.user?.id === id && !others)
+    throw new ApiError("last_host_admin", "You are the last host-admin; make another one before you go.");
   return { type: "user.removed", data: { user_id: user.id } };
 }
 
 /** Throws `org_exists`. */
 export function decideOrg(state: State, slug: string, name: string): EventOf<"org.created"> {
-  if ([...state.orgs.values()].some((org) => org.slug === slug)) throw new ApiError("org_exists", `There is an org ${slug} already.`, { field: "slug" });
+  if ([...state.orgs.values()].some((org) => org.slug === slug))
+    throw new ApiError("org_exists", `There is an org ${slug} already.`, { field: "slug" });
   return { type: "org.created", data: { org: { id: newId("org"), slug, name } } };
 }
 
@@ -119,23 +130,39 @@ function getReachedOrg(state: State, caller: PersonCaller, name: string): Org {
   return org;
 }
 
-/** The org whose members the caller may set: its owner's, or any for a host-admin. Throws `org_not_found` to strangers, `forbidden` to mere members. */
+/**
+ * The org whose members the caller may set: its owner's, or any for a host-admin. Throws `org_not_found` to strangers,
+ * `forbidden` to mere members.
+ */
 export function getManagedOrg(state: State, caller: PersonCaller, name: string): Org {
   const org = getReachedOrg(state, caller, name);
   if (caller.access === "host-admin") return org;
   const role = roleOf(state, org.id, caller.user?.id ?? "");
-  if (role !== "owner") throw new ApiError("forbidden", `Members of ${org.slug} are its owner's or a host-admin's to set.`);
+  if (role !== "owner")
+    throw new ApiError("forbidden", `Members of ${org.slug} are its owner's or a host-admin's to set.`);
   return org;
 }
 
-export function decideMember(state: State, caller: PersonCaller, orgName: string, userId: string, role: Role): EventOf<"member.set"> {
+export function decideMember(
+  state: State,
+  caller: PersonCaller,
+  orgName: string,
+  userId: string,
+  role: Role,
+): EventOf<"member.set"> {
   const org = getManagedOrg(state, caller, orgName);
   return { type: "member.set", data: { org_id: org.id, user_id: getUser(state, userId).id, role } };
 }
 
-export function decideMemberRemoval(state: State, caller: PersonCaller, orgName: string, userId: string): EventOf<"member.removed"> {
+export function decideMemberRemoval(
+  state: State,
+  caller: PersonCaller,
+  orgName: string,
+  userId: string,
+): EventOf<"member.removed"> {
   const org = getManagedOrg(state, caller, orgName);
-  if (roleOf(state, org.id, userId) === null) throw new ApiError("user_not_found", `User ${userId} is not in ${org.slug}.`);
+  if (roleOf(state, org.id, userId) === null)
+    throw new ApiError("user_not_found", `User ${userId} is not in ${org.slug}.`);
   return { type: "member.removed", data: { org_id: org.id, user_id: userId } };
 }
 
@@ -155,22 +182,33 @@ export function visibleOrgs(state: State, caller: PersonCaller): Org[] {
 }
 
 /** The members of an org that the caller may act in. Throws `org_not_found`. */
-export function listMembers(state: State, caller: PersonCaller, orgName: string): (UserView & { readonly role: Role })[] {
+export function listMembers(
+  state: State,
+  caller: PersonCaller,
+  orgName: string,
+): (UserView & { readonly role: Role })[] {
   const org = getReachedOrg(state, caller, orgName);
   const rows: Membership[] = [...state.memberships.values()].filter((membership) => membership.org_id === org.id);
   return rows.map((row) => ({ ...userView(getUser(state, row.user_id)), role: row.role }));
 }
 
-/** The org of a login: the one asked for; else the user's only one, or `default` where it is among several. Throws `org_not_found`. */
+/**
+ * The org of a login: the one asked for; else the user's only one, or `default` where it is among several. Throws
+ * `org_not_found`.
+ */
 export function loginOrg(state: State, user: User, wanted: string | null, defaultOrgId: string): Org {
   if (wanted !== null) {
     const org = getOrg(state, wanted);
     if (!mayActIn(state, user, org.id)) throw orgNotFound(wanted);
     return org;
   }
-  const own = state.memberships.group(user.id).map((membership) => membership.org_id).sort();
+  const own = state.memberships
+    .group(user.id)
+    .map((membership) => membership.org_id)
+    .sort();
   const id = own.includes(defaultOrgId) || (own.length === 0 && user.host_admin) ? defaultOrgId : own[0];
   const org = id === undefined ? undefined : state.orgs.get(id);
-  if (org === undefined) throw new ApiError("org_not_found", "You are in no org yet; ask an owner or a host-admin to add you.");
+  if (org === undefined)
+    throw new ApiError("org_not_found", "You are in no org yet; ask an owner or a host-admin to add you.");
   return org;
 }

@@ -1,4 +1,7 @@
-/** Hands one password at a time to the scrypt thread, which starts with the first and dies with the daemon; it keeps no password. */
+/**
+ * Hands one password at a time to the scrypt thread, which starts with the first and dies with the daemon; it keeps no
+ * password.
+ */
 import { Worker } from "node:worker_threads";
 import { workerUrl } from "../lib/worker-url.ts";
 import type { ScryptAnswer, ScryptTask } from "./scrypt-worker.ts";
@@ -24,7 +27,8 @@ export class ScryptThread implements Deriver {
         worker.unref();
         finish();
       };
-      const answered = (answer: ScryptAnswer): void => settle(() => ("key" in answer ? resolve(Buffer.from(answer.key)) : reject(new Error(answer.failed))));
+      const answered = (answer: ScryptAnswer): void =>
+        settle(() => ("key" in answer ? resolve(Buffer.from(answer.key)) : reject(new Error(answer.failed))));
       const ended = (): void => settle(() => reject(new Error("the scrypt thread ended")));
       worker.on("message", answered).on("exit", ended);
       worker.postMessage(task);

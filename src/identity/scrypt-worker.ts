@@ -1,4 +1,7 @@
-/** The thread that scrypt runs in: on its own, so that the pool's threads are the journal's, and behind everyone else, so that the cores are too. */
+/**
+ * The thread that scrypt runs in: on its own, so that the pool's threads are the journal's, and behind everyone else,
+ * so that the cores are too.
+ */
 import { scryptSync } from "node:crypto";
 import { readlinkSync } from "node:fs";
 import { constants, setPriority } from "node:os";
@@ -25,7 +28,10 @@ function derive({ password, salt, bytes, n, r, p }: ScryptTask): ScryptAnswer {
   }
 }
 
-/** Linux keeps a priority for each thread; its id is the last part of `<pid>/task/<tid>`. Where that is refused the thread works at everyone's. */
+/**
+ * Linux keeps a priority for each thread; its id is the last part of `<pid>/task/<tid>`. Where that is refused the
+ * thread works at everyone's.
+ */
 function stepBack(): void {
   try {
     setPriority(Number(readlinkSync("/proc/thread-self").split("/").at(-1)), constants.priority.PRIORITY_LOW);

@@ -1,4 +1,7 @@
-/** Slows failed logins by address and by email, in bounded memory; a login that succeeds, and every token, is never slowed by it. */
+/**
+ * Slows failed logins by address and by email, in bounded memory; a login that succeeds, and every token, is never
+ * slowed by it.
+ */
 import { isIP } from "node:net";
 import { ApiError } from "../lib/errors.ts";
 import { emailKey } from "../lib/email.ts";
@@ -11,7 +14,10 @@ const FIRST_WAIT_MS = 1_000;
 const LONGEST_WAIT_MS = 5 * 60_000;
 /** A name that failed nothing for this long is forgotten. */
 const FORGET_MS = 15 * 60_000;
-/** Names remembered at once, the oldest forgotten first. A name is a network or a hash, never what a client sent: some 200 bytes each, 4 MiB in all. */
+/**
+ * Names remembered at once, the oldest forgotten first. A name is a network or a hash, never what a client sent: some
+ * 200 bytes each, 4 MiB in all.
+ */
 const CAPACITY = 20_000;
 
 interface Failures {
@@ -27,7 +33,11 @@ export class LoginThrottle {
     const waitMs = Math.max(this.#wait(addressName(address), nowMono), this.#wait(emailName(email), nowMono));
     if (waitMs <= 0) return;
     const seconds = Math.ceil(waitMs / 1000);
-    throw new ApiError("login_throttled", `Too many failed logins from this address or for this email; try again in ${seconds} s.`, { headers: { "Retry-After": String(seconds) } });
+    throw new ApiError(
+      "login_throttled",
+      `Too many failed logins from this address or for this email; try again in ${seconds} s.`,
+      { headers: { "Retry-After": String(seconds) } },
+    );
   }
 
   /** Notes a failure of both names. */
@@ -46,7 +56,10 @@ export class LoginThrottle {
     }
   }
 
-  /** A login succeeded: its email starts from nothing again. The address does not, or one own account would free it to try others. */
+  /**
+   * A login succeeded: its email starts from nothing again. The address does not, or one own account would free it to
+   * try others.
+   */
   succeeded(email: string): void {
     this.#names.delete(emailName(email));
   }
@@ -68,7 +81,9 @@ function emailName(email: string): string {
   return `e:${sha256Hex(emailKey(email.trim()))}`;
 }
 
-/** An address of IPv4, plain or mapped, by itself; of IPv6 by its /64, which is what one customer has to choose from. */
+/**
+ * An address of IPv4, plain or mapped, by itself; of IPv6 by its /64, which is what one customer has to choose from.
+ */
 function addressName(address: string): string {
   const mapped = /^::ffff:([0-9.]+)$/i.exec(address)?.[1];
   if (mapped !== undefined || isIP(address) !== 6) return `a:${mapped ?? address}`;

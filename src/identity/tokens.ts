@@ -1,4 +1,7 @@
-/** Sessions and API keys: how they are made, found, renewed and ended. Only hashes of tokens are kept; a token is seen once, by whom it is for. */
+/**
+ * Sessions and API keys: how they are made, found, renewed and ended. Only hashes of tokens are kept; a token is seen
+ * once, by whom it is for.
+ */
 import { randomBytes } from "node:crypto";
 import { ApiError } from "../lib/errors.ts";
 import { toRfc3339 } from "../lib/clock.ts";
@@ -20,17 +23,22 @@ export function newToken(kind: "ses" | "key"): string {
   return `zwrm_${kind}_${randomBytes(32).toString("base64url")}`;
 }
 
-/** A line for the log without the tokens that someone put where they do not belong: `DELETE /v1/auth/tokens/zwrm_key_…` with the token for its id. */
+/**
+ * A line for the log without the tokens that someone put where they do not belong: `DELETE /v1/auth/tokens/zwrm_key_…`
+ * with the token for its id.
+ */
 export function hideTokens(line: string): string {
   return line.includes("zwrm_") ? line.replace(/zwrm_(ses|key)_[A-Za-z0-9_-]{22,}/g, "zwrm_$1_[redacted]") : line;
 }
 
 /** What a token stands for. */
-export type Holding = { readonly kind: "session"; readonly row: Session; readonly user: User } | { readonly kind: "api_key"; readonly row: ApiKey; readonly user: User };
+export type Holding =
+  | { readonly kind: "session"; readonly row: Session; readonly user: User }
+  | { readonly kind: "api_key"; readonly row: ApiKey; readonly user: User };
 
 /**
- * Finds a token by its hash, so that no comparison depends on how much of a guess is right. Null where it is unknown, expired, or its
- * user is gone or has left its org.
+ * Finds a token by its hash, so that no comparison depends on how much of a guess is right. Null where it is unknown,
+ * expired, or its user is gone or has left its org.
  */
 export function findHolding(state: State, token: string, nowWall: number): Holding | null {
   return TOKEN_SHAPE.test(token) ? findByHash(state, sha256Hex(token), nowWall) : null;
@@ -49,7 +57,10 @@ export function findByHash(state: State, hash: string, nowWall: number): Holding
 }
 
 export function invalidToken(): ApiError {
-  return new ApiError("unauthorized", "The token is not valid: it is unknown, revoked or expired. Log in again with: zwrm auth login");
+  return new ApiError(
+    "unauthorized",
+    "The token is not valid: it is unknown, revoked or expired. Log in again with: zwrm auth login",
+  );
 }
 
 function isOver(expiresAt: string | null, nowWall: number): boolean {
@@ -62,11 +73,24 @@ export function mayActIn(state: State, user: User, orgId: string): boolean {
 }
 
 /** A login that is proven already. What is over goes, and beyond the cap the oldest. */
-export function decideSession(state: State, user: User, orgId: string, token: string, ttlMs: number, nowWall: number): EventOf<"session.created"> {
+export function decideSession(
+  state: State,
+  user: User,
+  orgId: string,
+  token: string,
+  ttlMs: number,
+  nowWall: number,
+): EventOf<"session.created"> {
   const own = state.sessions.group(user.id).sort((a, b) => (a.created_at < b.created_at ? -1 : 1));
   const open = own.filter((session) => !isOver(session.expires_at, nowWall)).slice(-(MAX_SESSIONS - 1));
   const expired = own.filter((session) => !open.includes(session));
-  const session = { id: newId("ses"), token_hash: sha256Hex(token), user_id: user.id, org_id: orgId, expires_at: toRfc3339(nowWall + ttlMs) };
+  const session = {
+    id: newId("ses"),
+    token_hash: sha256Hex(token),
+    user_id: user.id,
+    org_id: orgId,
+    expires_at: toRfc3339(nowWall + ttlMs),
+  };
   return { type: "session.created", data: { session, expired: expired.map((row) => row.token_hash) } };
 }
 
@@ -83,22 +107,55 @@ export interface KeyRequest {
   readonly expires_at: string | undefined;
 }
 
-/** A key for the caller itself. Throws `forbidden` where there is no user, or the key would be wider or longer-lived than the key that asks; `too_many_tokens`. */
-export function decideKey(state: State, caller: PersonCaller, request: KeyRequest, token: string, nowWall: number): EventOf<"api_key.created"> {
-  if (caller.user === null) throw new ApiError("forbidden", "A key belongs to a user, and the localhost caller is none. Log in first: zwrm auth login");
-  if (request.expires_at !== undefined && Date.parse(request.expires_at) <= nowWall) throw new ApiError("invalid_field", "expires_at lies in the past.", { field: "expires_at" });
-  if (state.apiKeys.group(caller.user.id).length >= MAX_KEYS) throw new ApiError("too_many_tokens", `You have ${MAX_KEYS} API keys; revoke one first: zwrm auth tokens revoke ID`);
+/**
+ * A key for the caller itself. Throws `forbidden` where there is no user, or the key would be wider or longer-lived
+ * than the key that asks; `too_many_tokens`.
+ */
+export function decideKey(
+  state: State,
+  caller: PersonCaller,
+  request: KeyRequest,
+  token: string,
+  nowWall: number,
+): EventOf<"api_key.created"> {
+  if (caller.user === null)
+    throw new ApiError(
+      "forbidden",
+      "A key belongs to a user, and the localhost caller is none. Log in first: zwrm auth login",
+    );
+  if (request.expires_at !== undefined && Date.parse(request.expires_at) <= nowWall)
+    throw new ApiError("invalid_field", "expires_at lies in the past.", { field: "expires_at" });
+  if (state.apiKeys.group(caller.user.id).length >= MAX_KEYS)
+    throw new ApiError(
+      "too_many_tokens",
+      `You have ${MAX_KEYS} API keys; revoke one first: zwrm auth tokens revoke ID`,
+    );
   const scopes = request.scopes === undefined ? null : [...new Set(request.scopes)].sort();
   refuseWider(caller, scopes, request.expires_at ?? null);
-  const key = { id: newId("key"), token_hash: sha256Hex(token), name: request.name, user_id: caller.user.id, org_id: caller.org.id, scopes, expires_at: request.expires_at ?? null };
+  const key = {
+    id: newId("key"),
+    token_hash: sha256Hex(token),
+    name: request.name,
+    user_id: caller.user.id,
+    org_id: caller.org.id,
+    scopes,
+    expires_at: request.expires_at ?? null,
+  };
   return { type: "api_key.created", data: { key } };
 }
 
 function refuseWider(caller: PersonCaller, scopes: readonly Scope[] | null, expiresAt: string | null): void {
   if (caller.authMethod !== "api_key") return;
-  if (isWider(scopes, caller.scopes)) throw new ApiError("forbidden", `A key never mints a wider one; this one has ${caller.scopes?.join(", ") ?? "all"}.`, { field: "scopes" });
+  if (isWider(scopes, caller.scopes))
+    throw new ApiError(
+      "forbidden",
+      `A key never mints a wider one; this one has ${caller.scopes?.join(", ") ?? "all"}.`,
+      { field: "scopes" },
+    );
   if (caller.expiresAt !== null && (expiresAt === null || expiresAt > caller.expiresAt)) {
-    throw new ApiError("forbidden", `A key never mints a longer-lived one; this one ends at ${caller.expiresAt}.`, { field: "expires_at" });
+    throw new ApiError("forbidden", `A key never mints a longer-lived one; this one ends at ${caller.expiresAt}.`, {
+      field: "expires_at",
+    });
   }
 }
 
@@ -133,14 +190,16 @@ function reachedKeys(state: State, caller: PersonCaller): ApiKey[] {
 }
 
 /**
- * Ends one key: one's own, or any for a host-admin. A key with scopes ends itself and none that can do more; others' keys only with `admin`.
- * Throws `token_not_found`, also for a key of somebody else, and `forbidden`.
+ * Ends one key: one's own, or any for a host-admin. A key with scopes ends itself and none that can do more; others'
+ * keys only with `admin`. Throws `token_not_found`, also for a key of somebody else, and `forbidden`.
  */
 export function decideRevoke(state: State, caller: PersonCaller, id: string): EventOf<"api_key.revoked"> {
   const administers = caller.access === "host-admin" && (caller.scopes === null || caller.scopes.includes("admin"));
   const candidates = administers ? [...state.apiKeys.values()] : reachedKeys(state, caller);
   const key = candidates.find((row) => row.id === id);
-  if (key === undefined) throw new ApiError("token_not_found", "There is no token of yours with this id; zwrm auth tokens list shows them.");
-  if (!administers && isWider(key.scopes, caller.scopes)) throw new ApiError("forbidden", "A key never revokes a wider one; log in for that: zwrm auth login");
+  if (key === undefined)
+    throw new ApiError("token_not_found", "There is no token of yours with this id; zwrm auth tokens list shows them.");
+  if (!administers && isWider(key.scopes, caller.scopes))
+    throw new ApiError("forbidden", "A key never revokes a wider one; log in for that: zwrm auth login");
   return { type: "api_key.revoked", data: { id, token_hash: key.token_hash } };
 }

@@ -1,4 +1,7 @@
-/** What a GET or HEAD of an image is answered with, from its digest, its size and the request's headers; pure, it opens nothing. */
+/**
+ * What a GET or HEAD of an image is answered with, from its digest, its size and the request's headers; pure, it opens
+ * nothing.
+ */
 import { selectBytes } from "../http/range.ts";
 import type { Digest } from "./paths.ts";
 
@@ -15,10 +18,20 @@ export function decideImage(digest: Digest, sizeBytes: number, header: (name: st
   const etag = `"${digest}"`;
   const conditions = { range: header("range"), ifRange: header("if-range"), ifNoneMatch: header("if-none-match") };
   const { status, start, end } = selectBytes(conditions, etag, sizeBytes);
-  if (status === 416) return { status, start, end, headers: { "Accept-Ranges": "bytes", "Content-Range": `bytes */${sizeBytes}` } };
-  const identity = { ETag: etag, "Cache-Control": "private, max-age=31536000, immutable", "Docker-Content-Digest": digest };
+  if (status === 416)
+    return { status, start, end, headers: { "Accept-Ranges": "bytes", "Content-Range": `bytes */${sizeBytes}` } };
+  const identity = {
+    ETag: etag,
+    "Cache-Control": "private, max-age=31536000, immutable",
+    "Docker-Content-Digest": digest,
+  };
   if (status === 304) return { status, start, end, headers: identity };
-  const body = { "Content-Type": "application/octet-stream", "Content-Length": String(end - start), "Accept-Ranges": "bytes", ...identity };
+  const body = {
+    "Content-Type": "application/octet-stream",
+    "Content-Length": String(end - start),
+    "Accept-Ranges": "bytes",
+    ...identity,
+  };
   if (status === 200) return { status, start, end, headers: body };
   return { status, start, end, headers: { ...body, "Content-Range": `bytes ${start}-${end - 1}/${sizeBytes}` } };
 }

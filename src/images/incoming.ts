@@ -1,4 +1,6 @@
-/** The folder of uploads on their way: files are begun, written and thrown away here, and only as far as there is room. */
+/**
+ * The folder of uploads on their way: files are begun, written and thrown away here, and only as far as there is room.
+ */
 import { messageOf } from "../lib/errors.ts";
 import type { Files } from "../lib/files.ts";
 import type { Log } from "../lib/log.ts";
@@ -25,7 +27,10 @@ export class Incoming {
     this.#log = log;
   }
 
-  /** A file for an upload, where there is room for `bytes`. Whoever has it discards it. Throws ApiError `storage_full`, `storage_failed`. */
+  /**
+   * A file for an upload, where there is room for `bytes`. Whoever has it discards it. Throws ApiError `storage_full`,
+   * `storage_failed`.
+   */
   async begin(bytes: number): Promise<IncomingFile> {
     await this.#room(bytes);
     const path = this.#paths.newIncoming();

@@ -1,4 +1,6 @@
-/** Which org has which image: the log's entries joined with the files of the image store. Who may ask is decided above. */
+/**
+ * Which org has which image: the log's entries joined with the files of the image store. Who may ask is decided above.
+ */
 import { ApiError, messageOf } from "../lib/errors.ts";
 import type { Log } from "../lib/log.ts";
 import { imageRefKey } from "../state/reducers.ts";
@@ -46,11 +48,14 @@ export class ImageLibrary {
       try {
         return await this.#record(digest, orgId, appId, sizeBytes, change);
       } catch (error) {
-        // After a failed sync the entry may be on disk all the same, and then it needs its bytes; a stranger costs only space.
+        // After a failed sync the entry may be on disk all the same, and then it needs its bytes; a stranger costs only
+        // space.
         const { writability } = this.#store;
         if (!writability.writable && writability.untilRestart) throw error;
         // Nothing refers to the file now, unless an older entry does.
-        await this.images.remove(digest, () => this.#store.state.images.get(digest) !== undefined).catch(() => undefined);
+        await this.images
+          .remove(digest, () => this.#store.state.images.get(digest) !== undefined)
+          .catch(() => undefined);
         throw error;
       }
     });
@@ -67,24 +72,45 @@ export class ImageLibrary {
       const before = state.imageRefs.get(imageRefKey(orgId, digest));
       const nothingNew = before !== undefined && (appId === null || before.app_ids.includes(appId));
       return {
-        event: nothingNew ? null : { type: "image.added", data: { digest, size_bytes: sizeBytes, org_id: orgId, app_id: appId } },
+        event: nothingNew
+          ? null
+          : { type: "image.added", data: { digest, size_bytes: sizeBytes, org_id: orgId, app_id: appId } },
         answer: (after) => ({ created: before === undefined, image: findOwn(after, orgId, digest) }),
       };
     });
   }
 
-  /** Drops the org's own reference by `change`; the bytes go with the last. Throws `image_not_found`, `image_in_use`. */
+  /**
+   * Drops the org's own reference by `change`; the bytes go with the last. Throws `image_not_found`, `image_in_use`.
+   */
   async drop(digest: Digest, orgId: string, change: Change): Promise<void> {
     await change((state) => {
       findOwn(state, orgId, digest);
-      const user = [...state.machines.values()].find((machine) => machine.image === digest && machine.org_id === orgId && holdsCapacity(machine) && !isForsaken(machine));
-      if (user !== undefined) throw new ApiError("image_in_use", `Machine ${user.id} of app ${user.app_id} needs ${digest}.`);
-      const needed = state.apps.group(orgId).find((app) => [app.deployment_id, app.stable_id].some((id) => state.deployments.get(id ?? "")?.image === digest));
-      if (needed !== undefined) throw new ApiError("image_in_use", `App ${needed.name} needs ${digest}: its deployment, or the one that it would be rolled back to, is of it.`);
+      const user = [...state.machines.values()].find(
+        (machine) =>
+          machine.image === digest && machine.org_id === orgId && holdsCapacity(machine) && !isForsaken(machine),
+      );
+      if (user !== undefined)
+        throw new ApiError("image_in_use", `Machine ${user.id} of app ${user.app_id} needs ${digest}.`);
+      const needed = state.apps
+        .group(orgId)
+        .find((app) =>
+          [app.deployment_id, app.stable_id].some((id) => state.deployments.get(id ?? "")?.image === digest),
+        );
+      if (needed !== undefined)
+        throw new ApiError(
+          "image_in_use",
+          `App ${needed.name} needs ${digest}: its deployment, or the one that it would be rolled back to, is of it.`,
+        );
       return { event: { type: "image.removed", data: { digest, org_id: orgId } }, answer: () => undefined };
     });
-    // The reference is gone for good; a file that cannot be unlinked is a stranger, which the log and `images verify` tell of.
-    await this.images.remove(digest, () => this.#store.state.images.get(digest) !== undefined).catch((error: unknown) => this.#log.error("the bytes of a deleted image stay on disk", { digest, reason: messageOf(error) }));
+    // The reference is gone for good; a file that cannot be unlinked is a stranger, which the log and `images verify`
+    // tell of.
+    await this.images
+      .remove(digest, () => this.#store.state.images.get(digest) !== undefined)
+      .catch((error: unknown) =>
+        this.#log.error("the bytes of a deleted image stay on disk", { digest, reason: messageOf(error) }),
+      );
   }
 }
 
@@ -107,7 +133,12 @@ export function listOwn(state: State, orgId: string): ImageView[] {
 export function listAll(state: State): ImageView[] {
   return [...state.images.values()].map((image) => {
     const appIds = new Set(state.imageRefs.group(image.digest).flatMap((ref) => ref.app_ids));
-    return { digest: image.digest, size_bytes: image.size_bytes, app_ids: [...appIds].sort(), created_at: image.created_at };
+    return {
+      digest: image.digest,
+      size_bytes: image.size_bytes,
+      app_ids: [...appIds].sort(),
+      created_at: image.created_at,
+    };
   });
 }
 

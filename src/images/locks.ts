@@ -1,4 +1,7 @@
-/** Who is busy with what: turns that one takes at a time, and holds that keep a digest's file from removal. In memory only, no I/O. */
+/**
+ * Who is busy with what: turns that one takes at a time, and holds that keep a digest's file from removal. In memory
+ * only, no I/O.
+ */
 import type { Digest } from "./paths.ts";
 
 /** One at a time for each key, in the order of asking. */

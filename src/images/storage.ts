@@ -1,4 +1,7 @@
-/** How the disk's failures and its last free bytes are told to a client; the rule of how much must stay free stands here and nowhere else. */
+/**
+ * How the disk's failures and its last free bytes are told to a client; the rule of how much must stay free stands here
+ * and nowhere else.
+ */
 import { ApiError, systemCode } from "../lib/errors.ts";
 import type { DiskSpace } from "../lib/files.ts";
 
@@ -15,7 +18,11 @@ export function roomBytes(space: DiskSpace): number {
 }
 
 export function storageFull(cause?: unknown): ApiError {
-  return new ApiError("storage_full", "Too little disk would be left free for this image; nothing was kept.", cause === undefined ? {} : { cause });
+  return new ApiError(
+    "storage_full",
+    "Too little disk would be left free for this image; nothing was kept.",
+    cause === undefined ? {} : { cause },
+  );
 }
 
 /** The folder of the images is not there, or is another one. */
@@ -32,7 +39,10 @@ export function fileGone(): ApiError {
   return new ApiError("storage_failed", message, { headers: { "Retry-After": "1" } });
 }
 
-/** Runs one step on the disk. Throws ApiError `storage_full` (no space, no quota) or `storage_failed` (anything else), with the system's error as cause. */
+/**
+ * Runs one step on the disk. Throws ApiError `storage_full` (no space, no quota) or `storage_failed` (anything else),
+ * with the system's error as cause.
+ */
 export async function onDisk<T>(step: () => Promise<T>): Promise<T> {
   try {
     return await step();
@@ -40,6 +50,10 @@ export async function onDisk<T>(step: () => Promise<T>): Promise<T> {
     if (cause instanceof ApiError) throw cause;
     const code = systemCode(cause);
     if (code === "ENOSPC" || code === "EDQUOT") throw storageFull(cause);
-    throw new ApiError("storage_failed", `The image store's disk failed (${code ?? "unknown error"}); nothing was kept.`, { cause, headers: { "Retry-After": "10" } });
+    throw new ApiError(
+      "storage_failed",
+      `The image store's disk failed (${code ?? "unknown error"}); nothing was kept.`,
+      { cause, headers: { "Retry-After": "10" } },
+    );
   }
 }

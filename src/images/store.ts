@@ -1,4 +1,7 @@
-/** The digest-addressed image store: the one thing that puts a file at an image's path or takes it away. It does not know who may, nor who wants it. */
+/**
+ * The digest-addressed image store: the one thing that puts a file at an image's path or takes it away. It does not
+ * know who may, nor who wants it.
+ */
 import { dirname } from "node:path";
 import { fileBody, PieceSizes } from "../http/send-file.ts";
 import type { BodyPump } from "../http/types.ts";
@@ -55,7 +58,10 @@ export class ImageStore {
     this.#incoming = new Incoming(files, this.paths, log);
   }
 
-  /** Makes the folders and clears what a crash left in `incoming`; gives how many files that were. Call it once, before any import. Throws system errors. */
+  /**
+   * Makes the folders and clears what a crash left in `incoming`; gives how many files that were. Call it once, before
+   * any import. Throws system errors.
+   */
   async open(): Promise<number> {
     const { root, images, incoming, quarantine } = this.paths;
     for (const folder of [images, incoming, quarantine]) await this.files.mkdir(folder);
@@ -70,9 +76,10 @@ export class ImageStore {
   }
 
   /**
-   * Streams an image in; the answer comes when the file and its name are durable. A caller that then records the image holds the digest around both.
-   * A file that is there already is compared byte by byte with what comes, and replaced where it differs.
-   * Throws ApiError `image_too_large`, `storage_full`, `storage_failed`, `digest_mismatch`, `malformed_request` (the source broke off); nothing is kept then.
+   * Streams an image in; the answer comes when the file and its name are durable. A caller that then records the image
+   * holds the digest around both. A file that is there already is compared byte by byte with what comes, and replaced
+   * where it differs. Throws ApiError `image_too_large`, `storage_full`, `storage_failed`, `digest_mismatch`,
+   * `malformed_request` (the source broke off); nothing is kept then.
    */
   import(digest: Digest, source: Source, limits: ImportLimits): Promise<Imported> {
     return this.hold(digest, async () => {
@@ -88,7 +95,10 @@ export class ImageStore {
     });
   }
 
-  /** Keeps the digest's file from removal while `work` runs, so that what it records can rely on the file; a removal asked for meanwhile comes after it. */
+  /**
+   * Keeps the digest's file from removal while `work` runs, so that what it records can rely on the file; a removal
+   * asked for meanwhile comes after it.
+   */
   hold<T>(digest: Digest, work: () => Promise<T>): Promise<T> {
     return this.#holds.during(digest, work, () => void this.#removeAtLast(digest));
   }
@@ -105,8 +115,10 @@ export class ImageStore {
   }
 
   /**
-   * Removes the file, durably; downloads that run go on. While uploads of the digest run it returns at once, and the last of them removes the file.
-   * `isWanted` is asked right before, so that what was uploaded and recorded in between stays. Throws ApiError `storage_failed`.
+   * Removes the file, durably; downloads that run go on. While uploads of the digest run it returns at once, and the
+   * last of them removes the file.
+   * `isWanted` is asked right before, so that what was uploaded and recorded in between stays. Throws ApiError
+   * `storage_failed`.
    */
   remove(digest: Digest, isWanted: () => boolean): Promise<void> {
     return this.#turns.take(digest, async () => {
@@ -117,7 +129,10 @@ export class ImageStore {
     });
   }
 
-  /** Moves the file to quarantine, durably, and gives its new path; null where it is another file than `seen` by now. Throws ApiError `storage_failed`. */
+  /**
+   * Moves the file to quarantine, durably, and gives its new path; null where it is another file than `seen` by now.
+   * Throws ApiError `storage_failed`.
+   */
   quarantine(digest: Digest, seen: FileStat): Promise<string | null> {
     return this.#turns.take(digest, () => this.#setAside(digest, seen));
   }
@@ -224,7 +239,10 @@ export class ImageStore {
     }
   }
 
-  /** Makes the name of the file durable, and with the first image that of its folder. Names found there are synced too: who made them may have died before. */
+  /**
+   * Makes the name of the file durable, and with the first image that of its folder. Names found there are synced too:
+   * who made them may have died before.
+   */
   async #syncNames(digest: Digest): Promise<void> {
     const folder = this.paths.folderOf(digest);
     if (!this.#durableFolders.has(folder)) {
@@ -245,10 +263,14 @@ export class ImageStore {
   async #removeAtLast(digest: Digest): Promise<void> {
     const isWanted = this.#removals.get(digest);
     this.#removals.delete(digest);
-    if (isWanted !== undefined) await this.remove(digest, isWanted).catch((failure: unknown) => this.#complain(digest, failure));
+    if (isWanted !== undefined)
+      await this.remove(digest, isWanted).catch((failure: unknown) => this.#complain(digest, failure));
   }
 
   #complain(digest: Digest, failure: unknown): void {
-    this.#log.error("an image's file could not be removed", { digest, error: messageOf(failure instanceof ApiError ? failure.cause : failure) });
+    this.#log.error("an image's file could not be removed", {
+      digest,
+      error: messageOf(failure instanceof ApiError ? failure.cause : failure),
+    });
   }
 }

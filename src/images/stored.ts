@@ -33,7 +33,7 @@ export class StoredFile {
 
   /** Gives the bytes before `end`, piece by piece. Throws ApiError `storage_failed`. */
   async *before(end: number): AsyncGenerator<{ readonly piece: Uint8Array; readonly position: number }, void, void> {
-    for (let position = 0; position < end; ) {
+    for (let position = 0; position < end;) {
       const piece = await onDisk(() => this.#read(position, Math.min(COPY_BYTES, end - position)));
       yield { piece, position };
       position += piece.length;

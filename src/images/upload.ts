@@ -1,4 +1,7 @@
-/** The bytes of one upload on their way in: counted, hashed, and written beside; it never puts anything at an image's path. */
+/**
+ * The bytes of one upload on their way in: counted, hashed, and written beside; it never puts anything at an image's
+ * path.
+ */
 import { createHash } from "node:crypto";
 import { Readable } from "node:stream";
 import { ApiError } from "../lib/errors.ts";
@@ -14,14 +17,23 @@ export type Source = Readable | AsyncIterable<Uint8Array>;
 const SYNC_EVERY = 32 * 1024 * 1024;
 
 export function tooLarge(maxBytes: number): ApiError {
-  return new ApiError("image_too_large", `The image is larger than images.max_bytes, ${maxBytes} bytes; nothing was kept.`);
+  return new ApiError(
+    "image_too_large",
+    `The image is larger than images.max_bytes, ${maxBytes} bytes; nothing was kept.`,
+  );
 }
 
 /**
- * Reads all of `source`, a piece at a time, and gives its size. `keep` stores a piece; null where the bytes need only be right.
- * Throws ApiError `image_too_large`, `digest_mismatch`, `malformed_request` where the source breaks off, and what `keep` throws.
+ * Reads all of `source`, a piece at a time, and gives its size. `keep` stores a piece; null where the bytes need only
+ * be right. Throws ApiError `image_too_large`, `digest_mismatch`, `malformed_request` where the source breaks off, and
+ * what `keep` throws.
  */
-export async function receive(digest: Digest, source: Source, maxBytes: number, keep: ((piece: Uint8Array, position: number) => Promise<void>) | null): Promise<number> {
+export async function receive(
+  digest: Digest,
+  source: Source,
+  maxBytes: number,
+  keep: ((piece: Uint8Array, position: number) => Promise<void>) | null,
+): Promise<number> {
   const hash = createHash("sha256");
   let size = 0;
   for await (const piece of piecesOf(source)) {
@@ -34,12 +46,14 @@ export async function receive(digest: Digest, source: Source, maxBytes: number, 
     await kept;
   }
   const actual = `sha256:${hash.digest("hex")}`;
-  if (actual !== digest) throw new ApiError("digest_mismatch", `The ${size} bytes hash to ${actual}; nothing was kept.`);
+  if (actual !== digest)
+    throw new ApiError("digest_mismatch", `The ${size} bytes hash to ${actual}; nothing was kept.`);
   return size;
 }
 
 async function* piecesOf(source: Source): AsyncGenerator<Uint8Array> {
-  const pieces: AsyncIterable<unknown> = source instanceof Readable ? source.iterator({ destroyOnReturn: false }) : source;
+  const pieces: AsyncIterable<unknown> =
+    source instanceof Readable ? source.iterator({ destroyOnReturn: false }) : source;
   try {
     for await (const piece of pieces) {
       if (!(piece instanceof Uint8Array)) throw new TypeError("the source gives text, not bytes");
@@ -101,7 +115,10 @@ export class IncomingFile {
     this.#moved = true;
   }
 
-  /** Removes the file, unless it was moved, as far as the disk lets it: the next start clears what is left. Gives the error that it met, or null. */
+  /**
+   * Removes the file, unless it was moved, as far as the disk lets it: the next start clears what is left. Gives the
+   * error that it met, or null.
+   */
   async discard(): Promise<unknown> {
     await this.#close().catch(() => undefined);
     try {

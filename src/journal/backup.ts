@@ -1,4 +1,7 @@
-/** A journal written as one file (FORMAT.md, "A backup"): its newest snapshots, and every line up to one that is durable. Reads the journal only; may run beside a daemon that writes. */
+/**
+ * A journal written as one file (FORMAT.md, "A backup"): its newest snapshots, and every line up to one that is
+ * durable. Reads the journal only; may run beside a daemon that writes.
+ */
 import { createHash } from "node:crypto";
 import { messageOf } from "../lib/errors.ts";
 import type { Files } from "../lib/files.ts";
@@ -42,7 +45,10 @@ export interface JournalEnd {
   readonly proven: number;
 }
 
-/** Finds the end of a journal; null where there are no segments. Throws JournalDamaged where what follows the last good line is no torn end, unless a daemon may be writing it (`live`). */
+/**
+ * Finds the end of a journal; null where there are no segments. Throws JournalDamaged where what follows the last good
+ * line is no torn end, unless a daemon may be writing it (`live`).
+ */
 export async function findEnd(files: Files, folder: string, live: boolean): Promise<JournalEnd | null> {
   const noted = new NoteCheck(await readNote(files, folder), folder);
   const segments = await listSegments(files, folder);
@@ -52,12 +58,16 @@ export async function findEnd(files: Files, folder: string, live: boolean): Prom
   const chain = new Chain(null);
   const { head, bad } = await walkSegment(files, segment, chain, () => undefined);
   const last = head?.seq ?? segment.seq - 1;
-  if (!live && bad !== null && (await findProof(files, segment.path, bad.offset, last + 1)) !== null) throw new JournalDamaged(segment.path, bad.line, bad.offset, bad.reason);
+  if (!live && bad !== null && (await findProof(files, segment.path, bad.offset, last + 1)) !== null)
+    throw new JournalDamaged(segment.path, bad.line, bad.offset, bad.reason);
   if (!live) noted.ended(segment.path, head, bad);
   return { last, proven: head === null ? last : chain.batch - 1 };
 }
 
-/** Writes the backup. Throws JournalDamaged where a line or a snapshot does not fit, or where no start could work with what there is; passes on what `write` throws. */
+/**
+ * Writes the backup. Throws JournalDamaged where a line or a snapshot does not fit, or where no start could work with
+ * what there is; passes on what `write` throws.
+ */
 export async function writeBackup(files: Files, folder: string, options: BackupOptions): Promise<BackedUp> {
   const { until, at, program } = options;
   const sha = createHash("sha256");
@@ -86,7 +96,12 @@ function fileLine(name: string): Buffer {
   return Buffer.from(`{"file":"${name}"}\n`);
 }
 
-async function copySnapshots(files: Files, folder: string, until: number, write: Write): Promise<{ readonly snapshots: Snapshot[]; readonly passedOver: string[] }> {
+async function copySnapshots(
+  files: Files,
+  folder: string,
+  until: number,
+  write: Write,
+): Promise<{ readonly snapshots: Snapshot[]; readonly passedOver: string[] }> {
   const snapshots: Snapshot[] = [];
   const passedOver: string[] = [];
   for (const { name, path, seq } of await listSnapshots(files, folder)) {
@@ -104,29 +119,61 @@ async function copySnapshots(files: Files, folder: string, until: number, write:
   return { snapshots, passedOver };
 }
 
-async function copySegments(files: Files, folder: string, until: number, snapshots: readonly Snapshot[], passedOver: readonly string[], write: Write): Promise<{ readonly oldestSeq: number; readonly head: Head }> {
+async function copySegments(
+  files: Files,
+  folder: string,
+  until: number,
+  snapshots: readonly Snapshot[],
+  passedOver: readonly string[],
+  write: Write,
+): Promise<{ readonly oldestSeq: number; readonly head: Head }> {
   const segments = (await listSegments(files, folder)).filter((segment) => segment.seq <= until);
   const oldest = segments[0];
   if (oldest === undefined) throw new JournalDamaged(folder, 1, 0, `no segment holds a line up to seq ${until}`);
   if (oldest.seq > 1 && !snapshots.some(({ head }) => head.seq >= oldest.seq - 1)) {
     const tried = passedOver.length === 0 ? "" : ` (${passedOver.join("; ")})`;
-    throw new JournalDamaged(oldest.path, 1, 0, `no good snapshot stands for the lines before seq ${oldest.seq}${tried}`);
+    throw new JournalDamaged(
+      oldest.path,
+      1,
+      0,
+      `no good snapshot stands for the lines before seq ${oldest.seq}${tried}`,
+    );
   }
-  const start = oldest.seq === 1 ? CHAIN_START : (snapshots.find(({ head }) => head.seq === oldest.seq - 1)?.head ?? null);
+  const start =
+    oldest.seq === 1 ? CHAIN_START : (snapshots.find(({ head }) => head.seq === oldest.seq - 1)?.head ?? null);
   const chain = new Chain(start);
   for (const segment of segments) {
     const last = chain.head?.seq ?? segment.seq - 1;
-    if (segment.seq !== last + 1) throw new JournalDamaged(segment.path, 1, 0, `it begins with seq ${segment.seq}, but the lines before it end with seq ${last}`);
+    if (segment.seq !== last + 1)
+      throw new JournalDamaged(
+        segment.path,
+        1,
+        0,
+        `it begins with seq ${segment.seq}, but the lines before it end with seq ${last}`,
+      );
     await write(fileLine(segment.name));
     await copyLines(files, segment, until, chain, snapshots, write);
   }
   const { head } = chain;
-  if (head === null || head.seq !== until) throw new JournalDamaged(segments.at(-1)?.path ?? folder, 1, 0, `the lines end with seq ${head?.seq ?? 0}, where ${until} was written`);
+  if (head === null || head.seq !== until)
+    throw new JournalDamaged(
+      segments.at(-1)?.path ?? folder,
+      1,
+      0,
+      `the lines end with seq ${head?.seq ?? 0}, where ${until} was written`,
+    );
   return { oldestSeq: oldest.seq, head };
 }
 
 /** The lines of one segment, each checked before its piece goes out; what stands behind `until` is not looked at. */
-async function copyLines(files: Files, segment: Named, until: number, chain: Chain, snapshots: readonly Snapshot[], write: Write): Promise<void> {
+async function copyLines(
+  files: Files,
+  segment: Named,
+  until: number,
+  chain: Chain,
+  snapshots: readonly Snapshot[],
+  write: Write,
+): Promise<void> {
   let line = 0;
   for await (const { bytes, offset } of readPieces(files, segment.path, 0)) {
     // The chain writes in the piece that it checks.
@@ -140,7 +187,8 @@ async function copyLines(files: Files, segment: Named, until: number, chain: Cha
         const record = chain.take(bytes, at, newline);
         if (line === 1) checkFirst(segment, record);
       } catch (error) {
-        if (error instanceof BadLine) throw new JournalDamaged(segment.path, line, offset + at, `this line ${error.message}`);
+        if (error instanceof BadLine)
+          throw new JournalDamaged(segment.path, line, offset + at, `this line ${error.message}`);
         throw error;
       }
       checkSnapshots(snapshots, chain.head);
@@ -154,6 +202,12 @@ async function copyLines(files: Files, segment: Named, until: number, chain: Cha
 function checkSnapshots(snapshots: readonly Snapshot[], head: Head | null): void {
   for (const { path, head: covered } of snapshots) {
     if (covered.seq !== head?.seq || covered.sum === head.sum) continue;
-    throw new JournalDamaged(path, 1, 0, `this snapshot gives seq ${covered.seq} the sum ${covered.sum}, the chain gives it ${head.sum}: one of the two is not of this journal`);
+    throw new JournalDamaged(
+      path,
+      1,
+      0,
+      `this snapshot gives seq ${covered.seq} the sum ${covered.sum}, the chain gives it ${head.sum}: one ` +
+        "of the two is not of this journal",
+    );
   }
 }

@@ -1,4 +1,7 @@
-/** Lets go of what no start needs any more: closed segments that two good snapshots stand for, and the snapshots before those. Never the newest of either. */
+/**
+ * Lets go of what no start needs any more: closed segments that two good snapshots stand for, and the snapshots before
+ * those. Never the newest of either.
+ */
 import { messageOf } from "../lib/errors.ts";
 import type { Files } from "../lib/files.ts";
 import { JournalDamaged } from "./errors.ts";
@@ -12,7 +15,10 @@ import type { Head } from "./types.ts";
 const KEPT_SNAPSHOTS = 2;
 
 export interface CompactOptions {
-  /** Wall time in milliseconds since the epoch: a segment whose last line is of then or later stays. -Infinity keeps all of them and only prunes snapshots. */
+  /**
+   * Wall time in milliseconds since the epoch: a segment whose last line is of then or later stays. -Infinity keeps all
+   * of them and only prunes snapshots.
+   */
   readonly keepSince: number;
 }
 
@@ -26,9 +32,9 @@ export interface Compacted {
 }
 
 /**
- * Removes segments, oldest first and each for good before the next, so that what is left has no gap whenever this is interrupted.
- * May run beside a daemon that writes. Throws JournalAbsent, and JournalDamaged, with nothing removed, where a snapshot
- * is not of this chain.
+ * Removes segments, oldest first and each for good before the next, so that what is left has no gap whenever this is
+ * interrupted. May run beside a daemon that writes. Throws JournalAbsent, and JournalDamaged, with nothing removed,
+ * where a snapshot is not of this chain.
  */
 export async function compactJournal(files: Files, folder: string, options: CompactOptions): Promise<Compacted> {
   const segments = await requireSegments(files, folder);
@@ -37,9 +43,15 @@ export async function compactJournal(files: Files, folder: string, options: Comp
   const oldestSeq = segments[0].seq;
   if (oldestKept === undefined || kept.length < KEPT_SNAPSHOTS) {
     const damaged = bad.length === 0 ? "" : ` (${bad.join("; ")})`;
-    return { removed: [], oldestSeq, because: `segments go when ${KEPT_SNAPSHOTS} good snapshots stand for them; there are ${kept.length}${damaged}` };
+    return {
+      removed: [],
+      oldestSeq,
+      because: `segments go when ${KEPT_SNAPSHOTS} good snapshots stand for them; there are ${kept.length}${damaged}`,
+    };
   }
-  const covered = segments.slice(0, -1).filter((_, index) => (segments[index + 1]?.seq ?? Infinity) <= oldestKept.seq + 1);
+  const covered = segments
+    .slice(0, -1)
+    .filter((_, index) => (segments[index + 1]?.seq ?? Infinity) <= oldestKept.seq + 1);
   for (const { snapshot, head } of kept) await checkAgainstChain(files, segments, snapshot, head);
   const going = await olderThan(files, covered, options.keepSince);
   const stale = (await listSnapshots(files, folder)).filter((snapshot) => snapshot.seq < oldestKept.seq);
@@ -50,7 +62,13 @@ export async function compactJournal(files: Files, folder: string, options: Comp
     removed.push(name);
   }
   const next = segments[going.length]?.seq ?? oldestSeq;
-  return { removed, oldestSeq: next, because: `${oldestKept.name} stands for everything up to seq ${oldestKept.seq}; what is kept is behind that, or too young` };
+  return {
+    removed,
+    oldestSeq: next,
+    because:
+      `${oldestKept.name} stands for everything up to seq ${oldestKept.seq}; what is kept is behind ` +
+      "that, or too young",
+  };
 }
 
 /** The segments up to the first that is too young, or cannot tell its age. */
@@ -76,7 +94,12 @@ async function newestGood(files: Files, folder: string): Promise<{ readonly kept
   for (const snapshot of await listSnapshots(files, folder)) {
     if (kept.length === KEPT_SNAPSHOTS) break;
     try {
-      kept.push({ name: snapshot.name, seq: snapshot.seq, snapshot, head: await readSnapshot(files, snapshot.path, () => undefined) });
+      kept.push({
+        name: snapshot.name,
+        seq: snapshot.seq,
+        snapshot,
+        head: await readSnapshot(files, snapshot.path, () => undefined),
+      });
     } catch (error) {
       bad.push(messageOf(error));
     }
@@ -92,5 +115,10 @@ async function checkAgainstChain(files: Files, segments: readonly Named[], snaps
   // Nothing to compare with where the lines up to the head went in an earlier round.
   if (index === 0) return;
   if (line?.seq === head.seq && line.sum === head.sum) return;
-  throw new JournalDamaged(snapshot.path, 1, 0, `this snapshot covers seq ${head.seq} with the sum ${head.sum}, and no segment ends so; nothing was removed`);
+  throw new JournalDamaged(
+    snapshot.path,
+    1,
+    0,
+    `this snapshot covers seq ${head.seq} with the sum ${head.sum}, and no segment ends so; nothing was removed`,
+  );
 }

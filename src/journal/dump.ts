@@ -1,4 +1,7 @@
-/** Lines of the journal from a given seq on, for events and `zwrmd journal dump`. Reads only; may run beside a daemon that writes. */
+/**
+ * Lines of the journal from a given seq on, for events and `zwrmd journal dump`. Reads only; may run beside a daemon
+ * that writes.
+ */
 import type { Files } from "../lib/files.ts";
 import { JournalCompacted, JournalDamaged } from "./errors.ts";
 import { NEWLINE, readAt, readPieces, withReader } from "./lines.ts";
@@ -29,12 +32,19 @@ export async function oldestSeq(files: Files, folder: string): Promise<number> {
  * JournalDamaged for a line that does not fit or a range that ends early, an Error where the range begins behind the
  * end. Leaving the loop early closes the file.
  */
-export async function* dumpJournal(files: Files, folder: string, { from, until }: DumpRange): AsyncGenerator<JournalRecord, void, void> {
+export async function* dumpJournal(
+  files: Files,
+  folder: string,
+  { from, until }: DumpRange,
+): AsyncGenerator<JournalRecord, void, void> {
   const segments = await requireSegments(files, folder);
   const [oldest] = segments;
   if (from < oldest.seq) throw new JournalCompacted(from, oldest.seq);
   const chain = new Chain(null);
-  const first = Math.max(0, segments.findLastIndex((segment) => segment.seq <= from));
+  const first = Math.max(
+    0,
+    segments.findLastIndex((segment) => segment.seq <= from),
+  );
   let reached = from - 1;
   let last: number | null = null;
   for (const segment of segments.slice(first)) {
@@ -54,13 +64,25 @@ export async function* dumpJournal(files: Files, folder: string, { from, until }
     const what = `the log ends with seq ${last}, so there is nothing after ${from - 1}`;
     throw new Error(`${what}: is it the log that the number is of?`);
   }
-  if (until !== null && reached < until) throw new JournalDamaged(segments.at(-1)?.path ?? folder, 1, 0, `the lines end with seq ${reached}, where ${until} was written`);
+  if (until !== null && reached < until)
+    throw new JournalDamaged(
+      segments.at(-1)?.path ?? folder,
+      1,
+      0,
+      `the lines end with seq ${reached}, where ${until} was written`,
+    );
 }
 
-async function* readFrom(files: Files, segment: Named, start: number, chain: Chain, mayEndBadly: boolean): AsyncGenerator<JournalRecord, void, void> {
+async function* readFrom(
+  files: Files,
+  segment: Named,
+  start: number,
+  chain: Chain,
+  mayEndBadly: boolean,
+): AsyncGenerator<JournalRecord, void, void> {
   let line = 0;
   for await (const { bytes, offset } of readPieces(files, segment.path, start)) {
-    for (let at = 0; at < bytes.length; ) {
+    for (let at = 0; at < bytes.length;) {
       line++;
       const newline = bytes.indexOf(NEWLINE, at);
       let record: JournalRecord;

@@ -1,4 +1,7 @@
-/** What the journal throws: damage that stops a start, a line that was not written, a stretch that was let go. Each says what a person needs. */
+/**
+ * What the journal throws: damage that stops a start, a line that was not written, a stretch that was let go. Each says
+ * what a person needs.
+ */
 
 /** The journal on disk cannot be trusted from here on. Nothing was changed; a person decides. */
 export class JournalDamaged extends Error {

@@ -1,4 +1,7 @@
-/** The append-only log: gives every entry its seq, writes batches with one sync each, says what is durable, stops before it lies. Has never heard of hosts. */
+/**
+ * The append-only log: gives every entry its seq, writes batches with one sync each, says what is durable, stops before
+ * it lies. Has never heard of hosts.
+ */
 import { dirname } from "node:path";
 import { setImmediate } from "node:timers/promises";
 import { toRfc3339 } from "../lib/clock.ts";
@@ -46,7 +49,8 @@ export class Journal {
 
   /**
    * Replays what is on disk into `target`, puts a torn end aside, and is ready to append.
-   * Throws JournalDamaged where the disk cannot be trusted, the disk's own errors, and what `target.record` throws. One process at a time: see lock.ts.
+   * Throws JournalDamaged where the disk cannot be trusted, the disk's own errors, and what `target.record` throws. One
+   * process at a time: see lock.ts.
    */
   static async open(options: JournalOptions, target: ReplayTarget): Promise<Journal> {
     const { files, folder } = options;
@@ -63,14 +67,17 @@ export class Journal {
     this.#durable = opened.head;
     this.#torn = opened.torn;
     this.#uncut = opened.uncut;
-    this.#writability = opened.uncut === null ? WRITABLE : { writable: false, reason: opened.uncut.reason, untilRestart: false };
+    this.#writability =
+      opened.uncut === null ? WRITABLE : { writable: false, reason: opened.uncut.reason, untilRestart: false };
     const { files, folder, guard, log } = options;
     this.#durableListeners = new Listeners(log);
     this.#failureListeners = new Listeners(log);
     this.#closedListeners = new Listeners(log);
     this.#writer = new SegmentWriter(files, folder, opened.active);
     this.#watch = new PlaceWatch(files, { path: folder, id: folderId }, () => this.#writer.displacement(), guard);
-    this.#queue = new Queue(opened.head.seq, this.#writer.end, options.segmentBytes, () => firstEntry(toRfc3339(options.clock.wall())));
+    this.#queue = new Queue(opened.head.seq, this.#writer.end, options.segmentBytes, () =>
+      firstEntry(toRfc3339(options.clock.wall())),
+    );
   }
 
   /** What the start found torn and cut off; null where nothing was. */
@@ -99,8 +106,9 @@ export class Journal {
   }
 
   /**
-   * Gives the entry its seq and queues it; `entry` must not change after this. While there is no room it is accepted all the same: it is the retry.
-   * Throws JournalOff when nothing can be written until a restart, after `close`, and for a line that is too long; what JSON.stringify throws otherwise.
+   * Gives the entry its seq and queues it; `entry` must not change after this. While there is no room it is accepted
+   * all the same: it is the retry. Throws JournalOff when nothing can be written until a restart, after `close`, and
+   * for a line that is too long; what JSON.stringify throws otherwise.
    */
   append(entry: JournalEntry): number {
     if (this.#closing !== null) throw new JournalOff("the journal is closed");
@@ -171,7 +179,9 @@ export class Journal {
     this.#running ??= this.#run();
   }
 
-  /** One write at a time. Each begins a turn of the event loop later, so that all who came in the same turn share it. */
+  /**
+   * One write at a time. Each begins a turn of the event loop later, so that all who came in the same turn share it.
+   */
   async #run(): Promise<void> {
     do {
       await setImmediate();
@@ -202,7 +212,11 @@ export class Journal {
     if (!this.#writability.writable) this.#options.log.info("journal: writing works again");
     this.#writability = WRITABLE;
     this.#durable = batch.head;
-    this.#options.onSync?.({ records: batch.records.length, bytes: batch.bytes.length, seconds: (clock.mono() - started) / 1000 });
+    this.#options.onSync?.({
+      records: batch.records.length,
+      bytes: batch.bytes.length,
+      seconds: (clock.mono() - started) / 1000,
+    });
     this.#durableListeners.tell(batch.records);
     this.#waiters.settle(batch.head.seq);
   }
@@ -227,7 +241,10 @@ export class Journal {
     this.#uncut = null;
   }
 
-  /** A write that failed for want of room is cut back and may be tried again; after anything else only a replay can tell what is on disk. */
+  /**
+   * A write that failed for want of room is cut back and may be tried again; after anything else only a replay can tell
+   * what is on disk.
+   */
   async #fail(error: unknown): Promise<void> {
     const passes = isShortage(error);
     const refuse = this.#giveUp(error, !passes);
@@ -243,7 +260,10 @@ export class Journal {
     refuse();
   }
 
-  /** Back to the last durable line, at once: nobody may read what will not be. Gives what tells those who wait; later lines are not theirs. */
+  /**
+   * Back to the last durable line, at once: nobody may read what will not be. Gives what tells those who wait; later
+   * lines are not theirs.
+   */
   #giveUp(error: unknown, untilRestart: boolean): () => void {
     const reason = messageOf(error);
     const fields = { reason, file: this.#writer.path, durable_seq: this.#durable.seq };

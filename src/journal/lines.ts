@@ -15,7 +15,10 @@ export interface Piece {
   readonly offset: number;
 }
 
-/** The file from `from` on. A line of more than MAX_LINE_BYTES comes as a last piece without a newline, and nothing after it. */
+/**
+ * The file from `from` on. A line of more than MAX_LINE_BYTES comes as a last piece without a newline, and nothing
+ * after it.
+ */
 export async function* readPieces(files: Files, path: string, from: number): AsyncGenerator<Piece, void, void> {
   const fd = await files.open(path, "r");
   try {
@@ -24,9 +27,11 @@ export async function* readPieces(files: Files, path: string, from: number): Asy
     let filled = 0;
     for (;;) {
       if (filled === buffer.length) buffer = grow(buffer);
-      const got = await files.read(fd, buffer, filled, buffer.length - filled, offset + filled).catch((error: unknown) => {
-        throw unreadable(path, offset + filled, error);
-      });
+      const got = await files
+        .read(fd, buffer, filled, buffer.length - filled, offset + filled)
+        .catch((error: unknown) => {
+          throw unreadable(path, offset + filled, error);
+        });
       const end = filled + got;
       const cut = buffer.subarray(filled, end).lastIndexOf(NEWLINE) + filled + 1;
       const isWhole = cut > filled;
@@ -49,7 +54,9 @@ export async function* readPieces(files: Files, path: string, from: number): Asy
 
 /** A system error of a read names no file; a disk that cannot be read is told with its place, and keeps its code. */
 function unreadable(path: string, position: number, cause: unknown): Error {
-  return Object.assign(new Error(`journal: cannot read ${path} at byte ${position}: ${messageOf(cause)}`, { cause }), { code: systemCode(cause) ?? "EIO" });
+  return Object.assign(new Error(`journal: cannot read ${path} at byte ${position}: ${messageOf(cause)}`, { cause }), {
+    code: systemCode(cause) ?? "EIO",
+  });
 }
 
 function grow(buffer: Buffer): Buffer {

@@ -1,4 +1,6 @@
-/** One process a data folder: a lock that the kernel holds for the open file, across namespaces, and lets go at SIGKILL. */
+/**
+ * One process a data folder: a lock that the kernel holds for the open file, across namespaces, and lets go at SIGKILL.
+ */
 import { spawnSync } from "node:child_process";
 import { closeSync, fchownSync, fstatSync, ftruncateSync, mkdirSync, openSync } from "node:fs";
 import { readFileSync, statSync, writeSync } from "node:fs";
@@ -28,15 +30,19 @@ export class DataDirLocked extends Error {
   readonly path: string;
 
   constructor(dataDir: string, path: string, holder: string) {
-    super(`${dataDir} is in use by ${holder} (lock file ${path}). Two daemons on one data_dir would destroy it; stop that one first.`);
+    super(
+      `${dataDir} is in use by ${holder} (lock file ${path}). Two daemons on one data_dir would destroy it; ` +
+        "stop that one first.",
+    );
     this.name = "DataDirLocked";
     this.path = path;
   }
 }
 
 /**
- * Takes the lock of a data folder, which is made when missing (0700). Throws DataDirLocked while another process has it, an Error where it cannot be told.
- * Node has no flock(2), so flock(1) of util-linux takes it on our descriptor: it belongs to the open file, which this process keeps when flock is gone.
+ * Takes the lock of a data folder, which is made when missing (0700). Throws DataDirLocked while another process has
+ * it, an Error where it cannot be told. Node has no flock(2), so flock(1) of util-linux takes it on our descriptor: it
+ * belongs to the open file, which this process keeps when flock is gone.
  */
 export function lockDataDir(dataDir: string, clock: Clock = systemClock): Lock {
   mkdirSync(dataDir, { recursive: true, mode: 0o700 });
@@ -103,7 +109,12 @@ function takeLock(dataDir: string, path: string, fd: number, how: readonly strin
   throw new Error(`cannot lock ${path}: ${explain(flock)}`);
 }
 
-function explain(flock: { readonly error?: Error; readonly status: number | null; readonly signal: string | null; readonly stderr: string }): string {
+function explain(flock: {
+  readonly error?: Error;
+  readonly status: number | null;
+  readonly signal: string | null;
+  readonly stderr: string;
+}): string {
   if (flock.error !== undefined) {
     const missing = "code" in flock.error && flock.error.code === "ENOENT";
     return missing ? "the program flock was not found; it is part of util-linux" : `flock: ${messageOf(flock.error)}`;

@@ -33,13 +33,21 @@ export function firstSeqOf(path: string): number {
   return Number(SEGMENT.exec(basename(path))?.[1] ?? NaN);
 }
 
-/** The segments in order. Throws JournalDamaged for a `.jsonl` file that cannot be one: it may be a segment under a wrong name. */
+/**
+ * The segments in order. Throws JournalDamaged for a `.jsonl` file that cannot be one: it may be a segment under a
+ * wrong name.
+ */
 export async function listSegments(files: Files, folder: string): Promise<Named[]> {
   const names = (await files.list(folder)).filter((name) => name.endsWith(".jsonl") && !name.startsWith("."));
   return names.map((name) => {
     const named = read(folder, name, SEGMENT);
     if (named !== null && named.seq >= 1) return named;
-    throw new JournalDamaged(join(folder, name), 1, 0, "its name is not that of a segment (20 digits and .jsonl); if it is none, move it out of this folder");
+    throw new JournalDamaged(
+      join(folder, name),
+      1,
+      0,
+      "its name is not that of a segment (20 digits and .jsonl); if it is none, move it out of this folder",
+    );
   });
 }
 

@@ -3,7 +3,9 @@ import { JournalOff } from "./errors.ts";
 import { MAX_LINE_BYTES, encodeLine, encodeTail, lineBytes } from "./record.ts";
 import type { Head, JournalEntry, JournalRecord } from "./types.ts";
 
-/** Lines of one write, about: one fdatasync is worth as much, and memory and the time to cut a torn batch stay small. */
+/**
+ * Lines of one write, about: one fdatasync is worth as much, and memory and the time to cut a torn batch stay small.
+ */
 const BATCH_BYTES = 1024 * 1024;
 
 interface Pending {
@@ -57,7 +59,10 @@ export class Queue {
     return this.#segmentBytes === 0 || this.#segmentBytes >= this.#limit;
   }
 
-  /** Gives the entry its place, behind the first line of a new segment where the old one is full. Throws, with nothing queued, where it is too long or no JSON. */
+  /**
+   * Gives the entry its place, behind the first line of a new segment where the old one is full. Throws, with nothing
+   * queued, where it is too long or no JSON.
+   */
   push(entry: JournalEntry): number {
     const line = measure(entry);
     if (this.#beginsSegment) {
@@ -77,12 +82,17 @@ export class Queue {
     this.#pending.push({ seq, entry, tail, bytes, beginsSegment });
   }
 
-  /** Takes the lines of the next write, chained to `previous`: at least one, about BATCH_BYTES at most, and never of two segments. */
+  /**
+   * Takes the lines of the next write, chained to `previous`: at least one, about BATCH_BYTES at most, and never of two
+   * segments.
+   */
   take(previous: Head): Batch | null {
     const first = this.#pending[0];
     if (first === undefined) return null;
     let bytes = first.bytes;
-    const end = this.#pending.findIndex((line, index) => index > 0 && (line.beginsSegment || (bytes += line.bytes) > BATCH_BYTES));
+    const end = this.#pending.findIndex(
+      (line, index) => index > 0 && (line.beginsSegment || (bytes += line.bytes) > BATCH_BYTES),
+    );
     const taken = this.#pending.splice(0, end === -1 ? this.#pending.length : end);
     let { sum } = previous;
     let text = "";
@@ -92,7 +102,13 @@ export class Queue {
       text += encoded.line;
       return { sum, seq, batch: first.seq, at: entry.at, type: entry.type, actor: entry.actor, data: entry.data };
     });
-    return { firstSeq: first.seq, beginsSegment: first.beginsSegment, records, bytes: Buffer.from(text), head: { seq: previous.seq + taken.length, sum } };
+    return {
+      firstSeq: first.seq,
+      beginsSegment: first.beginsSegment,
+      records,
+      bytes: Buffer.from(text),
+      head: { seq: previous.seq + taken.length, sum },
+    };
   }
 
   /** Gives up all that is not durable: the next line follows `durableSeq` in a segment of `segmentEnd` bytes. */

@@ -1,4 +1,7 @@
-/** One line of the journal as bytes, written and read back, and the chain that ties it to the line before (FORMAT.md). Opens no file. */
+/**
+ * One line of the journal as bytes, written and read back, and the chain that ties it to the line before (FORMAT.md).
+ * Opens no file.
+ */
 import { isUtf8 } from "node:buffer";
 import { hash } from "node:crypto";
 import type { Head, JournalEntry, JournalRecord } from "./types.ts";
@@ -39,13 +42,20 @@ function json(value: unknown): string {
   return value === undefined ? "null" : JSON.stringify(value);
 }
 
-/** The length of a line in bytes, its newline included; a few too many where its batch has fewer digits than its seq. */
+/**
+ * The length of a line in bytes, its newline included; a few too many where its batch has fewer digits than its seq.
+ */
 export function lineBytes(seq: number, tailBytes: number): number {
   return FRAME_BYTES + 2 * String(seq).length + tailBytes;
 }
 
 /** A line with its newline, and its sum. */
-export function encodeLine(previousSum: string, seq: number, batch: number, tail: string): { readonly sum: string; readonly line: string } {
+export function encodeLine(
+  previousSum: string,
+  seq: number,
+  batch: number,
+  tail: string,
+): { readonly sum: string; readonly line: string } {
   const rest = `"seq":${seq},"batch":${batch},${tail}`;
   const sum = hash("sha256", previousSum + rest, "hex");
   return { sum, line: `${SUM_KEY}${sum}",${rest}\n` };
@@ -58,8 +68,8 @@ export function startOf(bytes: Buffer, at: number): { readonly seq: number; read
 }
 
 /**
- * Reads the line in `bytes[start, end)`, its newline excluded, without knowing what came before: shape and types, no sum.
- * Writes over the first bytes of the line, which are its own sum. Throws BadLine.
+ * Reads the line in `bytes[start, end)`, its newline excluded, without knowing what came before: shape and types, no
+ * sum. Writes over the first bytes of the line, which are its own sum. Throws BadLine.
  */
 export function decodeLine(bytes: Buffer, start: number, end: number): JournalRecord {
   const sum = claimedSum(bytes, start, end);
@@ -71,7 +81,10 @@ export function decodeLine(bytes: Buffer, start: number, end: number): JournalRe
 function claimedSum(bytes: Buffer, start: number, end: number): string {
   let isShaped = end - start > REST_AT && bytes[start + SUM_END] === QUOTE && bytes[start + SUM_END + 1] === COMMA;
   for (let at = 0; at < SUM_AT && isShaped; at++) isShaped = bytes[start + at] === KEY_BYTES[at];
-  if (!isShaped) throw new BadLine(isZero(bytes, start, end) ? "is filled with NUL bytes" : 'does not begin with {"sum":"…", as every line does');
+  if (!isShaped)
+    throw new BadLine(
+      isZero(bytes, start, end) ? "is filled with NUL bytes" : 'does not begin with {"sum":"…", as every line does',
+    );
   return bytes.toString("latin1", start + SUM_AT, start + SUM_END);
 }
 
@@ -88,8 +101,10 @@ function decodeRest(bytes: Buffer, start: number, end: number, sum: string): Jou
   const value = parseJson(text);
   if (!hasKeys(value)) throw new BadLine(`does not have exactly the keys sum, ${KEYS.join(", ")}`);
   const { seq, batch, at, type, actor, data } = value;
-  if (!isSeq(seq) || !isSeq(batch) || typeof at !== "string" || typeof type !== "string") throw new BadLine("has a key of the wrong type");
-  if (!text.startsWith(`{"seq":${seq},"batch":${batch},"at":"`)) throw new BadLine("is not written as this program writes it");
+  if (!isSeq(seq) || !isSeq(batch) || typeof at !== "string" || typeof type !== "string")
+    throw new BadLine("has a key of the wrong type");
+  if (!text.startsWith(`{"seq":${seq},"batch":${batch},"at":"`))
+    throw new BadLine("is not written as this program writes it");
   return { sum, seq, batch, at, type, actor, data };
 }
 
@@ -115,7 +130,10 @@ function isSeq(value: unknown): value is number {
   return typeof value === "number" && Number.isSafeInteger(value) && value >= 1;
 }
 
-/** Walks the chain line by line. Where it starts without a head it takes the first line's word for its place, and checks from there. */
+/**
+ * Walks the chain line by line. Where it starts without a head it takes the first line's word for its place, and checks
+ * from there.
+ */
 export class Chain {
   #head: Head | null;
   #batch = 0;
@@ -134,20 +152,26 @@ export class Chain {
     return this.#batch;
   }
 
-  /** Takes the line in `bytes[start, end)`, its newline excluded, and writes over its first bytes. Throws BadLine; the chain stands where it stood then. */
+  /**
+   * Takes the line in `bytes[start, end)`, its newline excluded, and writes over its first bytes. Throws BadLine; the
+   * chain stands where it stood then.
+   */
   take(bytes: Buffer, start: number, end: number): JournalRecord {
     const sum = claimedSum(bytes, start, end);
     const previous = this.#head;
     if (previous === null) {
       if (!HEX.test(sum)) throw new BadLine("has a sum that is not 64 hex characters");
     } else {
-      // The sum before is put where this line's own sum ends, so that what is hashed is one stretch of bytes and no copy.
+      // The sum before is put where this line's own sum ends, so that what is hashed is one stretch of bytes and no
+      // copy.
       const from = start + REST_AT - 64;
       bytes.write(previous.sum, from, 64, "latin1");
-      if (hash("sha256", bytes.subarray(from, end), "hex") !== sum) throw new BadLine("does not match its sum: it, or the line before it, is not as it was written");
+      if (hash("sha256", bytes.subarray(from, end), "hex") !== sum)
+        throw new BadLine("does not match its sum: it, or the line before it, is not as it was written");
     }
     const record = decodeRest(bytes, start, end, sum);
-    if (previous !== null && record.seq !== previous.seq + 1) throw new BadLine(`has seq ${record.seq}, where ${previous.seq + 1} follows`);
+    if (previous !== null && record.seq !== previous.seq + 1)
+      throw new BadLine(`has seq ${record.seq}, where ${previous.seq + 1} follows`);
     if (record.batch > record.seq || record.batch < this.#batch) {
       throw new BadLine(`has batch ${record.batch}, which cannot be at seq ${record.seq} after batch ${this.#batch}`);
     }

@@ -1,4 +1,7 @@
-/** The start: replay, the judgement whether a bad end is torn or damage (FORMAT.md), and the repair. What it gives is ready to append to. */
+/**
+ * The start: replay, the judgement whether a bad end is torn or damage (FORMAT.md), and the repair. What it gives is
+ * ready to append to.
+ */
 import { messageOf } from "../lib/errors.ts";
 import type { Files } from "../lib/files.ts";
 import type { Log } from "../lib/log.ts";
@@ -27,7 +30,10 @@ export interface Opened {
   readonly uncut: { readonly fd: number; readonly last: LastSegment; readonly reason: string } | null;
 }
 
-/** Replays into `target` and repairs the end. Throws JournalDamaged, the disk's errors, and what the target throws; nothing is open then. */
+/**
+ * Replays into `target` and repairs the end. Throws JournalDamaged, the disk's errors, and what the target throws;
+ * nothing is open then.
+ */
 export async function recover(files: Files, folder: string, log: Log, target: ReplayTarget): Promise<Opened> {
   await removeLeftovers(files, folder);
   const noted = new NoteCheck(await findNote(files, folder, log), folder);
@@ -38,7 +44,11 @@ export async function recover(files: Files, folder: string, log: Log, target: Re
   noted.passed(base.head);
   const replayed = await replaySegments(files, folder, segments, base, watched(target, noted));
   noted.ended(replayed.last?.segment.path ?? folder, replayed.head, replayed.last?.walked.bad ?? null);
-  log.info("journal: replayed", { snapshot: base.snapshot?.name ?? null, records: replayed.records, head: `${replayed.head.seq}:${replayed.head.sum}` });
+  log.info("journal: replayed", {
+    snapshot: base.snapshot?.name ?? null,
+    records: replayed.records,
+    head: `${replayed.head.seq}:${replayed.head.sum}`,
+  });
   if (replayed.last === null) return { head: replayed.head, active: null, torn: null, uncut: null };
   const last = await judge(files, replayed.last, replayed.head, log);
   const fd = await files.open(last.path, "r+");
@@ -74,13 +84,20 @@ function watched(target: ReplayTarget, noted: NoteCheck): ReplayTarget {
 }
 
 /** Throws JournalDamaged where a line behind the bad one proves that the bad one had been synced. */
-async function judge(files: Files, { segment, walked }: NonNullable<Replayed["last"]>, head: Head, log: Log): Promise<LastSegment> {
+async function judge(
+  files: Files,
+  { segment, walked }: NonNullable<Replayed["last"]>,
+  head: Head,
+  log: Log,
+): Promise<LastSegment> {
   const { bad, end, lastBatchAt } = walked;
   const size = (await files.stat(segment.path))?.size ?? 0;
   if (bad !== null) {
     const proof = await findProof(files, segment.path, bad.offset, head.seq + 1);
     if (proof !== null) {
-      const why = `this is no torn end: the line with seq ${proof.seq} at byte ${proof.offset} was written after seq ${proof.batch - 1} had been synced`;
+      const why =
+        `this is no torn end: the line with seq ${proof.seq} at byte ${proof.offset} was written ` +
+        `after seq ${proof.batch - 1} had been synced`;
       throw new JournalDamaged(segment.path, bad.line, bad.offset, `${bad.reason}; ${why}`);
     }
     const fields = { file: segment.path, line: bad.line, offset: bad.offset, reason: bad.reason };
@@ -89,14 +106,25 @@ async function judge(files: Files, { segment, walked }: NonNullable<Replayed["la
   return { path: segment.path, end, size, lastBatchAt };
 }
 
-async function repair(files: Files, folder: string, log: Log, found: { readonly head: Head; readonly last: LastSegment; readonly fd: number }): Promise<Opened> {
+async function repair(
+  files: Files,
+  folder: string,
+  log: Log,
+  found: { readonly head: Head; readonly last: LastSegment; readonly fd: number },
+): Promise<Opened> {
   const { head, last, fd } = found;
   const active = { fd, path: last.path, end: last.end, id: (await files.stat(last.path))?.id ?? null };
   await makeDurable(files, fd, last);
   await files.syncFolder(folder);
   try {
     const torn = await cutTorn(files, folder, fd, last);
-    if (torn !== null) log.warn("journal: cut off a torn end and kept a copy", { file: torn.file, offset: torn.offset, bytes: torn.bytes, kept_as: torn.keptAs });
+    if (torn !== null)
+      log.warn("journal: cut off a torn end and kept a copy", {
+        file: torn.file,
+        offset: torn.offset,
+        bytes: torn.bytes,
+        kept_as: torn.keptAs,
+      });
     return { head, active, torn, uncut: null };
   } catch (error) {
     if (!isShortage(error)) throw error;

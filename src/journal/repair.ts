@@ -1,4 +1,7 @@
-/** Puts the last segment right after a crash: what is torn is kept beside and cut off, what is good is made durable. The only code that shortens a journal. */
+/**
+ * Puts the last segment right after a crash: what is torn is kept beside and cut off, what is good is made durable. The
+ * only code that shortens a journal.
+ */
 import { basename, join } from "node:path";
 import { systemCode } from "../lib/errors.ts";
 import type { Files } from "../lib/files.ts";
@@ -21,8 +24,9 @@ export interface LastSegment {
 }
 
 /**
- * Copies what is behind the last good line to `<segment>.<n>.torn`, syncs the copy, then cuts and syncs. Null where nothing is torn.
- * Safe to call again after it failed. Throws the disk's error; the segment is whole then, or already cut.
+ * Copies what is behind the last good line to `<segment>.<n>.torn`, syncs the copy, then cuts and syncs. Null where
+ * nothing is torn. Safe to call again after it failed. Throws the disk's error; the segment is whole then, or already
+ * cut.
  */
 export async function cutTorn(files: Files, folder: string, fd: number, last: LastSegment): Promise<Torn | null> {
   if (last.size <= last.end) return null;
@@ -50,9 +54,14 @@ async function freeName(files: Files, path: string): Promise<string> {
   }
 }
 
-async function copyRange(files: Files, from: number, to: number, range: { readonly from: number; readonly to: number; readonly at: number }): Promise<void> {
+async function copyRange(
+  files: Files,
+  from: number,
+  to: number,
+  range: { readonly from: number; readonly to: number; readonly at: number },
+): Promise<void> {
   let at = range.at;
-  for (let position = range.from; position < range.to; ) {
+  for (let position = range.from; position < range.to;) {
     const bytes = await readAt(files, from, position, Math.min(COPY_BYTES, range.to - position));
     if (bytes.length === 0) throw new Error(`journal: the file ended at byte ${position} while it was copied`);
     await writeAll(files, to, bytes, at);
@@ -62,8 +71,9 @@ async function copyRange(files: Files, from: number, to: number, range: { readon
 }
 
 /**
- * Makes the last batch durable before anyone is told of it. A killed daemon may have left it in memory only, and after a failed sync the kernel may
- * hold its pages as clean although they never reached the disk: a sync alone would say yes to that. So the same bytes are written over themselves first.
+ * Makes the last batch durable before anyone is told of it. A killed daemon may have left it in memory only, and after
+ * a failed sync the kernel may hold its pages as clean although they never reached the disk: a sync alone would say yes
+ * to that. So the same bytes are written over themselves first.
  */
 export async function makeDurable(files: Files, fd: number, last: LastSegment): Promise<void> {
   try {
@@ -78,7 +88,8 @@ export async function makeDurable(files: Files, fd: number, last: LastSegment): 
 /** Removes what a crash left half made: it has no reader. */
 export async function removeLeftovers(files: Files, folder: string): Promise<void> {
   for (const name of await files.list(folder)) {
-    if (name.startsWith(".") && (name.endsWith(".new") || name === PROBE_NAME)) await files.unlink(join(folder, name)).catch(ignoreMissing);
+    if (name.startsWith(".") && (name.endsWith(".new") || name === PROBE_NAME))
+      await files.unlink(join(folder, name)).catch(ignoreMissing);
   }
 }
 

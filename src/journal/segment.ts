@@ -1,4 +1,6 @@
-/** One segment, read: the walk along its lines, the search for proof behind a bad one, its last line. Changes nothing. */
+/**
+ * One segment, read: the walk along its lines, the search for proof behind a bad one, its last line. Changes nothing.
+ */
 import type { Files } from "../lib/files.ts";
 import { VERSION } from "../lib/version.ts";
 import { JournalDamaged } from "./errors.ts";
@@ -39,14 +41,22 @@ export interface Walked {
   readonly bad: Bad | null;
 }
 
-/** Walks a segment from its first line, giving every good line to `onRecord`, and stops at the first bad one. Throws what `onRecord` throws. */
-export async function walkSegment(files: Files, segment: Named, chain: Chain, onRecord: (record: JournalRecord) => void): Promise<Walked> {
+/**
+ * Walks a segment from its first line, giving every good line to `onRecord`, and stops at the first bad one. Throws
+ * what `onRecord` throws.
+ */
+export async function walkSegment(
+  files: Files,
+  segment: Named,
+  chain: Chain,
+  onRecord: (record: JournalRecord) => void,
+): Promise<Walked> {
   let end = 0;
   let lines = 0;
   let lastBatchAt = 0;
   let { head } = chain;
   for await (const { bytes, offset } of readPieces(files, segment.path, 0)) {
-    for (let at = 0; at < bytes.length; ) {
+    for (let at = 0; at < bytes.length;) {
       const newline = bytes.indexOf(NEWLINE, at);
       const batch = chain.batch;
       let record: JournalRecord;
@@ -55,7 +65,14 @@ export async function walkSegment(files: Files, segment: Named, chain: Chain, on
         record = chain.take(bytes, at, newline);
         if (lines === 0) checkFirst(segment, record);
       } catch (error) {
-        if (error instanceof BadLine) return { end, lines, head, lastBatchAt, bad: { line: lines + 1, offset: offset + at, reason: `this line ${error.message}` } };
+        if (error instanceof BadLine)
+          return {
+            end,
+            lines,
+            head,
+            lastBatchAt,
+            bad: { line: lines + 1, offset: offset + at, reason: `this line ${error.message}` },
+          };
         throw error;
       }
       if (record.batch !== batch) lastBatchAt = offset + at;
@@ -74,14 +91,22 @@ function unfinished(bytes: Buffer, at: number): string {
   return bytes.subarray(at).every((byte) => byte === 0) ? "is filled with NUL bytes" : "has no newline at its end";
 }
 
-/** A segment says what it is in its first line. Throws BadLine where it does not, JournalDamaged where a newer program wrote it. */
+/**
+ * A segment says what it is in its first line. Throws BadLine where it does not, JournalDamaged where a newer program
+ * wrote it.
+ */
 export function checkFirst(segment: Named, record: JournalRecord): void {
   if (record.type !== SEGMENT_TYPE) throw new BadLine(`is the first of a segment and should be a ${SEGMENT_TYPE}`);
   if (record.seq !== segment.seq) throw new BadLine(`has seq ${record.seq}, where the file's name says ${segment.seq}`);
   const { data } = record;
   const format: unknown = typeof data === "object" && data !== null && "format" in data ? data.format : null;
   if (format === FORMAT) return;
-  throw new JournalDamaged(segment.path, 1, 0, `it has format ${JSON.stringify(format)}; this version reads format ${FORMAT}: run the version that wrote it`);
+  throw new JournalDamaged(
+    segment.path,
+    1,
+    0,
+    `it has format ${JSON.stringify(format)}; this version reads format ${FORMAT}: run the version that wrote it`,
+  );
 }
 
 /** A line behind a bad one that was written only after the bad one had been synced. */
@@ -92,16 +117,22 @@ export interface Proof {
 }
 
 /**
- * Looks behind `from` for a readable line with a batch greater than `badSeq`. It may stand anywhere: the newline before it may be what is damaged.
- * A line that begins after a newline is believed by its first bytes; elsewhere the whole line must read, so that data which looks like one does not count.
+ * Looks behind `from` for a readable line with a batch greater than `badSeq`. It may stand anywhere: the newline before
+ * it may be what is damaged. A line that begins after a newline is believed by its first bytes; elsewhere the whole
+ * line must read, so that data which looks like one does not count.
  */
 export async function findProof(files: Files, path: string, from: number, badSeq: number): Promise<Proof | null> {
   return withReader(files, path, async (fd) => {
     for (let position = from; ; position += SCAN_BYTES) {
-      // Every window overlaps the next by the length of a line's start, and begins one byte early to see a newline before it.
+      // Every window overlaps the next by the length of a line's start, and begins one byte early to see a newline
+      // before it.
       const early = position > 0 ? 1 : 0;
       const window = await readAt(files, fd, position - early, early + SCAN_BYTES + LINE_START_BYTES);
-      for (let at = window.indexOf(SUM_KEY, early); at !== -1 && at < early + SCAN_BYTES; at = window.indexOf(SUM_KEY, at + 1)) {
+      for (
+        let at = window.indexOf(SUM_KEY, early);
+        at !== -1 && at < early + SCAN_BYTES;
+        at = window.indexOf(SUM_KEY, at + 1)
+      ) {
         const start = startOf(window, at);
         if (start === null || start.batch <= badSeq || start.batch > start.seq) continue;
         const offset = position - early + at;

@@ -1,4 +1,7 @@
-/** Snapshots: a state as lines, with the head of the chain that it covers and its own SHA-256. What the lines mean is for the layer above. */
+/**
+ * Snapshots: a state as lines, with the head of the chain that it covers and its own SHA-256. What the lines mean is
+ * for the layer above.
+ */
 import { createHash } from "node:crypto";
 import type { Hash } from "node:crypto";
 import { join } from "node:path";
@@ -18,10 +21,16 @@ const TRAILER_KEY = '{"lines":';
 const TRAILER = /^\{"lines":(\d{1,16}),"sha256":"([0-9a-f]{64})"\}$/;
 
 /**
- * Writes a snapshot of the state after `head` and gives its file name. `lines` are JSON texts without newlines, none of which begins with `{"lines":`.
- * The file is there whole and synced, or not at all. A snapshot of the same head is replaced.
+ * Writes a snapshot of the state after `head` and gives its file name. `lines` are JSON texts without newlines, none of
+ * which begins with `{"lines":`. The file is there whole and synced, or not at all. A snapshot of the same head is
+ * replaced.
  */
-export async function writeSnapshot(files: Files, folder: string, head: Head, lines: Iterable<string>): Promise<string> {
+export async function writeSnapshot(
+  files: Files,
+  folder: string,
+  head: Head,
+  lines: Iterable<string>,
+): Promise<string> {
   const name = snapshotName(head.seq);
   const beside = join(folder, `.${name}.new`);
   const fd = await files.open(beside, "w", 0o600);
@@ -52,7 +61,8 @@ async function writeLines(files: Files, fd: number, head: Head, lines: Iterable<
     position += bytes.length;
   };
   for (const line of lines) {
-    if (line.includes("\n") || line.startsWith(TRAILER_KEY)) throw new Error(`journal: not a line of a snapshot: ${line.slice(0, 80)}`);
+    if (line.includes("\n") || line.startsWith(TRAILER_KEY))
+      throw new Error(`journal: not a line of a snapshot: ${line.slice(0, 80)}`);
     text += `${line}\n`;
     count++;
     if (text.length >= WRITE_BYTES) await flush();
@@ -63,7 +73,8 @@ async function writeLines(files: Files, fd: number, head: Head, lines: Iterable<
 
 /**
  * Reads a snapshot, giving each line between header and trailer to `onLine` as it comes, and says what head it covers.
- * Throws JournalDamaged on any mismatch, perhaps after lines were given: what they built is to be thrown away then. Passes on what `onLine` throws.
+ * Throws JournalDamaged on any mismatch, perhaps after lines were given: what they built is to be thrown away then.
+ * Passes on what `onLine` throws.
  */
 export async function readSnapshot(files: Files, path: string, onLine: (line: unknown) => void): Promise<Head> {
   const reader = new SnapshotReader(path, onLine);
@@ -88,12 +99,15 @@ export class SnapshotReader {
 
   take(bytes: Buffer, offset: number): void {
     let hashed = 0;
-    for (let at = 0; at < bytes.length; ) {
+    for (let at = 0; at < bytes.length;) {
       this.#line++;
       this.#offset = offset + at;
       const end = bytes.indexOf(NEWLINE, at);
       if (this.#isDone) throw this.#bad("follows the trailer");
-      if (end === -1) throw this.#bad(bytes.length - at >= MAX_LINE_BYTES ? `is longer than ${MAX_LINE_BYTES} bytes` : "has no newline at its end");
+      if (end === -1)
+        throw this.#bad(
+          bytes.length - at >= MAX_LINE_BYTES ? `is longer than ${MAX_LINE_BYTES} bytes` : "has no newline at its end",
+        );
       const text = bytes.toString("utf8", at, end);
       if (this.#head === null) this.#readHeader(text);
       else if (text.startsWith(TRAILER_KEY)) {
@@ -114,14 +128,17 @@ export class SnapshotReader {
 
   #readHeader(text: string): void {
     const [, seq, sum] = HEADER.exec(text) ?? [];
-    if (seq === undefined || sum === undefined) throw this.#bad("is not the header of a snapshot that this version reads");
-    if (!this.#path.endsWith(snapshotName(Number(seq)))) throw this.#bad(`says seq ${seq}, which the file's name does not`);
+    if (seq === undefined || sum === undefined)
+      throw this.#bad("is not the header of a snapshot that this version reads");
+    if (!this.#path.endsWith(snapshotName(Number(seq))))
+      throw this.#bad(`says seq ${seq}, which the file's name does not`);
     this.#head = { seq: Number(seq), sum };
   }
 
   #readTrailer(text: string): void {
     const [, lines, sha] = TRAILER.exec(text) ?? [];
-    if (lines === undefined || Number(lines) !== this.#line - 2) throw this.#bad("is not the trailer of the lines before it");
+    if (lines === undefined || Number(lines) !== this.#line - 2)
+      throw this.#bad("is not the trailer of the lines before it");
     if (sha !== this.#sha.digest("hex")) throw this.#bad("does not match: a line before it is not as it was written");
     this.#isDone = true;
   }

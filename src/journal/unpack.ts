@@ -1,4 +1,7 @@
-/** A backup read back into a folder (FORMAT.md, "A backup"): every line is checked where it stands, and written as it stands. Says only at the end whether the folder is a journal. */
+/**
+ * A backup read back into a folder (FORMAT.md, "A backup"): every line is checked where it stands, and written as it
+ * stands. Says only at the end whether the folder is a journal.
+ */
 import { createHash } from "node:crypto";
 import { join } from "node:path";
 import type { Files } from "../lib/files.ts";
@@ -28,7 +31,12 @@ export interface Unpacked {
  * Reads a whole backup and makes its files, synced, in `folder`, which must be empty. `name` is what errors call it.
  * Throws JournalDamaged with line and byte of the backup; what is in the folder then is worth nothing.
  */
-export async function unpackBackup(files: Files, folder: string, name: string, source: AsyncIterable<Uint8Array>): Promise<Unpacked> {
+export async function unpackBackup(
+  files: Files,
+  folder: string,
+  name: string,
+  source: AsyncIterable<Uint8Array>,
+): Promise<Unpacked> {
   const unpacker = new Unpacker(files, folder, name);
   try {
     for await (const piece of wholeLines(source)) await unpacker.take(piece);
@@ -98,11 +106,16 @@ class Unpacker {
     /** From here on the lines belong to the open file and are not written yet. */
     let pending = 0;
     let hashed = 0;
-    for (let at = 0; at < bytes.length; ) {
+    for (let at = 0; at < bytes.length;) {
       this.#line++;
       this.#offset = offset + at;
       const newline = bytes.indexOf(NEWLINE, at);
-      if (newline === -1) throw this.#bad(bytes.length - at >= MAX_LINE_BYTES ? `is longer than ${MAX_LINE_BYTES} bytes` : "has no newline at its end: the backup is cut short");
+      if (newline === -1)
+        throw this.#bad(
+          bytes.length - at >= MAX_LINE_BYTES
+            ? `is longer than ${MAX_LINE_BYTES} bytes`
+            : "has no newline at its end: the backup is cut short",
+        );
       if (this.#head !== null) throw this.#bad("follows the end of the backup");
       const next = newline + 1;
       const start = pristine.toString("latin1", at, at + FILE_KEY.length);
@@ -175,18 +188,24 @@ class Unpacker {
       run();
     } catch (error) {
       if (error instanceof BadLine) throw this.#bad(error.message);
-      throw error instanceof JournalDamaged ? new JournalDamaged(this.#name, this.#line, this.#offset, error.reason) : error;
+      throw error instanceof JournalDamaged
+        ? new JournalDamaged(this.#name, this.#line, this.#offset, error.reason)
+        : error;
     }
   }
 
   #readEnd(text: string): void {
     const [, seq, sum, sha256] = END.exec(text) ?? [];
     if (seq === undefined || sum === undefined) throw this.#bad("is not the end of a backup that this version reads");
-    if (sha256 !== this.#sha.digest("hex")) throw this.#bad("does not match: a line before it is not as it was written");
+    if (sha256 !== this.#sha.digest("hex"))
+      throw this.#bad("does not match: a line before it is not as it was written");
     const head = this.#chain?.head ?? null;
     const header = this.#header?.seq;
     if (head === null || head.seq !== Number(seq) || head.sum !== sum || header !== head.seq) {
-      throw this.#bad(`ends the backup at ${seq}:${sum}, but its lines end with ${head === null ? "nothing" : `${head.seq}:${head.sum}`}`);
+      throw this.#bad(
+        `ends the backup at ${seq}:${sum}, but its lines end with ` +
+          `${head === null ? "nothing" : `${head.seq}:${head.sum}`}`,
+      );
     }
     this.#head = head;
   }

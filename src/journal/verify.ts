@@ -1,4 +1,6 @@
-/** Walks the whole chain on disk and compares every snapshot with it. Reads only; may run beside a daemon that writes. */
+/**
+ * Walks the whole chain on disk and compares every snapshot with it. Reads only; may run beside a daemon that writes.
+ */
 import type { Files } from "../lib/files.ts";
 import { JournalCompacted, JournalDamaged } from "./errors.ts";
 import type { Named } from "./names.ts";
@@ -26,7 +28,12 @@ export interface Verified {
   readonly head: Head | null;
   readonly snapshots: number;
   /** What stands behind the last good line: torn, or being written this moment. The next start cuts it off. */
-  readonly tail: { readonly file: string; readonly line: number; readonly offset: number; readonly reason: string } | null;
+  readonly tail: {
+    readonly file: string;
+    readonly line: number;
+    readonly offset: number;
+    readonly reason: string;
+  } | null;
 }
 
 /** Heads that the chain must pass through. */
@@ -39,9 +46,14 @@ interface Expected {
 /**
  * Walks every segment and yields after each; returns the sum of it. Throws JournalAbsent where there is none,
  * JournalDamaged at the first thing wrong, a bad snapshot included.
- * `noted` is a head noted elsewhere: the chain must pass through it. Without one the chain shows that nothing is damaged, not that nobody rewrote all of it.
+ * `noted` is a head noted elsewhere: the chain must pass through it. Without one the chain shows that nothing is
+ * damaged, not that nobody rewrote all of it.
  */
-export async function* verifyJournal(files: Files, folder: string, noted: Head | null = null): AsyncGenerator<Progress, Verified, void> {
+export async function* verifyJournal(
+  files: Files,
+  folder: string,
+  noted: Head | null = null,
+): AsyncGenerator<Progress, Verified, void> {
   const snapshots = await readSnapshots(files, folder);
   // Before the segments: beside a daemon that writes, what is noted later may be of one that is not listed.
   const kept = new NoteCheck(await readNote(files, folder), folder);
@@ -65,7 +77,8 @@ export async function* verifyJournal(files: Files, folder: string, noted: Head |
     if (walked.bad !== null) {
       const isLast = segment === segments.at(-1);
       const proof = isLast ? await findProof(files, segment.path, walked.bad.offset, (head?.seq ?? 0) + 1) : null;
-      if (!isLast || proof !== null) throw new JournalDamaged(segment.path, walked.bad.line, walked.bad.offset, walked.bad.reason);
+      if (!isLast || proof !== null)
+        throw new JournalDamaged(segment.path, walked.bad.line, walked.bad.offset, walked.bad.reason);
       tail = { file: segment.path, ...walked.bad };
     }
     if (head !== null) yield { file: segment.path, records: walked.lines, head: { seq: head.seq, sum: head.sum } };
@@ -78,7 +91,8 @@ export async function* verifyJournal(files: Files, folder: string, noted: Head |
 
 async function readSnapshots(files: Files, folder: string): Promise<Expected[]> {
   const found: Expected[] = [];
-  for (const { path } of await listSnapshots(files, folder)) found.push({ head: await readSnapshot(files, path, () => undefined), path });
+  for (const { path } of await listSnapshots(files, folder))
+    found.push({ head: await readSnapshot(files, path, () => undefined), path });
   return found;
 }
 
@@ -88,7 +102,10 @@ function groupBySeq(expected: readonly Expected[]): ReadonlyMap<number, readonly
   return groups;
 }
 
-/** The head that the oldest segment follows: a snapshot's or the operator's where the lines before were compacted away; null where nobody knows it. */
+/**
+ * The head that the oldest segment follows: a snapshot's or the operator's where the lines before were compacted away;
+ * null where nobody knows it.
+ */
 function startOfChain(oldest: Named, expected: readonly Expected[]): Head | null {
   if (oldest.seq === 1) return CHAIN_START;
   return expected.find(({ head }) => head.seq === oldest.seq - 1)?.head ?? null;
@@ -96,7 +113,12 @@ function startOfChain(oldest: Named, expected: readonly Expected[]): Head | null
 
 function checkNext(segment: Named, head: Head | null): void {
   if (head === null || segment.seq === head.seq + 1) return;
-  throw new JournalDamaged(segment.path, 1, 0, `it begins with seq ${segment.seq}, but the lines before it end with seq ${head.seq}`);
+  throw new JournalDamaged(
+    segment.path,
+    1,
+    0,
+    `it begins with seq ${segment.seq}, but the lines before it end with seq ${head.seq}`,
+  );
 }
 
 function checkPassed(folder: string, { head, path }: Expected, sum: string): void {
@@ -114,6 +136,11 @@ function checkReached(folder: string, oldestSeq: number, lastSeq: number, expect
     if (path === null && head.seq < oldestSeq - 1) throw new JournalCompacted(head.seq, oldestSeq);
     if (head.seq <= lastSeq || head.seq < oldestSeq) continue;
     const who = path === null ? "the head noted elsewhere" : "this snapshot";
-    throw new JournalDamaged(path ?? folder, 1, 0, `${who} covers seq ${head.seq}, the chain ends with seq ${lastSeq}: lines that were on disk are missing`);
+    throw new JournalDamaged(
+      path ?? folder,
+      1,
+      0,
+      `${who} covers seq ${head.seq}, the chain ends with seq ${lastSeq}: lines that were on disk are missing`,
+    );
   }
 }

@@ -1,4 +1,6 @@
-/** The file that is written to: begins segments, writes at the end, syncs, cuts back. Decides nothing; knows no lines. */
+/**
+ * The file that is written to: begins segments, writes at the end, syncs, cuts back. Decides nothing; knows no lines.
+ */
 import { join } from "node:path";
 import type { Files } from "../lib/files.ts";
 import { writeAll } from "../lib/files.ts";
@@ -39,8 +41,9 @@ export class SegmentWriter {
   }
 
   /**
-   * Makes the segment that begins with `firstSeq` the active one and gives the path of the one it closes, null where nothing is closed.
-   * The new name is durable before anything is written under it. An empty active segment is one that was begun and has not been used.
+   * Makes the segment that begins with `firstSeq` the active one and gives the path of the one it closes, null where
+   * nothing is closed. The new name is durable before anything is written under it. An empty active segment is one that
+   * was begun and has not been used.
    */
   async begin(firstSeq: number): Promise<string | null> {
     const closing = this.#active;
@@ -76,7 +79,10 @@ export class SegmentWriter {
     this.#written = 0;
   }
 
-  /** Cuts the active segment back to its last durable line, and syncs that, so that a segment closed next bears no torn end. */
+  /**
+   * Cuts the active segment back to its last durable line, and syncs that, so that a segment closed next bears no torn
+   * end.
+   */
   async cut(): Promise<void> {
     if (this.#active === null) return;
     await this.truncate();

@@ -1,9 +1,12 @@
-/** The check of a machine as it stands in a deployment: read where it is accepted, and again where it is carried out. */
+/**
+ * The check of a machine as it stands in a deployment: read where it is accepted, and again where it is carried out.
+ */
 import type { TypeOf } from "./schema.ts";
 import { integer, list, number, object, oneOf, optional, pattern, string } from "./schema.ts";
 
 /**
- * `{"type":"http","port":8080,"path":"/healthz"}`, `{"type":"tcp","port":5432}`, `{"type":"exec","command":["pg_isready"]}`.
+ * `{"type":"http","port":8080,"path":"/healthz"}`, `{"type":"tcp","port":5432}`,
+ * `{"type":"exec","command":["pg_isready"]}`.
  * `host` is the machine's address as its host sees it, which for a plain process is the host itself.
  */
 export const CHECK = object({

@@ -1,4 +1,7 @@
-/** Time, injected: wall time for display, monotonic time for every decision about "how long". Nothing else reads a clock or sets a timer. */
+/**
+ * Time, injected: wall time for display, monotonic time for every decision about "how long". Nothing else reads a clock
+ * or sets a timer.
+ */
 
 /** Ends a timer; calling it twice, or after the timer fired, does nothing. */
 export type Cancel = () => void;
@@ -8,7 +11,9 @@ export interface Clock {
   wall(): number;
   /** Monotonic time in milliseconds, with fractions. It counts a SIGSTOP; it does not count a suspended machine. */
   mono(): number;
-  /** Calls `run` once, `ms` milliseconds from now (24.8 days at most). A pending timer never keeps the process alive. */
+  /**
+   * Calls `run` once, `ms` milliseconds from now (24.8 days at most). A pending timer never keeps the process alive.
+   */
   after(ms: number, run: () => void): Cancel;
 }
 

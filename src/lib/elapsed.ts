@@ -1,6 +1,6 @@
 /**
- * How long ago the moments are that the log names by wall time, told by the monotonic clock: a wall clock that jumps makes no deadline come
- * earlier and no wait longer. It keeps nothing on disk.
+ * How long ago the moments are that the log names by wall time, told by the monotonic clock: a wall clock that jumps
+ * makes no deadline come earlier and no wait longer. It keeps nothing on disk.
  */
 import type { Clock } from "./clock.ts";
 
@@ -12,7 +12,9 @@ const KEEP_MS = 600_000;
 
 export class Elapsed {
   readonly #clock: Clock;
-  /** By the moment's text: where it stands on the monotonic clock. Two generations, so that what is not asked for goes. */
+  /**
+   * By the moment's text: where it stands on the monotonic clock. Two generations, so that what is not asked for goes.
+   */
   #young = new Map<string, number>();
   #old = new Map<string, number>();
   #turnedAt: number;
@@ -23,8 +25,9 @@ export class Elapsed {
   }
 
   /**
-   * Milliseconds since `at` (RFC 3339), never below 0. The first question places the moment by wall time, which is right for what has just
-   * happened and, after a restart, as far as the log tells; from then on only the monotonic clock counts.
+   * Milliseconds since `at` (RFC 3339), never below 0. The first question places the moment by wall time, which is
+   * right for what has just happened and, after a restart, as far as the log tells; from then on only the monotonic
+   * clock counts.
    */
   readonly since: Since = (at) => {
     const now = this.#clock.mono();

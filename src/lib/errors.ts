@@ -1,4 +1,7 @@
-/** Every error that a client can be told: one table of code, status and meaning, and the one class that carries a row of it. */
+/**
+ * Every error that a client can be told: one table of code, status and meaning, and the one class that carries a row of
+ * it.
+ */
 
 /** The table behind every error body; README.md shows the same rows, and a test compares the two. */
 export const ERRORS = {
@@ -74,7 +77,9 @@ export interface ErrorDetails {
   readonly cause?: unknown;
 }
 
-/** An answer that is an error, thrown anywhere below the Recovery middleware. `message` is a sentence for the client. */
+/**
+ * An answer that is an error, thrown anywhere below the Recovery middleware. `message` is a sentence for the client.
+ */
 export class ApiError extends Error {
   readonly code: ErrorCode;
   readonly status: number;

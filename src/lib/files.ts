@@ -1,4 +1,7 @@
-/** The file system as the journal and the image store see it: few calls, all asynchronous, replaceable by the disk laboratory of test/faults. */
+/**
+ * The file system as the journal and the image store see it: few calls, all asynchronous, replaceable by the disk
+ * laboratory of test/faults.
+ */
 import * as fs from "node:fs";
 import { promises } from "node:fs";
 import { systemCode } from "./errors.ts";
@@ -85,7 +88,10 @@ export const diskFiles: Files = {
   },
   list: async (path) => (await missingIs(promises.readdir(path), [])).sort(),
   async stat(path) {
-    const found = await missingIs<fs.Stats | null>(call((done) => fs.stat(path, done)), null);
+    const found = await missingIs<fs.Stats | null>(
+      call((done) => fs.stat(path, done)),
+      null,
+    );
     if (found === null) return null;
     return { size: found.size, mtimeMs: found.mtimeMs, isFile: found.isFile(), id: `${found.dev}:${found.ino}` };
   },
@@ -95,7 +101,10 @@ export const diskFiles: Files = {
   },
 };
 
-/** Writes all of `bytes` at `position`. A short write is no error to the kernel, so this loops; the next call then says ENOSPC. */
+/**
+ * Writes all of `bytes` at `position`. A short write is no error to the kernel, so this loops; the next call then says
+ * ENOSPC.
+ */
 export async function writeAll(files: Files, fd: number, bytes: Uint8Array, position: number): Promise<void> {
   let done = 0;
   while (done < bytes.length) {
@@ -123,8 +132,17 @@ export async function readWhole(files: Files, path: string): Promise<Buffer> {
   }
 }
 
-/** Puts `bytes` at `path` so that after any crash the file is either the old one or the whole new one: write beside, sync, rename, sync the folder. */
-export async function writeDurably(files: Files, folder: string, name: string, bytes: Uint8Array, mode = 0o600): Promise<void> {
+/**
+ * Puts `bytes` at `path` so that after any crash the file is either the old one or the whole new one: write beside,
+ * sync, rename, sync the folder.
+ */
+export async function writeDurably(
+  files: Files,
+  folder: string,
+  name: string,
+  bytes: Uint8Array,
+  mode = 0o600,
+): Promise<void> {
   const beside = `${folder}/.${name}.new`;
   try {
     await writeSynced(files, beside, bytes, mode);

@@ -1,4 +1,7 @@
-/** How a line tells journald its level: a priority before it, where the descriptor leads to the journal. Reads the environment it is given and nothing else. */
+/**
+ * How a line tells journald its level: a priority before it, where the descriptor leads to the journal. Reads the
+ * environment it is given and nothing else.
+ */
 import { fstatSync } from "node:fs";
 import type { LogLevel } from "./log.ts";
 
@@ -9,7 +12,10 @@ export function priorityMark(level: LogLevel): string {
   return PRIORITIES[level];
 }
 
-/** Whether the descriptor is the stream that systemd opened to the journal: JOURNAL_STREAM is its device and inode (systemd.exec(5)). One that was piped elsewhere is not. */
+/**
+ * Whether the descriptor is the stream that systemd opened to the journal: JOURNAL_STREAM is its device and inode
+ * (systemd.exec(5)). One that was piped elsewhere is not.
+ */
 export function leadsToJournal(env: Readonly<Record<string, string | undefined>>, fd: number): boolean {
   const stream = env["JOURNAL_STREAM"];
   if (stream === undefined) return false;

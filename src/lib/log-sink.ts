@@ -1,4 +1,7 @@
-/** Where log lines leave the process: the lines of a tick in one write, never blocking, never growing; a reader that stalls or leaves costs lines, not the daemon. */
+/**
+ * Where log lines leave the process: the lines of a tick in one write, never blocking, never growing; a reader that
+ * stalls or leaves costs lines, not the daemon.
+ */
 import { fstatSync, write } from "node:fs";
 import { Socket } from "node:net";
 import type { Clock } from "./clock.ts";
@@ -17,7 +20,10 @@ export interface LineSinkOptions {
 }
 
 export interface FlushableSink extends LineSink {
-  /** Resolves when everything is handed over, when the reader is gone, or after `timeoutMs` (1,000), whichever comes first. It never rejects. */
+  /**
+   * Resolves when everything is handed over, when the reader is gone, or after `timeoutMs` (1,000), whichever comes
+   * first. It never rejects.
+   */
   flush(timeoutMs?: number): Promise<void>;
 }
 
@@ -96,12 +102,16 @@ class DescriptorSink implements FlushableSink {
     });
   }
 
-  /** The missing lines are behind what was just written and before what comes now; lines that already wait were older. */
+  /**
+   * The missing lines are behind what was just written and before what comes now; lines that already wait were older.
+   */
   #sayDropped(): void {
     const count = this.#dropped;
     if (count === 0) return;
     this.#dropped = 0;
-    const describe = this.#options.describeDrop ?? ((lost: number) => `WARN ${lost} log lines were dropped here: their reader took none`);
+    const describe =
+      this.#options.describeDrop ??
+      ((lost: number) => `WARN ${lost} log lines were dropped here: their reader took none`);
     const line = this.#mark("warn") + describe(count);
     this.#waiting.push(line);
     this.#waitingBytes += Buffer.byteLength(line) + 1;
@@ -130,8 +140,9 @@ class DescriptorSink implements FlushableSink {
 }
 
 /**
- * A pipe or socket is written without blocking by a stream of Node's (libuv never closes descriptors 0 to 2, so losing the reader frees none of
- * them). Files and terminals are written by the thread pool, one write at a time: a stopped terminal holds up one of its threads, not the loop.
+ * A pipe or socket is written without blocking by a stream of Node's (libuv never closes descriptors 0 to 2, so losing
+ * the reader frees none of them). Files and terminals are written by the thread pool, one write at a time: a stopped
+ * terminal holds up one of its threads, not the loop.
  */
 function openOutput(fd: number, onGone: () => void): Output {
   const stat = fstatSync(fd);

@@ -1,4 +1,7 @@
-/** Readers for what comes from outside: `unknown` in, a typed value out, or an `invalid_field` error that names the field. Paths are built only on failure. */
+/**
+ * Readers for what comes from outside: `unknown` in, a typed value out, or an `invalid_field` error that names the
+ * field. Paths are built only on failure.
+ */
 import { ApiError } from "./errors.ts";
 
 /** Reads a value or throws `Invalid`. */
@@ -22,7 +25,8 @@ interface Bounds {
 /** A whole number in [min, max]. */
 export function integer({ min, max }: Bounds): Reader<number> {
   const expected = `must be a whole number from ${min} to ${max}`;
-  return (value) => (typeof value === "number" && Number.isInteger(value) && value >= min && value <= max ? value : fail(expected));
+  return (value) =>
+    typeof value === "number" && Number.isInteger(value) && value >= min && value <= max ? value : fail(expected);
 }
 
 /** A finite number in [min, max]. */
@@ -77,7 +81,8 @@ function isNormal(text: string): boolean {
 }
 
 /** RFC 3339, given back normalised to UTC milliseconds. */
-export const timestamp: Reader<string> = (value) => (typeof value === "string" ? normaliseTime(value) : null) ?? fail("must be an RFC 3339 time");
+export const timestamp: Reader<string> = (value) =>
+  (typeof value === "string" ? normaliseTime(value) : null) ?? fail("must be an RFC 3339 time");
 
 /** A list of at most `max` things. */
 export function list<T>(read: Reader<T>, max: number): Reader<T[]> {
@@ -112,11 +117,15 @@ export function optional<T>(read: Reader<T>): Optional<T> {
 }
 
 type Shape = Readonly<Record<string, Reader<unknown> | Optional<unknown>>>;
-export type Fields<S extends Shape> = { readonly [K in keyof S]: S[K] extends Optional<infer T> ? T | undefined : S[K] extends Reader<infer T> ? T : never };
+export type Fields<S extends Shape> = {
+  readonly [K in keyof S]: S[K] extends Optional<infer T> ? T | undefined : S[K] extends Reader<infer T> ? T : never;
+};
 
 /** An object with these fields; unknown ones are ignored, so that newer agents work with older daemons. */
 export function object<S extends Shape>(shape: S): Reader<Fields<S>> {
-  const fields = Object.entries(shape).map(([name, read]) => (typeof read === "function" ? { name, read, required: true } : { name, read: read.optional, required: false }));
+  const fields = Object.entries(shape).map(([name, read]) =>
+    typeof read === "function" ? { name, read, required: true } : { name, read: read.optional, required: false },
+  );
   return (value) => {
     const source = plainObject(value);
     const result: Record<string, unknown> = {};
@@ -166,5 +175,7 @@ export function readField<T>(read: Reader<T>, field: string, value: unknown): T 
 
 function toApiError(error: Invalid, field: string | null): ApiError {
   const path = [...(field === null ? [] : [field]), ...error.path].join(".");
-  return path === "" ? new ApiError("malformed_json", `The body ${error.message}.`) : new ApiError("invalid_field", `${path} ${error.message}.`, { field: path });
+  return path === ""
+    ? new ApiError("malformed_json", `The body ${error.message}.`)
+    : new ApiError("invalid_field", `${path} ${error.message}.`, { field: path });
 }

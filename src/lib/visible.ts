@@ -16,7 +16,9 @@ const WITHIN = new RegExp(
     /(?<=[\p{L}\p{M}\p{S}])[\u200c\u200d](?=[\p{L}\p{S}])/u,
     /(?<=[\p{N}\p{P}\p{S}])[\ufe0e\ufe0f]/u,
     /(?<=[\p{S}\ufe0f])\u200d(?=\p{S})/u,
-  ].map(({ source }) => source).join("|"),
+  ]
+    .map(({ source }) => source)
+    .join("|"),
   "gu",
 );
 const MARK = /[\p{L}\p{N}\p{P}\p{S}]/u;

@@ -40,8 +40,7 @@ export function wrapRows(rows: readonly (readonly [left: string, right: string])
   const isNarrow = width - start < LEAST_RIGHT;
   return rows
     .map(([name, text]) => {
-      if (!isNarrow || text === "")
-        return `  ${name.padEnd(left)}${indented(text, width, start)}`.trimEnd();
+      if (!isNarrow || text === "") return `  ${name.padEnd(left)}${indented(text, width, start)}`.trimEnd();
       return `  ${wrapText(name, width - 2, "    ")}\n${" ".repeat(UNDER)}${indented(text, width, UNDER)}`;
     })
     .join("\n");

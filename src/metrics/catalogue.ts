@@ -4,7 +4,9 @@ import type { MetricOf, MetricSpec, Registry } from "./registry.ts";
 /** From half a millisecond to 30 s; a heartbeat that waits holds its answer for up to 25 s. */
 const HTTP_BUCKETS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30] as const;
 /** From 50 µs (a good NVMe disk) to 5 s (a disk that is about to fail). */
-const SYNC_BUCKETS = [0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5] as const;
+const SYNC_BUCKETS = [
+  0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5,
+] as const;
 
 export const CATALOGUE = {
   httpRequests: {
@@ -20,7 +22,12 @@ export const CATALOGUE = {
     buckets: HTTP_BUCKETS,
     help: "Time from the request's headers to the end of the answer.",
   },
-  httpRequestsInFlight: { name: "zwrmd_http_requests_in_flight", type: "gauge", labels: [], help: "Requests being worked on." },
+  httpRequestsInFlight: {
+    name: "zwrmd_http_requests_in_flight",
+    type: "gauge",
+    labels: [],
+    help: "Requests being worked on.",
+  },
   httpResponseBytes: {
     name: "zwrmd_http_response_bytes_total",
     type: "counter",
@@ -34,7 +41,12 @@ export const CATALOGUE = {
     presets: [["active"], ["draining"], ["maintenance"], ["offline"]],
     help: "Registered hosts by status.",
   },
-  hostHeartbeats: { name: "zwrmd_host_heartbeats_total", type: "counter", labels: [], help: "Heartbeats heard from registered hosts." },
+  hostHeartbeats: {
+    name: "zwrmd_host_heartbeats_total",
+    type: "counter",
+    labels: [],
+    help: "Heartbeats heard from registered hosts.",
+  },
   hostIdConflicts: {
     name: "zwrmd_host_id_conflicts_total",
     type: "counter",
@@ -55,9 +67,24 @@ export const CATALOGUE = {
     presets: [["draining"], ["completed"], ["cancelled"], ["failed"]],
     help: "The last drain of every host that has one, by state.",
   },
-  placements: { name: "zwrmd_placements_total", type: "counter", labels: ["result"], help: "Placement decisions by result." },
-  journalAppends: { name: "zwrmd_journal_appends_total", type: "counter", labels: [], help: "Lines made durable in the journal." },
-  journalBytes: { name: "zwrmd_journal_bytes_total", type: "counter", labels: [], help: "Bytes made durable in the journal." },
+  placements: {
+    name: "zwrmd_placements_total",
+    type: "counter",
+    labels: ["result"],
+    help: "Placement decisions by result.",
+  },
+  journalAppends: {
+    name: "zwrmd_journal_appends_total",
+    type: "counter",
+    labels: [],
+    help: "Lines made durable in the journal.",
+  },
+  journalBytes: {
+    name: "zwrmd_journal_bytes_total",
+    type: "counter",
+    labels: [],
+    help: "Bytes made durable in the journal.",
+  },
   journalSyncDuration: {
     name: "zwrmd_journal_sync_duration_seconds",
     type: "histogram",
@@ -65,15 +92,50 @@ export const CATALOGUE = {
     buckets: SYNC_BUCKETS,
     help: "Time of one journal write with its fdatasync.",
   },
-  journalLastSeq: { name: "zwrmd_journal_last_seq", type: "gauge", labels: [], help: "Sequence number of the last durable journal line." },
-  journalTorn: { name: "zwrmd_journal_torn_total", type: "counter", labels: [], help: "Torn tails set aside at the start." },
-  journalWritable: { name: "zwrmd_journal_writable", type: "gauge", labels: [], help: "1 while changes can be written, else 0." },
+  journalLastSeq: {
+    name: "zwrmd_journal_last_seq",
+    type: "gauge",
+    labels: [],
+    help: "Sequence number of the last durable journal line.",
+  },
+  journalTorn: {
+    name: "zwrmd_journal_torn_total",
+    type: "counter",
+    labels: [],
+    help: "Torn tails set aside at the start.",
+  },
+  journalWritable: {
+    name: "zwrmd_journal_writable",
+    type: "gauge",
+    labels: [],
+    help: "1 while changes can be written, else 0.",
+  },
   images: { name: "zwrmd_images", type: "gauge", labels: [], help: "Images in the store." },
   imageBytes: { name: "zwrmd_image_bytes", type: "gauge", labels: [], help: "Bytes of the images in the store." },
-  imageDownloads: { name: "zwrmd_image_downloads_total", type: "counter", labels: ["result"], help: "Image downloads by result." },
-  authFailures: { name: "zwrmd_auth_failures_total", type: "counter", labels: ["method"], help: "Requests refused for their credentials, by method." },
-  logDroppedLines: { name: "zwrmd_log_dropped_lines_total", type: "counter", labels: [], help: "Log lines dropped because their reader stalled." },
-  buildInfo: { name: "zwrmd_build_info", type: "gauge", labels: ["version", "node"], help: "Always 1; the labels say what runs." },
+  imageDownloads: {
+    name: "zwrmd_image_downloads_total",
+    type: "counter",
+    labels: ["result"],
+    help: "Image downloads by result.",
+  },
+  authFailures: {
+    name: "zwrmd_auth_failures_total",
+    type: "counter",
+    labels: ["method"],
+    help: "Requests refused for their credentials, by method.",
+  },
+  logDroppedLines: {
+    name: "zwrmd_log_dropped_lines_total",
+    type: "counter",
+    labels: [],
+    help: "Log lines dropped because their reader stalled.",
+  },
+  buildInfo: {
+    name: "zwrmd_build_info",
+    type: "gauge",
+    labels: ["version", "node"],
+    help: "Always 1; the labels say what runs.",
+  },
 } as const satisfies Readonly<Record<string, MetricSpec>>;
 
 type Catalogue = typeof CATALOGUE;

@@ -1,8 +1,9 @@
 /**
  * The standard `process_*` and `nodejs_*` metrics, looked up at scrape time; counts nothing of zwrmd's own.
  *
- * Names follow prom-client, so that common dashboards find them. Its gauges `nodejs_active_handles_total`, `nodejs_active_requests_total`
- * and `nodejs_active_resources_total` are left out: a gauge must not end in `_total`, and `promtool check metrics` says so.
+ * Names follow prom-client, so that common dashboards find them. Its gauges `nodejs_active_handles_total`,
+ * `nodejs_active_requests_total` and `nodejs_active_resources_total` are left out: a gauge must not end in `_total`,
+ * and `promtool check metrics` says so.
  */
 import { readdirSync, readFileSync, statSync } from "node:fs";
 import type { IntervalHistogram } from "node:perf_hooks";
@@ -18,10 +19,15 @@ export interface ProcessMetrics {
   stop(): void;
 }
 
-const gauge = <const N extends string>(name: N, help: string) => ({ name, type: "gauge", labels: [], help }) as const satisfies MetricSpec;
-const counter = <const N extends string>(name: N, help: string) => ({ name, type: "counter", labels: [], help }) as const satisfies MetricSpec;
+const gauge = <const N extends string>(name: N, help: string) =>
+  ({ name, type: "gauge", labels: [], help }) as const satisfies MetricSpec;
+const counter = <const N extends string>(name: N, help: string) =>
+  ({ name, type: "counter", labels: [], help }) as const satisfies MetricSpec;
 
-/** Adds the metrics to a registry. What /proc does not tell (there is none outside Linux) is left out rather than shown as 0. */
+/**
+ * Adds the metrics to a registry. What /proc does not tell (there is none outside Linux) is left out rather than shown
+ * as 0.
+ */
 export function addProcessMetrics(registry: Registry): ProcessMetrics {
   addCpuAndStart(registry);
   addMemory(registry);
@@ -48,15 +54,20 @@ function addCpuAndStart(registry: Registry): void {
     total.raiseTo((usage.user + usage.system) / 1e6);
   });
   // Not from /proc: the boot time that /proc/self/stat counts from stands in /proc/stat, which ProcSubset=pid hides.
-  registry.add(gauge("process_start_time_seconds", "Start of the process, in seconds since the epoch.")).set(performance.timeOrigin / 1000);
+  registry
+    .add(gauge("process_start_time_seconds", "Start of the process, in seconds since the epoch."))
+    .set(performance.timeOrigin / 1000);
 }
 
 function addMemory(registry: Registry): void {
   const resident = registry.add(gauge("process_resident_memory_bytes", "Memory of the process that is in RAM."));
   const heapTotal = registry.add(gauge("nodejs_heap_size_total_bytes", "Heap that V8 has taken."));
   const heapUsed = registry.add(gauge("nodejs_heap_size_used_bytes", "Heap in use."));
-  const external = registry.add(gauge("nodejs_external_memory_bytes", "Memory outside the heap that V8 keeps account of, buffers among it."));
-  const space = (what: string, help: string) => registry.add({ name: `nodejs_heap_space_size_${what}_bytes`, type: "gauge", labels: ["space"], help });
+  const external = registry.add(
+    gauge("nodejs_external_memory_bytes", "Memory outside the heap that V8 keeps account of, buffers among it."),
+  );
+  const space = (what: string, help: string) =>
+    registry.add({ name: `nodejs_heap_space_size_${what}_bytes`, type: "gauge", labels: ["space"], help });
   const spaceTotal = space("total", "Size of a heap space.");
   const spaceUsed = space("used", "Bytes in use in a heap space.");
   const spaceAvailable = space("available", "Bytes available in a heap space.");
@@ -88,7 +99,9 @@ function virtualMemory(): number | null {
 function addDescriptors(registry: Registry): void {
   const limit = readProc("/proc/self/limits")?.match(/^Max open files\s+(\d+|unlimited)/m)?.[1];
   if (limit === undefined || countDescriptors() === null) return;
-  registry.add(gauge("process_max_fds", "File descriptors that the process may open.")).set(limit === "unlimited" ? Infinity : Number(limit));
+  registry
+    .add(gauge("process_max_fds", "File descriptors that the process may open."))
+    .set(limit === "unlimited" ? Infinity : Number(limit));
   const open = registry.add(gauge("process_open_fds", "File descriptors that are open."));
   registry.onCollect(() => open.set(countDescriptors() ?? 0));
 }
@@ -116,7 +129,12 @@ function readProc(path: string): string | null {
 
 function addVersion(registry: Registry): void {
   const labels = ["version", "major", "minor", "patch"] as const;
-  const info = registry.add({ name: "nodejs_version_info", type: "gauge", labels, help: "Always 1; the labels say which Node runs." });
+  const info = registry.add({
+    name: "nodejs_version_info",
+    type: "gauge",
+    labels,
+    help: "Always 1; the labels say which Node runs.",
+  });
   const [major = "", minor = "", patch = ""] = process.versions.node.split(".");
   info.labels(process.version, major, minor, patch).set(1);
 }
@@ -124,10 +142,18 @@ function addVersion(registry: Registry): void {
 /** How late a timer fires, since the scrape before. */
 function addEventLoopLag(registry: Registry): () => void {
   const mean = registry.add(gauge("nodejs_eventloop_lag_seconds", "Mean lag of the event loop since the last scrape."));
-  const max = registry.add(gauge("nodejs_eventloop_lag_max_seconds", "Greatest lag of the event loop since the last scrape."));
-  const p50 = registry.add(gauge("nodejs_eventloop_lag_p50_seconds", "Median lag of the event loop since the last scrape."));
-  const p90 = registry.add(gauge("nodejs_eventloop_lag_p90_seconds", "90th percentile of the lag of the event loop since the last scrape."));
-  const p99 = registry.add(gauge("nodejs_eventloop_lag_p99_seconds", "99th percentile of the lag of the event loop since the last scrape."));
+  const max = registry.add(
+    gauge("nodejs_eventloop_lag_max_seconds", "Greatest lag of the event loop since the last scrape."),
+  );
+  const p50 = registry.add(
+    gauge("nodejs_eventloop_lag_p50_seconds", "Median lag of the event loop since the last scrape."),
+  );
+  const p90 = registry.add(
+    gauge("nodejs_eventloop_lag_p90_seconds", "90th percentile of the lag of the event loop since the last scrape."),
+  );
+  const p99 = registry.add(
+    gauge("nodejs_eventloop_lag_p99_seconds", "99th percentile of the lag of the event loop since the last scrape."),
+  );
   const delay = monitorEventLoopDelay({ resolution: LAG_RESOLUTION_MS });
   delay.enable();
   registry.onCollect(() => {
@@ -154,9 +180,16 @@ function addGc(registry: Registry): () => void {
     [constants.NODE_PERFORMANCE_GC_WEAKCB, "weakcb"],
   ]);
   const help = "Pauses for garbage collection, by kind.";
-  const duration = registry.add({ name: "nodejs_gc_duration_seconds", type: "histogram", labels: ["kind"], buckets: GC_BUCKETS, help });
+  const duration = registry.add({
+    name: "nodejs_gc_duration_seconds",
+    type: "histogram",
+    labels: ["kind"],
+    buckets: GC_BUCKETS,
+    help,
+  });
   const observer = new PerformanceObserver((list) => {
-    for (const entry of list.getEntries()) duration.labels(kinds.get(gcKind(entry)) ?? "unknown").observe(entry.duration / 1000);
+    for (const entry of list.getEntries())
+      duration.labels(kinds.get(gcKind(entry)) ?? "unknown").observe(entry.duration / 1000);
   });
   observer.observe({ entryTypes: ["gc"] });
   return () => observer.disconnect();

@@ -1,4 +1,7 @@
-/** Counters, gauges and histograms, and the registry that holds them; never formats them (text.ts) and has never heard of hosts. */
+/**
+ * Counters, gauges and histograms, and the registry that holds them; never formats them (text.ts) and has never heard
+ * of hosts.
+ */
 
 /** One row of a metrics table. Names and labels follow the rules that `promtool check metrics` holds. */
 export type MetricSpec = ScalarSpec | HistogramSpec;
@@ -121,7 +124,9 @@ export class Family<C extends Child, L extends readonly string[]> {
     this.#max = max;
   }
 
-  /** The series with these label values, one for each label name; the `other` one when `maxSeries` are there already. */
+  /**
+   * The series with these label values, one for each label name; the `other` one when `maxSeries` are there already.
+   */
   labels(...values: LabelValues<L>): C {
     return this.#resolve(values);
   }
@@ -141,23 +146,33 @@ export class Family<C extends Child, L extends readonly string[]> {
   }
 
   #add(key: string, values: readonly string[]): C {
-    if (values.length !== this.#names.length) throw new RangeError(`${values.length} label values for the labels ${this.#names.join(", ")}`);
+    if (values.length !== this.#names.length)
+      throw new RangeError(`${values.length} label values for the labels ${this.#names.join(", ")}`);
     const child = this.#make();
     this.#series.set(key, { values: [...values], child });
     return child;
   }
 }
 
-/** Each value behind its length: no separator that a value could contain, so two lists share a key only where they are equal. */
+/**
+ * Each value behind its length: no separator that a value could contain, so two lists share a key only where they are
+ * equal.
+ */
 function seriesKey(values: readonly string[]): string {
   let key = "";
   for (const value of values) key += `${value.length}:${value}`;
   return key;
 }
 
-type ChildOf<S extends MetricSpec> = S extends HistogramSpec ? Histogram : S extends { readonly type: "counter" } ? Counter : Gauge;
+type ChildOf<S extends MetricSpec> = S extends HistogramSpec
+  ? Histogram
+  : S extends { readonly type: "counter" }
+    ? Counter
+    : Gauge;
 /** What `add` gives for a row: the one series itself where there are no labels, else the family. */
-export type MetricOf<S extends MetricSpec> = S["labels"] extends readonly [] ? ChildOf<S> : Family<ChildOf<S>, S["labels"]>;
+export type MetricOf<S extends MetricSpec> = S["labels"] extends readonly []
+  ? ChildOf<S>
+  : Family<ChildOf<S>, S["labels"]>;
 
 /** A metric as the text format needs it. */
 export interface Registered {
@@ -170,7 +185,10 @@ export class Registry {
   readonly #metrics = new Map<string, Registered>();
   readonly #hooks: (() => void)[] = [];
 
-  /** Adds a metric. Throws where its name is taken or its row breaks the rules of the format: both are mistakes in a table, found at the first start. */
+  /**
+   * Adds a metric. Throws where its name is taken or its row breaks the rules of the format: both are mistakes in a
+   * table, found at the first start.
+   */
   add<const S extends MetricSpec>(spec: S): MetricOf<S> {
     checkSpec(spec);
     if (this.#metrics.has(spec.name)) throw new Error(`the metric ${spec.name} is there twice`);
@@ -186,7 +204,10 @@ export class Registry {
     return family as unknown as MetricOf<S>;
   }
 
-  /** Calls `hook` before every scrape: for values that are cheaper to look up than to keep. It must be quick and must not throw. */
+  /**
+   * Calls `hook` before every scrape: for values that are cheaper to look up than to keep. It must be quick and must
+   * not throw.
+   */
   onCollect(hook: () => void): void {
     this.#hooks.push(hook);
   }
@@ -205,9 +226,14 @@ function makeChild(spec: MetricSpec): Child {
 
 function checkSpec(spec: MetricSpec): void {
   if (!METRIC_NAME.test(spec.name)) throw new Error(`${spec.name} is not a metric name`);
-  const bad = spec.labels.find((label, index) => !LABEL_NAME.test(label) || spec.labels.indexOf(label) !== index || (label === "le" && spec.type === "histogram"));
+  const bad = spec.labels.find(
+    (label, index) =>
+      !LABEL_NAME.test(label) || spec.labels.indexOf(label) !== index || (label === "le" && spec.type === "histogram"),
+  );
   if (bad !== undefined) throw new Error(`${spec.name} cannot have the label ${bad}`);
   if (spec.type !== "histogram") return;
-  const rising = spec.buckets.every((bound, index) => Number.isFinite(bound) && bound > (spec.buckets[index - 1] ?? -Infinity));
+  const rising = spec.buckets.every(
+    (bound, index) => Number.isFinite(bound) && bound > (spec.buckets[index - 1] ?? -Infinity),
+  );
   if (!rising || spec.buckets.length === 0) throw new Error(`the buckets of ${spec.name} do not rise`);
 }

@@ -1,4 +1,7 @@
-/** Work on closed segments beside the traffic: snapshots after a segment closed, verification after a start. One thread at a time. */
+/**
+ * Work on closed segments beside the traffic: snapshots after a segment closed, verification after a start. One thread
+ * at a time.
+ */
 import { Worker } from "node:worker_threads";
 import { workerUrl } from "../lib/worker-url.ts";
 import { messageOf } from "../lib/errors.ts";
@@ -51,7 +54,11 @@ export class JournalBackground {
   #tell(task: JournalTask["task"], answer: TaskAnswer): void {
     if ("nothing" in answer) return;
     if ("done" in answer) this.#log.info(answer.done);
-    else if (task === "verify") this.#log.error("the journal is damaged in a part that a snapshot covers; the daemon runs, its past does not verify", { reason: answer.failed });
+    else if (task === "verify")
+      this.#log.error(
+        "the journal is damaged in a part that a snapshot covers; the daemon runs, its past does not verify",
+        { reason: answer.failed },
+      );
     else this.#log.warn("no snapshot was made; the next start replays the log instead", { reason: answer.failed });
   }
 }

@@ -1,6 +1,24 @@
-/** The vocabulary of the log: every fact that can change the state, as one union. A fact carries its times and ids; nothing is computed again at replay. */
+/**
+ * The vocabulary of the log: every fact that can change the state, as one union. A fact carries its times and ids;
+ * nothing is computed again at replay.
+ */
 import type { JournalRecord } from "../journal/types.ts";
-import type { ApiKey, Capacity, Deployment, DeploymentState, DrainState, HostFacts, MachineSpec, MachineState, Mode, Org, PasswordHash, Role, Session, User } from "./types.ts";
+import type {
+  ApiKey,
+  Capacity,
+  Deployment,
+  DeploymentState,
+  DrainState,
+  HostFacts,
+  MachineSpec,
+  MachineState,
+  Mode,
+  Org,
+  PasswordHash,
+  Role,
+  Session,
+  User,
+} from "./types.ts";
 
 /** Who caused a change, and from where. Never a secret. */
 export interface Actor {
@@ -34,21 +52,40 @@ export interface IdempotencyNote {
 export interface EventData {
   /** First line of every segment, written by the journal itself. */
   "journal.segment": Readonly<Record<string, unknown>>;
-  "cluster.created": { readonly cluster_id: string; readonly org: { readonly id: string; readonly slug: string; readonly name: string } };
+  "cluster.created": {
+    readonly cluster_id: string;
+    readonly org: { readonly id: string; readonly slug: string; readonly name: string };
+  };
   /** The first line behind a restore: agents of the cluster before stop nothing on the word of this one. */
   "cluster.restored": { readonly cluster_id: string };
   /** Facts of a host as it registered; mode is decided once, here. `key_hash` is the SHA-256 of X-Zwrm-Host-Key. */
-  "host.registered": { readonly host_id: string; readonly facts: HostFacts; readonly capacity: Capacity; readonly key_hash: string | null; readonly mode: Mode; readonly mode_reason: string | null };
+  "host.registered": {
+    readonly host_id: string;
+    readonly facts: HostFacts;
+    readonly capacity: Capacity;
+    readonly key_hash: string | null;
+    readonly mode: Mode;
+    readonly mode_reason: string | null;
+  };
   /**
-   * A heartbeat that changed something: the host came back (`online`; absent or false where it was not away), machines moved on, or
-   * (`key_hash` not null) its first key bound its id.
+   * A heartbeat that changed something: the host came back (`online`; absent or false where it was not away), machines
+   * moved on, or (`key_hash` not null) its first key bound its id.
    */
-  "host.heard": { readonly host_id: string; readonly online?: boolean; readonly key_hash: string | null; readonly machines: readonly MachineReport[] };
+  "host.heard": {
+    readonly host_id: string;
+    readonly online?: boolean;
+    readonly key_hash: string | null;
+    readonly machines: readonly MachineReport[];
+  };
   /**
    * Hosts fell silent. `held`: too many at once, so nothing is replaced until a host-admin says so.
    * `replace_after`: so many others are quiet too that it may become one of those; null where nothing speaks for it.
    */
-  "host.lost": { readonly host_ids: readonly string[]; readonly held_host_ids: readonly string[]; readonly replace_after: string | null };
+  "host.lost": {
+    readonly host_ids: readonly string[];
+    readonly held_host_ids: readonly string[];
+    readonly replace_after: string | null;
+  };
   "host.replacement_allowed": { readonly host_ids: readonly string[] };
   /** Two agents beat under one id; said once for as long as it lasts. It changes nothing. */
   "host.id_conflict": { readonly host_id: string; readonly boot_ids: readonly string[] };
@@ -62,27 +99,72 @@ export interface EventData {
     readonly reason: string | null;
     readonly machine_ids: readonly string[];
   };
-  "host.drain_updated": { readonly host_id: string; readonly max_parallel: number; readonly deadline_at: string | null; readonly force: boolean; readonly reason: string | null };
+  "host.drain_updated": {
+    readonly host_id: string;
+    readonly max_parallel: number;
+    readonly deadline_at: string | null;
+    readonly force: boolean;
+    readonly reason: string | null;
+  };
   /** The deadline of a drain with `force` passed: what is left is told to stop. */
   "host.drain_forced": { readonly host_id: string; readonly machine_ids: readonly string[] };
-  "host.drain_finished": { readonly host_id: string; readonly state: Exclude<DrainState, "draining">; readonly mode: Mode };
+  "host.drain_finished": {
+    readonly host_id: string;
+    readonly state: Exclude<DrainState, "draining">;
+    readonly mode: Mode;
+  };
   "host.activated": { readonly host_id: string };
-  "app.created": { readonly app_id: string; readonly org_id: string; readonly name: string; readonly idempotency: IdempotencyNote | null };
+  "app.created": {
+    readonly app_id: string;
+    readonly org_id: string;
+    readonly name: string;
+    readonly idempotency: IdempotencyNote | null;
+  };
   /** Its machines are told to stop, for good. */
   "app.deleted": { readonly app_id: string };
   /** Becomes what the app's machines shall be; one that was still rolling is superseded. */
-  "deployment.created": { readonly deployment: Omit<Deployment, "state" | "reason" | "created_at" | "asked_at" | "finished_at" | "last_failure">; readonly idempotency: IdempotencyNote | null };
-  "deployment.scaled": { readonly deployment_id: string; readonly replicas: number; readonly idempotency: IdempotencyNote | null };
+  "deployment.created": {
+    readonly deployment: Omit<
+      Deployment,
+      "state" | "reason" | "created_at" | "asked_at" | "finished_at" | "last_failure"
+    >;
+    readonly idempotency: IdempotencyNote | null;
+  };
+  "deployment.scaled": {
+    readonly deployment_id: string;
+    readonly replicas: number;
+    readonly idempotency: IdempotencyNote | null;
+  };
   /** `target_id`: the deployment that the app's machines shall be of from now on. */
-  "deployment.moved": { readonly deployment_id: string; readonly app_id: string; readonly state: DeploymentState; readonly reason: string | null; readonly target_id: string };
+  "deployment.moved": {
+    readonly deployment_id: string;
+    readonly app_id: string;
+    readonly state: DeploymentState;
+    readonly reason: string | null;
+    readonly target_id: string;
+  };
   /** `why`: what spoke for the host, in words and numbers; null with no host. */
-  "machine.created": { readonly machine: MachineSpec; readonly host_id: string | null; readonly replaces: string | null; readonly why: string | null };
+  "machine.created": {
+    readonly machine: MachineSpec;
+    readonly host_id: string | null;
+    readonly replaces: string | null;
+    readonly why: string | null;
+  };
   /** A machine that had no host, or was stopped and is started again, is given one. */
   "machine.placed": { readonly machine_id: string; readonly host_id: string; readonly why: string };
   /** They have been up without a break for as long as is asked, so that they count from now on. */
   "machine.healthy": { readonly app_id: string; readonly machine_ids: readonly string[] };
-  /** A replacement came to nothing and goes; its original stays. `failed`: by its own or its host's fault, so that other hosts are tried. */
-  "machine.given_up": { readonly machine_id: string; readonly original_id: string; readonly host_id: string | null; readonly failed: boolean; readonly reason: string };
+  /**
+   * A replacement came to nothing and goes; its original stays. `failed`: by its own or its host's fault, so that other
+   * hosts are tried.
+   */
+  "machine.given_up": {
+    readonly machine_id: string;
+    readonly original_id: string;
+    readonly host_id: string | null;
+    readonly failed: boolean;
+    readonly reason: string;
+  };
   /** Told to stop for good: replaced, too many, or deleted. */
   "machine.removed": { readonly machine_ids: readonly string[]; readonly reason: string };
   /** An operator's stop: it stays a replica, and may be started again. */
@@ -90,7 +172,12 @@ export interface EventData {
   "machine.start_requested": { readonly machine_id: string; readonly idempotency: IdempotencyNote | null };
   /** Ended machines and idempotency keys that were kept long enough. */
   "workload.expired": { readonly machine_ids: readonly string[]; readonly idempotency_keys: readonly string[] };
-  "image.added": { readonly digest: string; readonly size_bytes: number; readonly org_id: string; readonly app_id: string | null };
+  "image.added": {
+    readonly digest: string;
+    readonly size_bytes: number;
+    readonly org_id: string;
+    readonly app_id: string | null;
+  };
   "image.removed": { readonly digest: string; readonly org_id: string };
   "org.created": { readonly org: Org };
   "member.set": { readonly org_id: string; readonly user_id: string; readonly role: Role };
@@ -102,7 +189,10 @@ export interface EventData {
   "user.password_set": { readonly user_id: string; readonly password: PasswordHash; readonly same_password: boolean };
   /** Ends everything that the user holds. */
   "user.removed": { readonly user_id: string };
-  /** `expired`: token hashes of the user's sessions that go: those that are over, and the oldest where there are too many. */
+  /**
+   * `expired`: token hashes of the user's sessions that go: those that are over, and the oldest where there are too
+   * many.
+   */
   "session.created": { readonly session: Omit<Session, "created_at">; readonly expired: readonly string[] };
   "session.renewed": { readonly token_hash: string; readonly expires_at: string };
   "session.ended": { readonly id: string; readonly token_hash: string };
@@ -115,7 +205,9 @@ export type EventOf<T extends EventType> = { readonly type: T; readonly data: Ev
 export type Event = { [T in EventType]: EventOf<T> }[EventType];
 
 /** An event with its place in the log. */
-export type Recorded<T extends EventType = EventType> = T extends EventType ? EventOf<T> & { readonly seq: number; readonly at: string; readonly actor: Actor } : never;
+export type Recorded<T extends EventType = EventType> = T extends EventType
+  ? EventOf<T> & { readonly seq: number; readonly at: string; readonly actor: Actor }
+  : never;
 
 const TYPES: Readonly<Record<EventType, true>> = {
   "journal.segment": true,
@@ -164,12 +256,18 @@ const TYPES: Readonly<Record<EventType, true>> = {
 /** A log written by a newer version: going on would forget what it says. */
 export class UnknownEvent extends Error {
   constructor(record: JournalRecord) {
-    super(`journal: seq ${record.seq} is a ${JSON.stringify(record.type)}, which this version does not know; it was written by a newer zwrmd, so run that one`);
+    super(
+      `journal: seq ${record.seq} is a ${JSON.stringify(record.type)}, which this version does not know; it ` +
+        "was written by a newer zwrmd, so run that one",
+    );
     this.name = "UnknownEvent";
   }
 }
 
-/** Reads a line of the log back as the event it was written from. The sum chain vouches for the content, this for the vocabulary. */
+/**
+ * Reads a line of the log back as the event it was written from. The sum chain vouches for the content, this for the
+ * vocabulary.
+ */
 export function toRecorded(record: JournalRecord): Recorded {
   if (!Object.hasOwn(TYPES, record.type)) throw new UnknownEvent(record);
   return { seq: record.seq, at: record.at, actor: record.actor, type: record.type, data: record.data } as Recorded;

@@ -1,4 +1,7 @@
-/** The log as a stream of events for readers: what is on disk from a given seq on, and a wake-up when there is more. Readers pull, so a slow one costs no memory. */
+/**
+ * The log as a stream of events for readers: what is on disk from a given seq on, and a wake-up when there is more.
+ * Readers pull, so a slow one costs no memory.
+ */
 import { dumpJournal } from "../journal/dump.ts";
 import type { JournalRecord } from "../journal/types.ts";
 import type { Files } from "../lib/files.ts";

@@ -1,8 +1,14 @@
-/** What events do to people, their orgs and what they hold. Removal takes everything with it, so that nothing of a person outlives them. */
+/**
+ * What events do to people, their orgs and what they hold. Removal takes everything with it, so that nothing of a
+ * person outlives them.
+ */
 import type { EventType, Recorded } from "./events.ts";
 import type { State } from "./state.ts";
 
-type IdentityEvent = Extract<EventType, `org.${string}` | `member.${string}` | `user.${string}` | `session.${string}` | `api_key.${string}`>;
+type IdentityEvent = Extract<
+  EventType,
+  `org.${string}` | `member.${string}` | `user.${string}` | `session.${string}` | `api_key.${string}`
+>;
 
 /** The key of a membership. */
 export function membershipKey(orgId: string, userId: string): string {
@@ -10,11 +16,13 @@ export function membershipKey(orgId: string, userId: string): string {
 }
 
 function endSessions(state: State, userId: string, orgId: string | null): void {
-  for (const session of state.sessions.group(userId)) if (orgId === null || session.org_id === orgId) state.sessions.delete(session.token_hash);
+  for (const session of state.sessions.group(userId))
+    if (orgId === null || session.org_id === orgId) state.sessions.delete(session.token_hash);
 }
 
 function revokeKeys(state: State, userId: string, orgId: string | null): void {
-  for (const key of state.apiKeys.group(userId)) if (orgId === null || key.org_id === orgId) state.apiKeys.delete(key.token_hash);
+  for (const key of state.apiKeys.group(userId))
+    if (orgId === null || key.org_id === orgId) state.apiKeys.delete(key.token_hash);
 }
 
 export const identityReducers: { readonly [T in IdentityEvent]: (state: State, event: Recorded<T>) => void } = {
@@ -32,7 +40,12 @@ export const identityReducers: { readonly [T in IdentityEvent]: (state: State, e
 
   "user.created": (state, { data, at }) => {
     state.users.set(data.user.id, { ...data.user, created_at: at });
-    if (data.org_id !== null) state.memberships.set(membershipKey(data.org_id, data.user.id), { org_id: data.org_id, user_id: data.user.id, role: "member" });
+    if (data.org_id !== null)
+      state.memberships.set(membershipKey(data.org_id, data.user.id), {
+        org_id: data.org_id,
+        user_id: data.user.id,
+        role: "member",
+      });
   },
 
   "user.password_set": (state, { data }) => {
@@ -45,7 +58,8 @@ export const identityReducers: { readonly [T in IdentityEvent]: (state: State, e
   "user.removed": (state, { data }) => {
     endSessions(state, data.user_id, null);
     revokeKeys(state, data.user_id, null);
-    for (const { org_id } of state.memberships.group(data.user_id)) state.memberships.delete(membershipKey(org_id, data.user_id));
+    for (const { org_id } of state.memberships.group(data.user_id))
+      state.memberships.delete(membershipKey(org_id, data.user_id));
     state.users.delete(data.user_id);
   },
 

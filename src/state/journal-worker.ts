@@ -1,4 +1,7 @@
-/** A thread that reads closed segments beside the traffic: makes a snapshot from the previous one, or verifies the whole chain. It never sees the live state. */
+/**
+ * A thread that reads closed segments beside the traffic: makes a snapshot from the previous one, or verifies the whole
+ * chain. It never sees the live state.
+ */
 import { parentPort, workerData } from "node:worker_threads";
 import { messageOf } from "../lib/errors.ts";
 import { diskFiles } from "../lib/files.ts";
@@ -20,7 +23,9 @@ async function makeSnapshot(folder: string): Promise<TaskAnswer> {
   const state = new State();
   const head = await foldClosed(diskFiles, folder, new Replay(state));
   if (head === null) return { nothing: true };
-  return { done: `snapshot ${await writeSnapshot(diskFiles, folder, head, state.lines())} made, up to seq ${head.seq}` };
+  return {
+    done: `snapshot ${await writeSnapshot(diskFiles, folder, head, state.lines())} made, up to seq ${head.seq}`,
+  };
 }
 
 async function verify(folder: string): Promise<TaskAnswer> {

@@ -1,8 +1,17 @@
-/** What each event does to the state. No clock, no randomness, no I/O, no refusal: whatever was decided is simply so. */
+/**
+ * What each event does to the state. No clock, no randomness, no I/O, no refusal: whatever was decided is simply so.
+ */
 import type { EventType, Recorded } from "./events.ts";
 import type { Drain, Host } from "./types.ts";
 import { identityReducers } from "./identity-reducers.ts";
-import { DOWN, holdsCapacity, patchMachine, removeMachine, reportMachine, workloadReducers } from "./workload-reducers.ts";
+import {
+  DOWN,
+  holdsCapacity,
+  patchMachine,
+  removeMachine,
+  reportMachine,
+  workloadReducers,
+} from "./workload-reducers.ts";
 import { CLUSTER_KEY } from "./state.ts";
 import type { State } from "./state.ts";
 
@@ -59,7 +68,14 @@ export const reducers: Reducers = {
 
   "host.heard": (state, { data, at }) => {
     if (data.key_hash !== null) patchHost(state, data.host_id, { key_hash: data.key_hash });
-    if (data.online === true) patchHost(state, data.host_id, { health: "online", offline_since: null, replacement_held: false, replace_after: null, heard_at: at });
+    if (data.online === true)
+      patchHost(state, data.host_id, {
+        health: "online",
+        offline_since: null,
+        replacement_held: false,
+        replace_after: null,
+        heard_at: at,
+      });
     for (const report of data.machines) reportMachine(state, report, at);
   },
 
@@ -69,7 +85,12 @@ export const reducers: Reducers = {
       patchHost(state, id, { health: "offline", offline_since: at, replace_after: data.replace_after });
       for (const machine of state.machines.group(id)) {
         // Why it was told to go says more than that nobody hears how it went.
-        if (holdsCapacity(machine)) patchMachine(state, machine.id, { state: "unknown", ...DOWN, ...(machine.removing ? {} : { reason: "host_offline" }) });
+        if (holdsCapacity(machine))
+          patchMachine(state, machine.id, {
+            state: "unknown",
+            ...DOWN,
+            ...(machine.removing ? {} : { reason: "host_offline" }),
+          });
       }
     }
     for (const id of held) patchHost(state, id, { replacement_held: true });
@@ -87,14 +108,24 @@ export const reducers: Reducers = {
     const mode = host.mode === "active" ? "active" : "maintenance";
     // Only what its id must find again is kept, so that hosts that come and go leave nothing behind.
     const remembered = mode !== "active" || host.key_hash !== null || host.ever_assigned;
-    if (remembered) state.departedHosts.set(host.id, { id: host.id, mode, mode_reason: host.mode_reason, key_hash: host.key_hash, ever_assigned: host.ever_assigned });
+    if (remembered)
+      state.departedHosts.set(host.id, {
+        id: host.id,
+        mode,
+        mode_reason: host.mode_reason,
+        key_hash: host.key_hash,
+        ever_assigned: host.ever_assigned,
+      });
     state.hosts.delete(host.id);
     if (mode === "active") state.drains.delete(host.id);
-    else if (state.drains.get(host.id)?.state === "draining") patchDrain(state, host.id, { state: "cancelled", finished_at: at });
+    else if (state.drains.get(host.id)?.state === "draining")
+      patchDrain(state, host.id, { state: "cancelled", finished_at: at });
     for (const machine of state.machines.group(host.id)) {
       if (!holdsCapacity(machine)) continue;
-      // What was to stop has nobody left to say that it did; the host, if it comes back, is told to run nothing that is not in its list.
-      if (machine.desired_state === "stopped") patchMachine(state, machine.id, { state: "stopped", ...DOWN, reason: "host_deregistered", ended_at: at });
+      // What was to stop has nobody left to say that it did; the host, if it comes back, is told to run nothing that is
+      // not in its list.
+      if (machine.desired_state === "stopped")
+        patchMachine(state, machine.id, { state: "stopped", ...DOWN, reason: "host_deregistered", ended_at: at });
       else patchMachine(state, machine.id, { state: "unknown", ...DOWN, reason: "host_deregistered" });
     }
   },
@@ -118,7 +149,13 @@ export const reducers: Reducers = {
     patchHost(state, host_id, { mode_reason: reason });
     // A deadline that was not given anew counts from where it did.
     const isSame = state.drains.get(host_id)?.deadline_at === deadline_at;
-    patchDrain(state, host_id, { max_parallel, deadline_at, force, reason, ...(isSame ? {} : { deadline_from: deadline_at === null ? null : at }) });
+    patchDrain(state, host_id, {
+      max_parallel,
+      deadline_at,
+      force,
+      reason,
+      ...(isSame ? {} : { deadline_from: deadline_at === null ? null : at }),
+    });
   },
 
   "host.drain_forced": (state, { data, at }) => {
@@ -129,7 +166,10 @@ export const reducers: Reducers = {
   "host.drain_finished": (state, { data, at }) => {
     patchDrain(state, data.host_id, { state: data.state, finished_at: at });
     const host = state.hosts.get(data.host_id);
-    patchHost(state, data.host_id, { mode: data.mode, mode_reason: data.mode === "active" ? null : (host?.mode_reason ?? null) });
+    patchHost(state, data.host_id, {
+      mode: data.mode,
+      mode_reason: data.mode === "active" ? null : (host?.mode_reason ?? null),
+    });
   },
 
   "host.activated": (state, { data }) => patchHost(state, data.host_id, { mode: "active", mode_reason: null }),
@@ -152,7 +192,10 @@ export const reducers: Reducers = {
   ...workloadReducers,
 };
 
-/** Applies one event. The mapped type pairs each type with its data, which an index by a union cannot express; hence the one cast. */
+/**
+ * Applies one event. The mapped type pairs each type with its data, which an index by a union cannot express; hence the
+ * one cast.
+ */
 export function reduce(state: State, event: Recorded): void {
   (reducers[event.type] as (state: State, event: Recorded) => void)(state, event);
 }

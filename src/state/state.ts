@@ -1,5 +1,21 @@
 /** The whole state as tables, and how it goes into a snapshot and comes back. Changed by reducers only. */
-import type { ApiKey, App, Cluster, DepartedHost, Deployment, Drain, Host, IdempotencyRow, Image, ImageRef, Machine, Membership, Org, Session, User } from "./types.ts";
+import type {
+  ApiKey,
+  App,
+  Cluster,
+  DepartedHost,
+  Deployment,
+  Drain,
+  Host,
+  IdempotencyRow,
+  Image,
+  ImageRef,
+  Machine,
+  Membership,
+  Org,
+  Session,
+  User,
+} from "./types.ts";
 import { Table, UndoLog } from "./table.ts";
 import { completeRow } from "./upgrade.ts";
 
@@ -16,7 +32,13 @@ export class State {
   readonly apps = new Table<App>("apps", this.undo, (app) => app.org_id);
   readonly deployments = new Table<Deployment>("deployments", this.undo, (deployment) => deployment.app_id);
   /** Grouped by host, by app, and by app without those that are gone. */
-  readonly machines = new Table<Machine>("machines", this.undo, (machine) => machine.host_id, (machine) => machine.app_id, (machine) => (isGone(machine) ? null : machine.app_id));
+  readonly machines = new Table<Machine>(
+    "machines",
+    this.undo,
+    (machine) => machine.host_id,
+    (machine) => machine.app_id,
+    (machine) => (isGone(machine) ? null : machine.app_id),
+  );
   /** By `<org_id>/<key>`. */
   readonly idempotency = new Table<IdempotencyRow>("idempotency", this.undo);
   readonly images = new Table<Image>("images", this.undo);
@@ -44,7 +66,10 @@ export class State {
     return this.machines.group(appId, 1);
   }
 
-  /** Those of an app's machines that are not gone. What fails all day leaves a thousand behind; decisions are made from these. */
+  /**
+   * Those of an app's machines that are not gone. What fails all day leaves a thousand behind; decisions are made from
+   * these.
+   */
   presentOf(appId: string): Machine[] {
     return this.machines.group(appId, 2);
   }
@@ -63,11 +88,20 @@ export class State {
 
   /** Takes one line of a snapshot. Throws on anything that `lines` does not write. */
   load(line: unknown): void {
-    if (!Array.isArray(line) || line.length !== 3) throw new Error("snapshot: a line is not a list of table, key and row");
+    if (!Array.isArray(line) || line.length !== 3)
+      throw new Error("snapshot: a line is not a list of table, key and row");
     const [name, key, row]: unknown[] = line;
     const table = this.tables.find((candidate) => candidate.name === name);
-    if (table === undefined || typeof key !== "string" || typeof row !== "object" || row === null || Array.isArray(row)) {
-      throw new Error(`snapshot: cannot read a row of table ${JSON.stringify(name)}; it was written by another version of zwrmd`);
+    if (
+      table === undefined ||
+      typeof key !== "string" ||
+      typeof row !== "object" ||
+      row === null ||
+      Array.isArray(row)
+    ) {
+      throw new Error(
+        `snapshot: cannot read a row of table ${JSON.stringify(name)}; it was written by another version of zwrmd`,
+      );
     }
     table.set(key, completeRow(table.name, row));
   }

@@ -1,4 +1,7 @@
-/** The one way through which state changes: decide on a state that includes writes in flight, append, apply, answer when durable. Knows no files. */
+/**
+ * The one way through which state changes: decide on a state that includes writes in flight, append, apply, answer when
+ * durable. Knows no files.
+ */
 import type { Clock } from "../lib/clock.ts";
 import { toRfc3339 } from "../lib/clock.ts";
 import { ApiError } from "../lib/errors.ts";
@@ -103,27 +106,44 @@ export class Store {
 
   /**
    * Runs one command. The answer leaves when everything it was computed from is on disk.
-   * `decide` may throw an ApiError; nothing has changed then, and the refusal leaves like an answer. Where nothing was to be written and a failed write
-   * took back what it saw, `decide` runs again, so it must do nothing but decide. Rejects with `storage_failed` when the journal could not be written.
+   * `decide` may throw an ApiError; nothing has changed then, and the refusal leaves like an answer. Where nothing was
+   * to be written and a failed write
+   * took back what it saw, `decide` runs again, so it must do nothing but decide. Rejects with `storage_failed` when
+   * the journal could not be written.
    */
   change<T>(actor: Actor, decide: (state: State, at: string) => Decision<T>): T | Promise<T> {
     const at = toRfc3339(this.#clock.wall());
     const decided = attempt(() => decide(this.state, at));
     if ("refusal" in decided) return this.#whenDurable(decided, () => this.change(actor, decide));
     const { event, answer } = decided.answer;
-    if (event === null) return this.#whenDurable(attempt(() => answer(this.state)), () => this.change(actor, decide));
+    if (event === null)
+      return this.#whenDurable(
+        attempt(() => answer(this.state)),
+        () => this.change(actor, decide),
+      );
     this.#apply(event, actor, at);
-    return this.#whenDurable(attempt(() => answer(this.state)), (error) => {
-      throw storageFailed(this.writability, error);
-    });
+    return this.#whenDurable(
+      attempt(() => answer(this.state)),
+      (error) => {
+        throw storageFailed(this.writability, error);
+      },
+    );
   }
 
-  /** Computes from the state; gives the result when all of that is on disk, and computes anew where a failed write took part of it back. */
+  /**
+   * Computes from the state; gives the result when all of that is on disk, and computes anew where a failed write took
+   * part of it back.
+   */
   read<T>(compute: (state: State) => T): T | Promise<T> {
-    return this.#whenDurable(attempt(() => compute(this.state)), () => this.read(compute));
+    return this.#whenDurable(
+      attempt(() => compute(this.state)),
+      () => this.read(compute),
+    );
   }
 
-  /** Lets an outcome go when the newest line is on disk, at once where it is; `instead` where that line was given up. */
+  /**
+   * Lets an outcome go when the newest line is on disk, at once where it is; `instead` where that line was given up.
+   */
   #whenDurable<T>(outcome: Outcome<T>, instead: (error: unknown) => T | Promise<T>): T | Promise<T> {
     const seq = this.#log.lastSeq;
     if (this.#log.durable.seq >= seq) return open(outcome);
@@ -145,10 +165,19 @@ export class Store {
 }
 
 function storageFailed(writability: Writability, cause: unknown): ApiError {
-  if (writability.writable) return new ApiError("storage_failed", "The change was not acknowledged: the journal could not be written. Try again.", { cause });
+  if (writability.writable)
+    return new ApiError(
+      "storage_failed",
+      "The change was not acknowledged: the journal could not be written. Try again.",
+      { cause },
+    );
   const { reason, untilRestart } = writability;
   // After a failed sync nobody knows what is on disk, so "nothing was changed" would be a guess.
-  const outcome = untilRestart ? "The change was not acknowledged; whether it is on disk, the replay at the next start decides" : "Nothing was changed";
-  const remedy = untilRestart ? "Changes are off until the daemon is restarted." : "Make room on its disk; changes then work again.";
+  const outcome = untilRestart
+    ? "The change was not acknowledged; whether it is on disk, the replay at the next start decides"
+    : "Nothing was changed";
+  const remedy = untilRestart
+    ? "Changes are off until the daemon is restarted."
+    : "Make room on its disk; changes then work again.";
   return new ApiError("storage_failed", `${outcome}: ${reason}. ${remedy}`, { cause });
 }

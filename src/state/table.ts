@@ -1,6 +1,8 @@
 /** Rows by key with a way back: every change can be undone until the journal has it on disk. Knows no row's meaning. */
 
-/** What puts the state back to what was acknowledged: the old row of every change that is not yet durable, oldest first. */
+/**
+ * What puts the state back to what was acknowledged: the old row of every change that is not yet durable, oldest first.
+ */
 export class UndoLog {
   #kept: { seq: number; steps: (() => void)[] }[] = [];
   #open: (() => void)[] | null = null;
@@ -98,7 +100,10 @@ export class Table<V> {
   readonly #groupings: readonly Grouping<V>[];
   readonly #rows = new Map<string, V>();
 
-  /** `groupings`: how the rows are grouped; `group` and `groupVersion` name one by its place, the first where they name none. */
+  /**
+   * `groupings`: how the rows are grouped; `group` and `groupVersion` name one by its place, the first where they name
+   * none.
+   */
   constructor(name: string, undo: UndoLog, ...groupings: GroupOf<V>[]) {
     this.name = name;
     this.#undo = undo;

@@ -36,11 +36,17 @@ export interface Host extends HostFacts {
   readonly offline_since: string | null;
   /** Lost in a storm: its machines are not replaced until a host-admin says so. */
   readonly replacement_held: boolean;
-  /** Until then it is not known whether its silence is part of a storm, and nothing of it is replaced; null where it is known. */
+  /**
+   * Until then it is not known whether its silence is part of a storm, and nothing of it is replaced; null where it is
+   * known.
+   */
   readonly replace_after: string | null;
   /** Whether a machine was ever placed here; a host without one drains without asking its agent. */
   readonly ever_assigned: boolean;
-  /** The newest machine that could not be started here for what is this host's fault; null where one has been well since. */
+  /**
+   * The newest machine that could not be started here for what is this host's fault; null where one has been well
+   * since.
+   */
   readonly trouble: Trouble | null;
 }
 
@@ -98,7 +104,10 @@ export interface Workload {
   readonly min_healthy_seconds: number;
 }
 
-/** What a machine shall be; decided when it is created. Its env is its deployment's: a copy for each would make a log of gigabytes out of one request. */
+/**
+ * What a machine shall be; decided when it is created. Its env is its deployment's: a copy for each would make a log of
+ * gigabytes out of one request.
+ */
 export interface MachineSpec extends Omit<Workload, "env"> {
   readonly id: string;
   readonly app_id: string;
@@ -253,7 +262,16 @@ export interface Membership {
 }
 
 /** What an API key may be narrowed to; the route table names each route's scope. */
-export const SCOPES = ["hosts:read", "hosts:write", "images:read", "images:write", "apps:read", "apps:write", "status:read", "admin"] as const;
+export const SCOPES = [
+  "hosts:read",
+  "hosts:write",
+  "images:read",
+  "images:write",
+  "apps:read",
+  "apps:write",
+  "status:read",
+  "admin",
+] as const;
 export type Scope = (typeof SCOPES)[number];
 
 /** A login. Only the SHA-256 of its token is kept. */

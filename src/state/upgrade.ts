@@ -1,4 +1,7 @@
-/** What older versions did not write: rows of their snapshots, and what their events carry, made whole. A log that was readable once stays so. */
+/**
+ * What older versions did not write: rows of their snapshots, and what their events carry, made whole. A log that was
+ * readable once stays so.
+ */
 
 /** Where a deployment says nothing else, and of those made before there was a choice. */
 export const DEFAULT_MIN_HEALTHY_SECONDS = 10;
@@ -15,7 +18,8 @@ const ABSENT: Readonly<Record<string, (row: Row) => Row>> = {
   hosts: () => ({ trouble: null }),
   drains: ({ deadline_at: at, started_at: from }) => ({ deadline_from: at === null ? null : from }),
   deployments: () => ({ min_healthy_seconds: DEFAULT_MIN_HEALTHY_SECONDS, last_failure: null }),
-  // Up since it was ready first, as far as that version told; whether it counts is decided with the next look at its app.
+  // Up since it was ready first, as far as that version told; whether it counts is decided with the next look at its
+  // app.
   machines: ({ state, ready, ready_at: readyAt }) => ({
     min_healthy_seconds: DEFAULT_MIN_HEALTHY_SECONDS,
     up_since: state === "running" && ready === true ? (readyAt ?? null) : null,
@@ -26,7 +30,12 @@ const ABSENT: Readonly<Record<string, (row: Row) => Row>> = {
 };
 
 /** The newest field of each of those tables: a row that has it is whole. */
-const NEWEST: Readonly<Record<string, string>> = { hosts: "trouble", drains: "deadline_from", deployments: "last_failure", machines: "fault" };
+const NEWEST: Readonly<Record<string, string>> = {
+  hosts: "trouble",
+  drains: "deadline_from",
+  deployments: "last_failure",
+  machines: "fault",
+};
 
 /** A row of a snapshot with all that this version asks of it. */
 export function completeRow(table: string, row: object): object {

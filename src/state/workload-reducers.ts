@@ -4,7 +4,10 @@ import type { State } from "./state.ts";
 import type { App, Deployment, Machine } from "./types.ts";
 import { completeWorkload } from "./upgrade.ts";
 
-type WorkloadEvent = Extract<EventType, `app.${string}` | `deployment.${string}` | `machine.${string}` | `workload.${string}`>;
+type WorkloadEvent = Extract<
+  EventType,
+  `app.${string}` | `deployment.${string}` | `machine.${string}` | `workload.${string}`
+>;
 
 /** Deployments of an app that are kept to be shown, beside those that are needed. */
 const KEPT_DEPLOYMENTS = 50;
@@ -14,7 +17,10 @@ export function holdsCapacity(machine: Machine): boolean {
   return machine.state !== "stopped" && machine.state !== "failed";
 }
 
-/** It was told to go, and nobody can ask its host: when that is heard again it is told to stop, whatever has become of app and image. */
+/**
+ * It was told to go, and nobody can ask its host: when that is heard again it is told to stop, whatever has become of
+ * app and image.
+ */
 export function isForsaken(machine: Machine): boolean {
   return machine.removing && machine.state === "unknown";
 }
@@ -36,7 +42,9 @@ export function removeMachine(state: State, id: string, reason: string, at: stri
   const machine = state.machines.get(id);
   if (machine === undefined) return;
   const ended = machine.host_id === null || state.hosts.get(machine.host_id) === undefined;
-  const end = holdsCapacity(machine) ? { reason, ...(ended ? { state: "stopped", ...DOWN, ended_at: at } as const : {}) } : {};
+  const end = holdsCapacity(machine)
+    ? { reason, ...(ended ? ({ state: "stopped", ...DOWN, ended_at: at } as const) : {}) }
+    : {};
   state.machines.set(id, { ...machine, removing: true, desired_state: "stopped", ...end });
 }
 
@@ -58,7 +66,11 @@ export function reportMachine(state: State, { id, fault, ...report }: MachineRep
 }
 
 /** A machine that was started again since the last report was down in between, however quick it was. */
-function healthAfter(machine: Machine, report: Omit<MachineReport, "id">, at: string): Pick<Machine, "up_since" | "healthy"> {
+function healthAfter(
+  machine: Machine,
+  report: Omit<MachineReport, "id">,
+  at: string,
+): Pick<Machine, "up_since" | "healthy"> {
   if (report.state !== "running" || !report.ready) return { up_since: null, healthy: false };
   const goesOn = machine.up_since !== null && report.started_at === machine.started_at;
   return goesOn ? { up_since: machine.up_since, healthy: machine.healthy } : { up_since: at, healthy: false };
@@ -106,7 +118,11 @@ function dropOldDeployments(state: State, appId: string): void {
   const app = state.apps.get(appId);
   const all = state.deployments.group(appId);
   if (all.length <= KEPT_DEPLOYMENTS) return;
-  const needed = new Set<string | null>([app?.deployment_id ?? null, app?.stable_id ?? null, ...state.machinesOf(appId).map((machine) => machine.deployment_id)]);
+  const needed = new Set<string | null>([
+    app?.deployment_id ?? null,
+    app?.stable_id ?? null,
+    ...state.machinesOf(appId).map((machine) => machine.deployment_id),
+  ]);
   all.sort((a, b) => (a.created_at === b.created_at ? (a.id < b.id ? -1 : 1) : a.created_at < b.created_at ? -1 : 1));
   for (const { id } of all.slice(0, all.length - KEPT_DEPLOYMENTS)) if (!needed.has(id)) state.deployments.delete(id);
 }
@@ -127,8 +143,20 @@ export const workloadReducers: { readonly [T in WorkloadEvent]: (state: State, e
   "deployment.created": (state, { data, at }) => {
     const { deployment, idempotency } = data;
     const before = state.deployments.get(state.apps.get(deployment.app_id)?.deployment_id ?? "");
-    if (before?.state === "pending" || before?.state === "rolling") patchDeployment(state, before.id, { state: "superseded", reason: `superseded by ${deployment.id}`, finished_at: at });
-    const fresh = { state: "pending", reason: null, created_at: at, asked_at: at, finished_at: null, last_failure: null } as const;
+    if (before?.state === "pending" || before?.state === "rolling")
+      patchDeployment(state, before.id, {
+        state: "superseded",
+        reason: `superseded by ${deployment.id}`,
+        finished_at: at,
+      });
+    const fresh = {
+      state: "pending",
+      reason: null,
+      created_at: at,
+      asked_at: at,
+      finished_at: null,
+      last_failure: null,
+    } as const;
     state.deployments.set(deployment.id, { ...completeWorkload(deployment), ...fresh });
     patchApp(state, deployment.app_id, { deployment_id: deployment.id });
     dropOldDeployments(state, deployment.app_id);
@@ -147,16 +175,32 @@ export const workloadReducers: { readonly [T in WorkloadEvent]: (state: State, e
   },
 
   "deployment.moved": (state, { data, at }) => {
-    patchDeployment(state, data.deployment_id, { state: data.state, reason: data.reason, finished_at: data.state === "rolling" ? null : at });
+    patchDeployment(state, data.deployment_id, {
+      state: data.state,
+      reason: data.reason,
+      finished_at: data.state === "rolling" ? null : at,
+    });
     // The one that is gone back to may itself have been superseded in the middle of a scale, which goes on now.
     const target = data.target_id === data.deployment_id ? undefined : state.deployments.get(data.target_id);
-    if (target?.state === "superseded") patchDeployment(state, target.id, { state: "rolling", reason: null, asked_at: at, finished_at: null });
-    patchApp(state, data.app_id, { deployment_id: data.target_id, ...(data.state === "completed" ? { stable_id: data.deployment_id } : {}) });
+    if (target?.state === "superseded")
+      patchDeployment(state, target.id, { state: "rolling", reason: null, asked_at: at, finished_at: null });
+    patchApp(state, data.app_id, {
+      deployment_id: data.target_id,
+      ...(data.state === "completed" ? { stable_id: data.deployment_id } : {}),
+    });
   },
 
   "machine.created": (state, { data, at }) => {
     const { machine, host_id, replaces, why } = data;
-    const fresh = { state: "pending", ...DOWN, desired_state: "running", removing: false, reason: null, exit_code: null, fault: null } as const;
+    const fresh = {
+      state: "pending",
+      ...DOWN,
+      desired_state: "running",
+      removing: false,
+      reason: null,
+      exit_code: null,
+      fault: null,
+    } as const;
     const links = { host_id, replaces, replaced_by: null, retry: null, starts: 0 };
     const placed = { created_at: at, placed_at: host_id === null ? null : at, placed_why: why };
     const times = { started_at: null, ready_at: null, healthy_at: null, ended_at: null };
@@ -166,7 +210,13 @@ export const workloadReducers: { readonly [T in WorkloadEvent]: (state: State, e
   },
 
   "machine.placed": (state, { data, at }) => {
-    patchMachine(state, data.machine_id, { host_id: data.host_id, placed_at: at, placed_why: data.why, state: "pending", reason: null });
+    patchMachine(state, data.machine_id, {
+      host_id: data.host_id,
+      placed_at: at,
+      placed_why: data.why,
+      state: "pending",
+      reason: null,
+    });
     assign(state, data.host_id);
   },
 
@@ -189,7 +239,13 @@ export const workloadReducers: { readonly [T in WorkloadEvent]: (state: State, e
     const tried = original.retry?.tried ?? [];
     const rounds = original.retry?.rounds ?? 0;
     const again = host_id === null || tried.includes(host_id);
-    const retry = { tried: host_id === null ? [] : again ? [host_id] : [...tried, host_id], rounds: again ? rounds + 1 : rounds, count: (original.retry?.count ?? 0) + 1, at, reason };
+    const retry = {
+      tried: host_id === null ? [] : again ? [host_id] : [...tried, host_id],
+      rounds: again ? rounds + 1 : rounds,
+      count: (original.retry?.count ?? 0) + 1,
+      at,
+      reason,
+    };
     state.machines.set(original_id, { ...original, replaced_by: null, ...(failed ? { retry } : {}) });
   },
 
@@ -201,18 +257,31 @@ export const workloadReducers: { readonly [T in WorkloadEvent]: (state: State, e
     const machine = state.machines.get(data.machine_id);
     if (machine === undefined) return;
     // Without a host it runs nowhere, so it is stopped already.
-    patchMachine(state, machine.id, { desired_state: "stopped", ...(machine.host_id === null && holdsCapacity(machine) ? { state: "stopped", ended_at: at } : {}) });
+    patchMachine(state, machine.id, {
+      desired_state: "stopped",
+      ...(machine.host_id === null && holdsCapacity(machine) ? { state: "stopped", ended_at: at } : {}),
+    });
     remember(state, data.idempotency, machine.org_id, machine.id, at);
   },
 
   "machine.start_requested": (state, { data, at }) => {
     const machine = state.machines.get(data.machine_id);
     if (machine === undefined) return;
-    // It left its host when it stopped, and is placed anew. One that runs, or is about to, goes on: only the key is remembered.
-    const nowhere = { host_id: null, placed_at: null, placed_why: null, retry: null, reason: null, exit_code: null, fault: null } as const;
+    // It left its host when it stopped, and is placed anew. One that runs, or is about to, goes on: only the key is
+    // remembered.
+    const nowhere = {
+      host_id: null,
+      placed_at: null,
+      placed_why: null,
+      retry: null,
+      reason: null,
+      exit_code: null,
+      fault: null,
+    } as const;
     const times = { started_at: null, ready_at: null, healthy_at: null, ended_at: null };
     const anew = { ...nowhere, ...DOWN, state: "pending", ...times } as const;
-    if (!holdsCapacity(machine)) patchMachine(state, machine.id, { desired_state: "running", starts: machine.starts + 1, ...anew });
+    if (!holdsCapacity(machine))
+      patchMachine(state, machine.id, { desired_state: "running", starts: machine.starts + 1, ...anew });
     remember(state, data.idempotency, machine.org_id, machine.id, at);
   },
 

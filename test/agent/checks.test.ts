@@ -41,7 +41,13 @@ test("a machine is ready at its first success, which is looked for twice a secon
   const world = watch(HTTP, ["x", "x", null]);
   await world.run(1_050);
   assert.deepEqual(world.told, [null]);
-  assert.deepEqual(world.probes[0], { type: "http", host: "127.0.0.1", port: 8080, path: "/healthz", timeoutMs: 2_000 });
+  assert.deepEqual(world.probes[0], {
+    type: "http",
+    host: "127.0.0.1",
+    port: 8080,
+    path: "/healthz",
+    timeoutMs: 2_000,
+  });
 });
 
 test("once ready it is asked at its interval, and unready after three failures in a row, said once", async () => {
@@ -84,25 +90,41 @@ test("a check that is over asks and tells no more", async () => {
   assert.equal(world.signals[0]?.aborted, true, "and what it asks is called off");
 });
 
-test("a machine that was ready stays so until its check has failed as often as it may, at its own interval", async () => {
-  const world = watch(HTTP, ["a", "b", null, "c", "d", "e", "f"], true);
-  await world.run(14_000);
-  assert.deepEqual([world.told, world.probes.length], [[], 3]);
-  await world.run(16_500);
-  assert.deepEqual(world.told, ["its check fails: e"]);
-});
+test(
+  "a machine that was ready stays so until its check has failed as often as it may, " + "at its own interval",
+  async () => {
+    const world = watch(HTTP, ["a", "b", null, "c", "d", "e", "f"], true);
+    await world.run(14_000);
+    assert.deepEqual([world.told, world.probes.length], [[], 3]);
+    await world.run(16_500);
+    assert.deepEqual(world.told, ["its check fails: e"]);
+  },
+);
 
-test("what a failing check wrote stands behind its reason, and is noted for the console once for each time that it begins to fail", async () => {
-  const world = watch({ ...HTTP, failures: 2 }, ["exit 1\none\ntwo", "exit 2\nthree\nfour", "exit 3", null, "exit 4", "exit 5"]);
-  await world.run(20_000);
-  assert.deepEqual(world.told, ["its check fails: exit 2: three | four", null, "its check fails: exit 5"]);
-  assert.deepEqual(world.noted, ["m-1 exit 2/three/four", "m-1 exit 5"]);
-});
+test(
+  "what a failing check wrote stands behind its reason, and is noted for the console once for each time " +
+    "that it begins to fail",
+  async () => {
+    const world = watch({ ...HTTP, failures: 2 }, [
+      "exit 1\none\ntwo",
+      "exit 2\nthree\nfour",
+      "exit 3",
+      null,
+      "exit 4",
+      "exit 5",
+    ]);
+    await world.run(20_000);
+    assert.deepEqual(world.told, ["its check fails: exit 2: three | four", null, "its check fails: exit 5"]);
+    assert.deepEqual(world.noted, ["m-1 exit 2/three/four", "m-1 exit 5"]);
+  },
+);
 
 test("real probes: an answer below 400, a connection, a command that ends with 0", async (context) => {
   const folder = mkdtempSync(join(tmpdir(), "zwrm-probes-"));
   mkdirSync(join(folder, "m-1"));
-  const server = http.createServer((request, response) => (request.url === "/slow" ? undefined : response.writeHead(request.url === "/good" ? 204 : 503).end()));
+  const server = http.createServer((request, response) =>
+    request.url === "/slow" ? undefined : response.writeHead(request.url === "/good" ? 204 : 503).end(),
+  );
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
   context.after(() => {
@@ -123,7 +145,10 @@ test("real probes: an answer below 400, a connection, a command that ends with 0
   assert.equal(await ask({ type: "http", host, port, path: "/slow", timeoutMs: 100 }), "no answer within 0.1 s");
   assert.equal(await ask({ type: "tcp", host, port, timeoutMs: 2_000 }), null);
   assert.equal(await ask({ type: "tcp", host, port: 1, timeoutMs: 2_000 }), "ECONNREFUSED");
-  assert.equal(await ask({ type: "exec", command: ["sh", "-c", 'test "$ZWRM_MACHINE_ID" = m-1'], timeoutMs: 5_000 }), null);
+  assert.equal(
+    await ask({ type: "exec", command: ["sh", "-c", 'test "$ZWRM_MACHINE_ID" = m-1'], timeoutMs: 5_000 }),
+    null,
+  );
   assert.equal(await ask({ type: "exec", command: ["sh", "-c", "exit 3"], timeoutMs: 5_000 }), "exit 3");
   assert.equal(await ask({ type: "exec", command: ["sleep", "30"], timeoutMs: 100 }), "no answer within 0.1 s");
   assert.match((await ask({ type: "exec", command: ["no-such-program"], timeoutMs: 5_000 })) ?? "", /ENOENT/);
@@ -137,5 +162,8 @@ test("real probes: an answer below 400, a connection, a command that ends with 0
   ];
   over.abort();
   assert.deepEqual(await Promise.all(called), ["it was called off", "it was called off"]);
-  assert.equal(await prober({ type: "tcp", host, port, timeoutMs: 60_000 }, machine, AbortSignal.abort()), "it was called off");
+  assert.equal(
+    await prober({ type: "tcp", host, port, timeoutMs: 60_000 }, machine, AbortSignal.abort()),
+    "it was called off",
+  );
 });

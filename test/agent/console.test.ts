@@ -1,6 +1,17 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import fs, { appendFileSync, closeSync, mkdirSync, mkdtempSync, openSync, readdirSync, rmSync, statSync, writeFileSync, writeSync } from "node:fs";
+import fs, {
+  appendFileSync,
+  closeSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+  writeSync,
+} from "node:fs";
 import { syncBuiltinESMExports } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -54,28 +65,32 @@ test("what came in a flood is cut to the newest half", async () => {
   assert.equal(rotateConsole(folder, 1_000), false);
 });
 
-test("a machine that writes faster than its console is copied does not hold the agent up, and the copy keeps its bound", (context) => {
-  const folder = folderOf("faster");
-  const path = join(folder, "console.log");
-  writeFileSync(path, "x".repeat(200_000));
-  const { readSync } = fs;
-  let reads = 0;
-  const growing = (...args: Parameters<typeof readSync>): number => {
-    if ((reads += 1) > 100) throw new Error("it reads on and on");
-    const got = readSync(...args);
-    appendFileSync(path, "y".repeat(got + 1));
-    return got;
-  };
-  fs.readSync = growing as typeof readSync;
-  syncBuiltinESMExports();
-  context.after(() => {
-    fs.readSync = readSync;
+test(
+  "a machine that writes faster than its console is copied does not hold the agent up, and the copy " +
+    "keeps its bound",
+  (context) => {
+    const folder = folderOf("faster");
+    const path = join(folder, "console.log");
+    writeFileSync(path, "x".repeat(200_000));
+    const { readSync } = fs;
+    let reads = 0;
+    const growing = (...args: Parameters<typeof readSync>): number => {
+      if ((reads += 1) > 100) throw new Error("it reads on and on");
+      const got = readSync(...args);
+      appendFileSync(path, "y".repeat(got + 1));
+      return got;
+    };
+    fs.readSync = growing as typeof readSync;
     syncBuiltinESMExports();
-  });
-  assert.equal(rotateConsole(folder, 300_000), true);
-  assert.equal(statSync(join(folder, "console.log.1")).size, 150_000);
-  assert.equal(statSync(path).size, 0);
-});
+    context.after(() => {
+      fs.readSync = readSync;
+      syncBuiltinESMExports();
+    });
+    assert.equal(rotateConsole(folder, 300_000), true);
+    assert.equal(statSync(join(folder, "console.log.1")).size, 150_000);
+    assert.equal(statSync(path).size, 0);
+  },
+);
 
 test("a console that cannot be cut is said once and keeps no other from being cut", () => {
   const machines = folderOf("round");
@@ -91,7 +106,10 @@ test("a console that cannot be cut is said once and keeps no other from being cu
   const cancel = boundConsoles(machines, 1_000, clock, log);
   assert.equal(statSync(join(machines, "m-3", "console.log.1")).size, 500);
   clock.advance(10_000);
-  assert.deepEqual(log.lines.map(({ fields }) => fields["machine"]), ["m-1", "m-2"]);
+  assert.deepEqual(
+    log.lines.map(({ fields }) => fields["machine"]),
+    ["m-1", "m-2"],
+  );
   rmSync(join(machines, "m-1", "console.log.1"), { recursive: true });
   clock.advance(1_000);
   assert.equal(statSync(join(machines, "m-1", "console.log.1")).size, 500);
@@ -118,9 +136,20 @@ test("a reader that follows gets every line once, over cuts", async () => {
   await eventually("the fifth line", () => (text.endsWith("fifth\n") ? true : undefined));
   isOver = true;
   assert.equal(await done, true);
-  assert.ok(text.startsWith("first\n") && text.endsWith("third\n") === false && text.split("third\n").length === 2, text);
+  assert.ok(
+    text.startsWith("first\n") && text.endsWith("third\n") === false && text.split("third\n").length === 2,
+    text,
+  );
 });
 
 test("a machine without a console has none", async () => {
-  assert.equal(await readConsole(join(root, "none"), systemClock, () => Promise.resolve(), () => true), false);
+  assert.equal(
+    await readConsole(
+      join(root, "none"),
+      systemClock,
+      () => Promise.resolve(),
+      () => true,
+    ),
+    false,
+  );
 });

@@ -88,7 +88,10 @@ test("what is told of a check is short, printable, and without the machine's sec
   assert.deepEqual(lastLines("\x1b[31mred\x1b[0m\r\n\n  \ntab\tand\0nul\u202e\n", { env }), ["red", "tab and nul"]);
   assert.deepEqual(lastLines("a correct horse on 8080", { env }), ["a *** on 8080"]);
   const long = lastLines(`${"x".repeat(400)}\n${"y".repeat(400)}\nend`, { env });
-  assert.deepEqual(long.map((line) => line.length), [97, 400, 3]);
+  assert.deepEqual(
+    long.map((line) => line.length),
+    [97, 400, 3],
+  );
   assert.deepEqual(lastLines("", { env }), []);
 });
 
@@ -119,66 +122,72 @@ test("nothing of a check is left when its time is over or it is called off", asy
   await eventually("the end of what was called off", () => (world.left().length === 0 ? true : undefined));
 });
 
-test("the next agent ends what a killed one has left, and nothing of another agent's or of the machine itself", async (context) => {
-  const [world, other] = [new World(), new World()];
-  const start = (env: Record<string, string>) => {
-    const child = spawn("sleep", ["303"], { env: { PATH: process.env["PATH"] ?? "", ...env }, stdio: "ignore" });
-    context.after(() => child.kill("SIGKILL"));
-    return child;
-  };
-  const old = world.processes.begin("m-1");
-  const left = start({ ...old.marks });
-  const others = start({ ...other.processes.begin("m-1").marks });
-  const machine = start({ ZWRM_MACHINE_ID: "m-1", ZWRM_MACHINE_DIR: world.dir });
-  await eventually("all three", () => (world.left().length === 1 && other.left().length === 1 ? true : undefined));
-  new CheckProcesses({ machinesDir: world.machinesDir, clock: systemClock, log: new FakeLog() }).sweep();
-  await eventually("its end", () => (left.signalCode === "SIGKILL" ? true : undefined));
-  for (const each of [others, machine]) assert.deepEqual([each.exitCode, each.signalCode], [null, null]);
-  assert.equal(other.left().length, 1);
-});
+test(
+  "the next agent ends what a killed one has left, and nothing of another agent's or of the machine " + "itself",
+  async (context) => {
+    const [world, other] = [new World(), new World()];
+    const start = (env: Record<string, string>) => {
+      const child = spawn("sleep", ["303"], { env: { PATH: process.env["PATH"] ?? "", ...env }, stdio: "ignore" });
+      context.after(() => child.kill("SIGKILL"));
+      return child;
+    };
+    const old = world.processes.begin("m-1");
+    const left = start({ ...old.marks });
+    const others = start({ ...other.processes.begin("m-1").marks });
+    const machine = start({ ZWRM_MACHINE_ID: "m-1", ZWRM_MACHINE_DIR: world.dir });
+    await eventually("all three", () => (world.left().length === 1 && other.left().length === 1 ? true : undefined));
+    new CheckProcesses({ machinesDir: world.machinesDir, clock: systemClock, log: new FakeLog() }).sweep();
+    await eventually("its end", () => (left.signalCode === "SIGKILL" ? true : undefined));
+    for (const each of [others, machine]) assert.deepEqual([each.exitCode, each.signalCode], [null, null]);
+    assert.equal(other.left().length, 1);
+  },
+);
 
-test("a sweep ends what belongs to no run under way, looks at most once a second, and says once where it cannot look", () => {
-  const clock = new FakeClock();
-  const log = new FakeLog();
-  let found: MarkedProcess[] = [];
-  let looks = 0;
-  let blind = false;
-  const killed: number[] = [];
-  const find = (): readonly MarkedProcess[] => {
-    looks += 1;
-    if (blind) throw new Error("EMFILE");
-    return found;
-  };
-  const kill = (pid: number): void => {
-    killed.push(pid);
-    found = found.filter((each) => each.pid !== pid);
-  };
-  const processes = new CheckProcesses({ machinesDir: "/m", clock, log, find, kill });
-  const runs = [1, 2, 3].map((pid) => {
-    const run = processes.begin("m-1");
-    found.push({ pid, run: run.marks["ZWRM_CHECK_RUN"] ?? "" });
-    return run;
-  });
-  runs[0]?.end();
-  clock.advance(0);
-  assert.deepEqual([killed, looks], [[1], 2]);
-  runs[1]?.end();
-  runs[1]?.end();
-  clock.advance(900);
-  assert.equal(looks, 2);
-  clock.advance(200);
-  assert.deepEqual(killed, [1, 2]);
-  blind = true;
-  for (let round = 0; round < 3; round += 1) {
-    processes.begin("m-1").end();
-    clock.advance(2_000);
-  }
-  assert.equal(log.count("warn"), 1);
-  blind = false;
-  processes.close();
-  assert.deepEqual(killed, [1, 2, 3]);
-  assert.equal(clock.armed, 0);
-});
+test(
+  "a sweep ends what belongs to no run under way, looks at most once a second, and says once where it " + "cannot look",
+  () => {
+    const clock = new FakeClock();
+    const log = new FakeLog();
+    let found: MarkedProcess[] = [];
+    let looks = 0;
+    let blind = false;
+    const killed: number[] = [];
+    const find = (): readonly MarkedProcess[] => {
+      looks += 1;
+      if (blind) throw new Error("EMFILE");
+      return found;
+    };
+    const kill = (pid: number): void => {
+      killed.push(pid);
+      found = found.filter((each) => each.pid !== pid);
+    };
+    const processes = new CheckProcesses({ machinesDir: "/m", clock, log, find, kill });
+    const runs = [1, 2, 3].map((pid) => {
+      const run = processes.begin("m-1");
+      found.push({ pid, run: run.marks["ZWRM_CHECK_RUN"] ?? "" });
+      return run;
+    });
+    runs[0]?.end();
+    clock.advance(0);
+    assert.deepEqual([killed, looks], [[1], 2]);
+    runs[1]?.end();
+    runs[1]?.end();
+    clock.advance(900);
+    assert.equal(looks, 2);
+    clock.advance(200);
+    assert.deepEqual(killed, [1, 2]);
+    blind = true;
+    for (let round = 0; round < 3; round += 1) {
+      processes.begin("m-1").end();
+      clock.advance(2_000);
+    }
+    assert.equal(log.count("warn"), 1);
+    blind = false;
+    processes.close();
+    assert.deepEqual(killed, [1, 2, 3]);
+    assert.equal(clock.armed, 0);
+  },
+);
 
 test("a note in the console stands between the machine's own lines, and follows no link", () => {
   const world = new World();

@@ -1,7 +1,16 @@
 /** The exec driver with real processes. */
 import assert from "node:assert/strict";
 import { execFileSync, spawn } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import test, { after } from "node:test";
@@ -33,7 +42,12 @@ function driver(command: readonly string[] = ["/bin/sh", "{image}"], passEnv = f
   return new ExecDriver({ clock: systemClock, machinesDir: folder, command, passEnv, path: PATH });
 }
 
-async function launch(id: string, script: string, changes: Partial<DesiredMachine> = {}, by: ExecDriver = driver()): Promise<RunningMachine> {
+async function launch(
+  id: string,
+  script: string,
+  changes: Partial<DesiredMachine> = {},
+  by: ExecDriver = driver(),
+): Promise<RunningMachine> {
   const imagePath = join(folder, `${id}.sh`);
   writeFileSync(imagePath, script);
   const machine = await by.launch({ machine: desired(id, changes), imagePath, launchId: `l-${id}` });
@@ -51,29 +65,47 @@ function consoleOf(id: string): string {
   return readFileSync(join(folder, id, "console.log"), "utf8");
 }
 
-test("runs the command with its placeholders and nothing of the agent's environment, and keeps what it writes", async () => {
-  process.env["ZWRM_AGENT_LICENSE_KEY"] = "secret";
-  const by = driver(["/bin/sh", "-c", "echo {id} {app_id} {cpus} {memory_mb} >>{console}; cat {env_file}; env; pwd", "sh"]);
-  const machine = await launch("m-env", "", { cpus: 2, memory_mb: 512, env: { GREETING: "it's\ntwo lines" } }, by);
-  delete process.env["ZWRM_AGENT_LICENSE_KEY"];
-  assert.deepEqual(await machine.exited, { code: 0, detail: null });
-  const text = consoleOf("m-env");
-  assert.match(text, /^m-env app 2 512\nGREETING='it'\\''s\ntwo lines'\n/);
-  assert.doesNotMatch(text, /secret|^GREETING=it/m);
-  assert.match(text, /^ZWRM_MACHINE_ID=m-env$/m);
-  assert.ok(text.endsWith(`${join(folder, "m-env/work")}\n`));
-  assert.equal(statSync(join(folder, "m-env", "env")).mode & 0o777, 0o600);
-});
+test(
+  "runs the command with its placeholders and nothing of the agent's environment, and keeps what it " + "writes",
+  async () => {
+    process.env["ZWRM_AGENT_LICENSE_KEY"] = "secret";
+    const by = driver([
+      "/bin/sh",
+      "-c",
+      "echo {id} {app_id} {cpus} {memory_mb} >>{console}; cat {env_file}; env; pwd",
+      "sh",
+    ]);
+    const machine = await launch("m-env", "", { cpus: 2, memory_mb: 512, env: { GREETING: "it's\ntwo lines" } }, by);
+    delete process.env["ZWRM_AGENT_LICENSE_KEY"];
+    assert.deepEqual(await machine.exited, { code: 0, detail: null });
+    const text = consoleOf("m-env");
+    assert.match(text, /^m-env app 2 512\nGREETING='it'\\''s\ntwo lines'\n/);
+    assert.doesNotMatch(text, /secret|^GREETING=it/m);
+    assert.match(text, /^ZWRM_MACHINE_ID=m-env$/m);
+    assert.ok(text.endsWith(`${join(folder, "m-env/work")}\n`));
+    assert.equal(statSync(join(folder, "m-env", "env")).mode & 0o777, 0o600);
+  },
+);
 
 test("the environment's file is read back by sh as it was given", async () => {
   const value = `a'b"c $HOME \`id\` \\ \n end`;
-  const machine = await launch("m-sh", '. "$1"; printf %s "$VALUE"', { env: { VALUE: value } }, driver(["/bin/sh", "{image}", "{env_file}"]));
+  const machine = await launch(
+    "m-sh",
+    '. "$1"; printf %s "$VALUE"',
+    { env: { VALUE: value } },
+    driver(["/bin/sh", "{image}", "{env_file}"]),
+  );
   await machine.exited;
   assert.equal(consoleOf("m-sh"), value);
 });
 
 test("a process gets the machine's environment where the operator says so", async () => {
-  const machine = await launch("m-pass", "echo $GREETING $ZWRM_MACHINE_ID", { env: { GREETING: "hello", ZWRM_MACHINE_ID: "another" } }, driver(["/bin/sh", "{image}"], true));
+  const machine = await launch(
+    "m-pass",
+    "echo $GREETING $ZWRM_MACHINE_ID",
+    { env: { GREETING: "hello", ZWRM_MACHINE_ID: "another" } },
+    driver(["/bin/sh", "{image}"], true),
+  );
   await machine.exited;
   assert.equal(consoleOf("m-pass"), "hello m-pass\n");
 });
@@ -122,7 +154,12 @@ test("a machine that does not listen is killed with all that it started", async 
 });
 
 test("another agent adopts a machine by pid and start, and sees its exit code within a second", async () => {
-  const machine = await launch("m-adopt", "read -r line <fifo; exit 5", {}, driver(["/bin/sh", "-c", "mkfifo fifo; echo up; exec /bin/sh {image}"]));
+  const machine = await launch(
+    "m-adopt",
+    "read -r line <fifo; exit 5",
+    {},
+    driver(["/bin/sh", "-c", "mkfifo fifo; echo up; exec /bin/sh {image}"]),
+  );
   await eventually("its start", () => (consoleOf("m-adopt") === "up\n" ? true : undefined));
   const adopted = await driver().adopt({ id: "m-adopt", launchId: "l-m-adopt", handle: machine.handle, startedAt: 42 });
   assert.ok("exited" in adopted);
@@ -189,17 +226,22 @@ const IN_THE_WAY: Readonly<Record<string, (path: string) => void>> = {
 };
 
 for (const [kind, put] of Object.entries(IN_THE_WAY)) {
-  test(`a machine that puts a ${kind} where its exit code belongs ends without one, for the agent that started it and for the next`, { timeout: 10_000 }, async () => {
-    const id = `m-exit-${kind}`;
-    // Killed as a whole, so that what it put there stays: the waiter would write over it.
-    const machine = await launch(id, "while :; do sleep 1; done");
-    put(join(folder, id, "exit"));
-    machine.kill();
-    assert.equal((await machine.exited).code, null);
-    const found = await driver().adopt({ id, launchId: `l-${id}`, handle: machine.handle, startedAt: 0 });
-    assert.ok(!("exited" in found));
-    assert.equal(found.code, null);
-  });
+  test(
+    `a machine that puts a ${kind} where its exit code belongs ends without one, for the agent that started ` +
+      "it and for the next",
+    { timeout: 10_000 },
+    async () => {
+      const id = `m-exit-${kind}`;
+      // Killed as a whole, so that what it put there stays: the waiter would write over it.
+      const machine = await launch(id, "while :; do sleep 1; done");
+      put(join(folder, id, "exit"));
+      machine.kill();
+      assert.equal((await machine.exited).code, null);
+      const found = await driver().adopt({ id, launchId: `l-${id}`, handle: machine.handle, startedAt: 0 });
+      assert.ok(!("exited" in found));
+      assert.equal(found.code, null);
+    },
+  );
 }
 
 test("the exit code of a machine whose file cannot be written is the one that its process handed over", async () => {
@@ -211,7 +253,10 @@ test("the exit code of a machine whose file cannot be written is the one that it
 });
 
 test("what a machine put where its environment or its console belongs is replaced", { timeout: 10_000 }, async () => {
-  for (const [id, put] of [["m-env-fifo", (path: string) => execFileSync("mkfifo", [path])], ["m-env-folder", (path: string) => mkdirSync(path)]] as const) {
+  for (const [id, put] of [
+    ["m-env-fifo", (path: string) => execFileSync("mkfifo", [path])],
+    ["m-env-folder", (path: string) => mkdirSync(path)],
+  ] as const) {
     mkdirSync(join(folder, id));
     put(join(folder, id, "env"));
     const machine = await launch(id, "exit 3");
@@ -249,7 +294,11 @@ test("a machine of which nothing is written down is found by its folder, and can
 
 test("a program that is not there fails for good, before anything is made", async () => {
   for (const command of [["/nowhere/vmm"], ["no-such-program-anywhere"], ["{image}"], ["/tmp"], [""], []]) {
-    const refused = driver(command).launch({ machine: desired("m-none"), imagePath: join(folder, "none"), launchId: "l" });
+    const refused = driver(command).launch({
+      machine: desired("m-none"),
+      imagePath: join(folder, "none"),
+      launchId: "l",
+    });
     await assert.rejects(refused, (error) => {
       assert.ok(error instanceof LaunchError && error.final && error.fault === "host");
       return /cannot be run|not set/.test(error.message);
@@ -262,40 +311,70 @@ test("what the kernel refuses is the host's fault, and leaves nothing behind", a
   const options = { clock: systemClock, machinesDir: folder, command: ["/bin/true"], passEnv: false, path: PATH };
   const by = new ExecDriver({ ...options, shell: "/nowhere/sh" });
   await assert.rejects(by.launch({ machine: desired("m-noshell"), imagePath: "", launchId: "l" }), (error) => {
-    return error instanceof LaunchError && error.fault === "host" && /cannot be started on this host/.test(error.message);
+    return (
+      error instanceof LaunchError && error.fault === "host" && /cannot be started on this host/.test(error.message)
+    );
   });
   assert.deepEqual(await processesOf("m-noshell"), []);
-  assert.deepEqual(new MachineCgroups(folder).of("m-noshell", null, null).filter((path) => existsSync(path)), []);
+  assert.deepEqual(
+    new MachineCgroups(folder).of("m-noshell", null, null).filter((path) => existsSync(path)),
+    [],
+  );
 });
 
-test("an environment that nothing would hand over is refused for good, and the sentence names the setting", async () => {
-  const withEnv = { env: { GREETING: "hello" } };
-  await assert.rejects(launch("m-noenv", "", withEnv), (error) => error instanceof LaunchError && error.final && /pass_env = true in \[runtime\]/.test(error.message));
-  for (const by of [driver(["/bin/sh", "-c", "true {env_file}"]), driver(undefined, true)]) {
-    assert.deepEqual(await (await launch("m-handed", "", withEnv, by)).exited, { code: 0, detail: null });
-  }
-  assert.deepEqual(await (await launch("m-none", "")).exited, { code: 0, detail: null }, "a machine without one misses nothing");
-});
+test(
+  "an environment that nothing would hand over is refused for good, and the sentence " + "names the setting",
+  async () => {
+    const withEnv = { env: { GREETING: "hello" } };
+    await assert.rejects(
+      launch("m-noenv", "", withEnv),
+      (error) => error instanceof LaunchError && error.final && /pass_env = true in \[runtime\]/.test(error.message),
+    );
+    for (const by of [driver(["/bin/sh", "-c", "true {env_file}"]), driver(undefined, true)]) {
+      assert.deepEqual(await (await launch("m-handed", "", withEnv, by)).exited, { code: 0, detail: null });
+    }
+    assert.deepEqual(
+      await (
+        await launch("m-none", "")
+      ).exited,
+      { code: 0, detail: null },
+      "a machine without one misses nothing",
+    );
+  },
+);
 
-test("the environment's file is whole sectors, so that a guest can have it as a disk, and a shell reads it as it is", async () => {
-  for (const size of [0, 1, 505, 506, 507, 5_000]) {
-    const env: Record<string, string> = size === 0 ? {} : { A: "ü" + "x".repeat(size) };
-    const by = driver(["/bin/sh", "-c", '. {env_file}; printf %s "$A" | wc -c; stat -c %s {env_file}', "sh"]);
-    const id = `m-sectors-${size}`;
-    await (await launch(id, "", { env }, by)).exited;
-    const [length, bytes] = consoleOf(id).split("\n").map(Number);
-    assert.equal(length, size === 0 ? 0 : size + 2);
-    assert.ok(bytes !== undefined && bytes >= 512 && bytes % 512 === 0, `${bytes}`);
-  }
-});
+test(
+  "the environment's file is whole sectors, so that a guest can have it as a disk, and a shell reads it " + "as it is",
+  async () => {
+    for (const size of [0, 1, 505, 506, 507, 5_000]) {
+      const env: Record<string, string> = size === 0 ? {} : { A: "ü" + "x".repeat(size) };
+      const by = driver(["/bin/sh", "-c", '. {env_file}; printf %s "$A" | wc -c; stat -c %s {env_file}', "sh"]);
+      const id = `m-sectors-${size}`;
+      await (
+        await launch(id, "", { env }, by)
+      ).exited;
+      const [length, bytes] = consoleOf(id).split("\n").map(Number);
+      assert.equal(length, size === 0 ? 0 : size + 2);
+      assert.ok(bytes !== undefined && bytes >= 512 && bytes % 512 === 0, `${bytes}`);
+    }
+  },
+);
 
 test("a name that no environment can hold fails for good", async () => {
-  await assert.rejects(launch("m-badenv", "", { env: { "a b": "c" } }, driver(undefined, true)), (error) => error instanceof LaunchError && error.final && error.fault === "deployment");
+  await assert.rejects(
+    launch("m-badenv", "", { env: { "a b": "c" } }, driver(undefined, true)),
+    (error) => error instanceof LaunchError && error.final && error.fault === "deployment",
+  );
 });
 
 test("placeholders are filled in once, and unknown ones are named", () => {
   const values = { image: "{id}", id: "m" };
-  assert.deepEqual(fillIn(["{image}", "x{id}y", "{constructor}", "{}"], values), ["{id}", "xmy", "{constructor}", "{}"]);
+  assert.deepEqual(fillIn(["{image}", "x{id}y", "{constructor}", "{}"], values), [
+    "{id}",
+    "xmy",
+    "{constructor}",
+    "{}",
+  ]);
   assert.deepEqual(fillInCheck(["in", "{id}", "--", "{check}"], ["a", "{id}"], values), ["in", "m", "--", "a", "{id}"]);
   assert.equal(unknownPlaceholder(["{id}", "a{imag}b"], ["id"]), "imag");
 });

@@ -10,7 +10,19 @@ import type { Log, LogFields, LogLevel } from "../../src/lib/log.ts";
 export const IMAGE = `sha256:${"a".repeat(64)}`;
 
 export function desired(id: string, changes: Partial<DesiredMachine> = {}): DesiredMachine {
-  return { id, app_id: "app", image: IMAGE, cpus: 1, memory_mb: 64, env: {}, restart: "on-failure", check: undefined, desired_state: "running", starts: undefined, ...changes };
+  return {
+    id,
+    app_id: "app",
+    image: IMAGE,
+    cpus: 1,
+    memory_mb: 64,
+    env: {},
+    restart: "on-failure",
+    check: undefined,
+    desired_state: "running",
+    starts: undefined,
+    ...changes,
+  };
 }
 
 export class FakeLog implements Log {
@@ -158,7 +170,10 @@ export class MemoryStore implements MachineStore {
   }
 
   load(): Promise<LoadedRecords> {
-    return Promise.resolve({ records: [...this.records.values()], lost: [...this.lost].map((id) => ({ id, path: `memory/${id}`, reason: "spoilt" })) });
+    return Promise.resolve({
+      records: [...this.records.values()],
+      lost: [...this.lost].map((id) => ({ id, path: `memory/${id}`, reason: "spoilt" })),
+    });
   }
 
   setAside(id: string): Promise<void> {
@@ -214,7 +229,12 @@ export interface Beat {
 /** Every call waits until the test answers it. */
 export class FakeControl implements ControlPlane {
   readonly #clock: Clock;
-  readonly registrations: { readonly request: RegisterRequest; readonly at: number; readonly answer: (answer?: Partial<RegisterAnswer>) => void; readonly fail: (error: Error) => void }[] = [];
+  readonly registrations: {
+    readonly request: RegisterRequest;
+    readonly at: number;
+    readonly answer: (answer?: Partial<RegisterAnswer>) => void;
+    readonly fail: (error: Error) => void;
+  }[] = [];
   readonly beats: Beat[] = [];
   readonly deregistered: string[] = [];
   /** What every further deregistration meets. */
@@ -229,14 +249,28 @@ export class FakeControl implements ControlPlane {
   register(request: RegisterRequest): Promise<RegisterAnswer> {
     return new Promise((resolve, reject) => {
       const answer = (changes: Partial<RegisterAnswer> = {}): void =>
-        resolve({ host: { id: request.host_id }, cluster_id: this.cluster, heartbeat_interval_seconds: this.intervalSeconds, offline_after_seconds: 30, ...changes });
+        resolve({
+          host: { id: request.host_id },
+          cluster_id: this.cluster,
+          heartbeat_interval_seconds: this.intervalSeconds,
+          offline_after_seconds: 30,
+          ...changes,
+        });
       this.registrations.push({ request, at: this.#clock.mono(), answer, fail: reject });
     });
   }
 
   heartbeat(hostId: string, request: HeartbeatRequest): Promise<HeartbeatAnswer> {
     return new Promise((resolve, reject) => {
-      const answer = (changes: Partial<HeartbeatAnswer>): void => resolve({ host_id: hostId, cluster_id: this.cluster, status: "active", revision: "r-0", machines: undefined, ...changes });
+      const answer = (changes: Partial<HeartbeatAnswer>): void =>
+        resolve({
+          host_id: hostId,
+          cluster_id: this.cluster,
+          status: "active",
+          revision: "r-0",
+          machines: undefined,
+          ...changes,
+        });
       this.beats.push({ request, at: this.#clock.mono(), answer, fail: reject });
     });
   }

@@ -1,7 +1,18 @@
 /** The image cache against a small server that cuts, corrupts and counts. */
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, utimesSync, writeFileSync, chmodSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+  chmodSync,
+} from "node:fs";
 import * as http from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
@@ -73,7 +84,8 @@ class Server {
     assert.equal(request.headers.authorization, "Bearer licence");
     if (bytes === undefined) return void response.writeHead(404).end();
     const start = this.ignoreRanges ? 0 : Number(/^bytes=(\d+)-$/.exec(request.headers.range ?? "")?.[1] ?? 0);
-    if (start >= bytes.length) return void response.writeHead(416, { "content-range": `bytes */${bytes.length}` }).end();
+    if (start >= bytes.length)
+      return void response.writeHead(416, { "content-range": `bytes */${bytes.length}` }).end();
     const part = Buffer.from(bytes.subarray(start));
     if (this.corrupt > 0) part[0] = (part[0] ?? 0) ^ 1;
     this.corrupt -= 1;
@@ -96,7 +108,10 @@ after(() => {
   rmSync(root, { recursive: true, force: true });
 });
 
-/** The real disk behind numbers of the test's own: what the cache's folder holds, and `otherBytes` beside it, fill `totalBytes`. */
+/**
+ * The real disk behind numbers of the test's own: what the cache's folder holds, and `otherBytes` beside it, fill
+ * `totalBytes`.
+ */
 class SmallDisk {
   readonly folder: string;
   totalBytes = Infinity;
@@ -109,7 +124,11 @@ class SmallDisk {
     this.folder = folder;
     this.files = {
       ...diskFiles,
-      space: () => Promise.resolve({ totalBytes: this.totalBytes, freeBytes: this.totalBytes - this.otherBytes - this.usedBytes() }),
+      space: () =>
+        Promise.resolve({
+          totalBytes: this.totalBytes,
+          freeBytes: this.totalBytes - this.otherBytes - this.usedBytes(),
+        }),
       write: async (fd, buffer, offset, length, position) => {
         const room = Math.floor(Math.min(this.totalBytes - this.otherBytes, this.quotaBytes) - this.usedBytes());
         if (room <= 0) throw Object.assign(new Error("ENOSPC: no space left on device, write"), { code: "ENOSPC" });
@@ -119,7 +138,9 @@ class SmallDisk {
   }
 
   usedBytes(): number {
-    const sizes = ["sha256", "incoming"].flatMap((name) => readdirSync(join(this.folder, name)).map((hex) => statSync(join(this.folder, name, hex)).size));
+    const sizes = ["sha256", "incoming"].flatMap((name) =>
+      readdirSync(join(this.folder, name)).map((hex) => statSync(join(this.folder, name, hex)).size),
+    );
     return sizes.reduce((sum, size) => sum + size, 0);
   }
 }
@@ -140,8 +161,21 @@ class Cache {
 
   /** As after a restart of the agent. */
   again(): ImageCache {
-    const open = httpDownloads({ address: parseAddress(server.url), headers: { Authorization: "Bearer licence" }, clock: systemClock, timeoutMs: 5_000 });
-    this.images = new ImageCache({ folder: this.folder, maxBytes: this.maxBytes, files: this.disk.files, open, clock: systemClock, log: this.log, inUse: () => this.used });
+    const open = httpDownloads({
+      address: parseAddress(server.url),
+      headers: { Authorization: "Bearer licence" },
+      clock: systemClock,
+      timeoutMs: 5_000,
+    });
+    this.images = new ImageCache({
+      folder: this.folder,
+      maxBytes: this.maxBytes,
+      files: this.disk.files,
+      open,
+      clock: systemClock,
+      log: this.log,
+      inUse: () => this.used,
+    });
     return this.images;
   }
 
@@ -236,7 +270,10 @@ test("bytes that do not hash to the digest are never used: pulled again once, th
   assert.deepEqual(readFileSync(await cache.images.ensure(image.digest, NEVER)), image.bytes);
   const other = await newCache();
   server.corrupt = 100;
-  await assert.rejects(other.images.ensure(image.digest, NEVER), (error) => error instanceof LaunchError && !error.final && /other bytes/.test(error.message));
+  await assert.rejects(
+    other.images.ensure(image.digest, NEVER),
+    (error) => error instanceof LaunchError && !error.final && /other bytes/.test(error.message),
+  );
   assert.equal(other.has(image), false);
   server.corrupt = 0;
   await other.images.ensure(image.digest, NEVER);
@@ -259,13 +296,20 @@ test("above its limit the image used longest ago goes, but never one in use", as
   const [a, b, c, d] = [11, 12, 13, 14].map((seed) => server.add(imageOf(seed, MIB)));
   assert.ok(a !== undefined && b !== undefined && c !== undefined && d !== undefined);
   const cache = await newCache(3 * MIB);
-  for (const [age, image] of [[300, a], [200, b], [100, c]] as const) {
+  for (const [age, image] of [
+    [300, a],
+    [200, b],
+    [100, c],
+  ] as const) {
     const path = await cache.images.ensure(image.digest, NEVER);
     utimesSync(path, Date.now() / 1000 - age, Date.now() / 1000 - 1_000);
   }
   cache.used.add(a.digest);
   await cache.again().ensure(d.digest, NEVER);
-  assert.deepEqual([a, b, c, d].map((image) => cache.has(image)), [true, false, true, true]);
+  assert.deepEqual(
+    [a, b, c, d].map((image) => cache.has(image)),
+    [true, false, true, true],
+  );
 });
 
 test("where machines need everything, the limit yields, and the log says so", async () => {
@@ -282,7 +326,10 @@ test("where machines need everything, the limit yields, and the log says so", as
 
 test("an image that the control plane does not have fails for good; a server that is away may come back", async () => {
   const cache = await newCache();
-  await assert.rejects(cache.images.ensure(`sha256:${"0".repeat(64)}`, NEVER), (error) => error instanceof LaunchError && error.final);
+  await assert.rejects(
+    cache.images.ensure(`sha256:${"0".repeat(64)}`, NEVER),
+    (error) => error instanceof LaunchError && error.final,
+  );
 });
 
 /** Images of 1 MiB each. */
@@ -290,62 +337,99 @@ function someImages<const Seeds extends readonly number[]>(...seeds: Seeds): { [
   return seeds.map((seed) => server.add(imageOf(seed, MIB))) as { [K in keyof Seeds]: TestImage };
 }
 
-test("on a disk that is full of images nobody needs, the next one takes their place, far below the cache's limit", async () => {
-  const [a, b] = someImages(21, 22);
-  const cache = await newCache();
-  cache.disk.totalBytes = 1.7 * MIB;
-  await cache.pull(a, 100);
-  assert.deepEqual(readFileSync(await cache.images.ensure(b.digest, NEVER)), b.bytes);
-  assert.deepEqual([cache.has(a), cache.has(b)], [false, true]);
-  assert.deepEqual(readdirSync(join(cache.folder, "incoming")), []);
-  assert.equal(server.ranges.length, 2, "it came at the first try");
-});
+test(
+  "on a disk that is full of images nobody needs, the next one takes their place, far below the cache's " + "limit",
+  async () => {
+    const [a, b] = someImages(21, 22);
+    const cache = await newCache();
+    cache.disk.totalBytes = 1.7 * MIB;
+    await cache.pull(a, 100);
+    assert.deepEqual(readFileSync(await cache.images.ensure(b.digest, NEVER)), b.bytes);
+    assert.deepEqual([cache.has(a), cache.has(b)], [false, true]);
+    assert.deepEqual(readdirSync(join(cache.folder, "incoming")), []);
+    assert.equal(server.ranges.length, 2, "it came at the first try");
+  },
+);
 
-test("for room on the disk downloads that nobody waits for go first, then the images used longest ago, and no more than must", async () => {
-  const [a, b, c, d, wanted, unwanted, next] = someImages(23, 24, 25, 26, 27, 28, 29);
-  const cache = await newCache();
-  for (const [age, image] of [[400, a], [300, b], [200, c], [100, d]] as const) await cache.pull(image, age);
-  cache.used.add(a.digest).add(wanted.digest);
-  for (const image of [wanted, unwanted]) writeFileSync(cache.incoming(image), image.bytes.subarray(0, 600_000));
-  // The unwanted download and one image are what is missing.
-  cache.disk.totalBytes = cache.disk.usedBytes() / 0.94;
-  await cache.images.ensure(next.digest, NEVER);
-  assert.deepEqual([a, b, c, d, next].map((image) => cache.has(image)), [true, false, true, true, true]);
-  assert.deepEqual([wanted, unwanted].map((image) => existsSync(cache.incoming(image))), [true, false]);
-  assert.ok(cache.disk.totalBytes - cache.disk.usedBytes() >= 0.05 * cache.disk.totalBytes, "a twentieth stays free");
-});
+test(
+  "for room on the disk downloads that nobody waits for go first, then the images used longest ago, and " +
+    "no more than must",
+  async () => {
+    const [a, b, c, d, wanted, unwanted, next] = someImages(23, 24, 25, 26, 27, 28, 29);
+    const cache = await newCache();
+    for (const [age, image] of [
+      [400, a],
+      [300, b],
+      [200, c],
+      [100, d],
+    ] as const)
+      await cache.pull(image, age);
+    cache.used.add(a.digest).add(wanted.digest);
+    for (const image of [wanted, unwanted]) writeFileSync(cache.incoming(image), image.bytes.subarray(0, 600_000));
+    // The unwanted download and one image are what is missing.
+    cache.disk.totalBytes = cache.disk.usedBytes() / 0.94;
+    await cache.images.ensure(next.digest, NEVER);
+    assert.deepEqual(
+      [a, b, c, d, next].map((image) => cache.has(image)),
+      [true, false, true, true, true],
+    );
+    assert.deepEqual(
+      [wanted, unwanted].map((image) => existsSync(cache.incoming(image))),
+      [true, false],
+    );
+    assert.ok(cache.disk.totalBytes - cache.disk.usedBytes() >= 0.05 * cache.disk.totalBytes, "a twentieth stays free");
+  },
+);
 
-test("a download that nobody waits for goes before an image used long ago, and alone where that is enough", async () => {
-  const [a, unwanted, next] = someImages(30, 31, 32);
-  const cache = await newCache();
-  await cache.pull(a, 1_000_000);
-  writeFileSync(cache.incoming(unwanted), unwanted.bytes.subarray(0, 600_000));
-  cache.disk.totalBytes = cache.disk.usedBytes() + 0.7 * MIB;
-  await cache.images.ensure(next.digest, NEVER);
-  assert.deepEqual([cache.has(a), existsSync(cache.incoming(unwanted)), cache.has(next)], [true, false, true]);
-});
+test(
+  "a download that nobody waits for goes before an image used long ago, and alone " + "where that is enough",
+  async () => {
+    const [a, unwanted, next] = someImages(30, 31, 32);
+    const cache = await newCache();
+    await cache.pull(a, 1_000_000);
+    writeFileSync(cache.incoming(unwanted), unwanted.bytes.subarray(0, 600_000));
+    cache.disk.totalBytes = cache.disk.usedBytes() + 0.7 * MIB;
+    await cache.images.ensure(next.digest, NEVER);
+    assert.deepEqual([cache.has(a), existsSync(cache.incoming(unwanted)), cache.has(next)], [true, false, true]);
+  },
+);
 
-test("where eviction cannot make room the pull is refused at once, in numbers; nothing is evicted in vain, nothing stays of it", async () => {
-  const [a, b, c] = someImages(33, 34, 35);
-  const cache = await newCache();
-  await cache.pull(a, 200);
-  await cache.pull(b, 100);
-  cache.used.add(a.digest);
-  cache.disk.totalBytes = 4 * MIB;
-  cache.disk.otherBytes = 1.85 * MIB;
-  await assert.rejects(cache.images.ensure(c.digest, NEVER), (error) => {
-    assert.ok(error instanceof LaunchError && error.final && error.fault === "host");
-    const numbers = "1.0 MiB are still to come and 0.2 MiB must stay free, but 0.1 MiB are free and 1.0 MiB can be evicted";
-    assert.equal(error.message, `the image ${c.digest} does not fit on the disk of ${cache.folder}: ${numbers}; make room there, or give this host a larger disk`);
-    return true;
-  });
-  assert.deepEqual([a, b].map((image) => cache.has(image)), [true, true]);
-  assert.deepEqual(readdirSync(join(cache.folder, "incoming")), []);
-  assert.equal(server.ranges.length, 3, "asked for once");
-  cache.disk.otherBytes = 1.7 * MIB;
-  await cache.images.ensure(c.digest, NEVER);
-  assert.deepEqual([a, b, c].map((image) => cache.has(image)), [true, false, true]);
-});
+test(
+  "where eviction cannot make room the pull is refused at once, in numbers; nothing is evicted in vain, " +
+    "nothing stays of it",
+  async () => {
+    const [a, b, c] = someImages(33, 34, 35);
+    const cache = await newCache();
+    await cache.pull(a, 200);
+    await cache.pull(b, 100);
+    cache.used.add(a.digest);
+    cache.disk.totalBytes = 4 * MIB;
+    cache.disk.otherBytes = 1.85 * MIB;
+    await assert.rejects(cache.images.ensure(c.digest, NEVER), (error) => {
+      assert.ok(error instanceof LaunchError && error.final && error.fault === "host");
+      const numbers =
+        "1.0 MiB are still to come and 0.2 MiB must stay free, but 0.1 MiB are free and 1.0 MiB can be evicted";
+      assert.equal(
+        error.message,
+        `the image ${c.digest} does not fit on the disk of ${cache.folder}: ${numbers}; make room there, or ` +
+          "give this host a larger disk",
+      );
+      return true;
+    });
+    assert.deepEqual(
+      [a, b].map((image) => cache.has(image)),
+      [true, true],
+    );
+    assert.deepEqual(readdirSync(join(cache.folder, "incoming")), []);
+    assert.equal(server.ranges.length, 3, "asked for once");
+    cache.disk.otherBytes = 1.7 * MIB;
+    await cache.images.ensure(c.digest, NEVER);
+    assert.deepEqual(
+      [a, b, c].map((image) => cache.has(image)),
+      [true, false, true],
+    );
+  },
+);
 
 test("a large disk keeps 64 MiB free, not a twentieth", async () => {
   const [a, b] = someImages(36, 37);
@@ -358,7 +442,10 @@ test("a large disk keeps 64 MiB free, not a twentieth", async () => {
   const [c] = someImages(38);
   cache.disk.otherBytes += MIB;
   await cache.images.ensure(c.digest, NEVER);
-  assert.deepEqual([a, b, c].map((image) => cache.has(image)), [false, true, true]);
+  assert.deepEqual(
+    [a, b, c].map((image) => cache.has(image)),
+    [false, true, true],
+  );
 });
 
 test("a download that goes on needs room for what is missing alone", async () => {
@@ -379,7 +466,8 @@ test("two pulls at once do not count on the same room", async () => {
   // Slow enough that the other pull looks meanwhile, if it may.
   const slowly = async (path: string): ReturnType<Files["space"]> => {
     const told = await space(path);
-    for (let turns = 0; turns < 100 || server.ranges.length < 3; turns += 1) await new Promise((resolve) => setImmediate(resolve));
+    for (let turns = 0; turns < 100 || server.ranges.length < 3; turns += 1)
+      await new Promise((resolve) => setImmediate(resolve));
     return told;
   };
   Object.assign(cache.disk.files, { space: slowly });
@@ -391,23 +479,30 @@ test("two pulls at once do not count on the same room", async () => {
   assert.equal([old, a, b].filter((image) => cache.has(image)).length, 1);
 });
 
-test("a disk that becomes full although it told of room gets back what came, and what nobody needs goes before the next try", async () => {
-  const [a, b, c] = someImages(42, 43, 44);
-  const cache = await newCache();
-  await cache.pull(a, 200);
-  await cache.pull(b, 100);
-  cache.used.add(b.digest);
-  cache.disk.totalBytes = 100 * MIB;
-  cache.disk.quotaBytes = 2.6 * MIB;
-  await assert.rejects(cache.images.ensure(c.digest, NEVER), (error) => {
-    assert.ok(error instanceof LaunchError && !error.final && error.fault === "host");
-    assert.ok(/became full/.test(error.message) && error.message.includes(cache.folder));
-    return true;
-  });
-  assert.deepEqual(readdirSync(join(cache.folder, "incoming")), []);
-  assert.deepEqual([a, b].map((image) => cache.has(image)), [false, true]);
-  assert.deepEqual(readFileSync(await cache.images.ensure(c.digest, NEVER)), c.bytes);
-});
+test(
+  "a disk that becomes full although it told of room gets back what came, and what nobody needs goes " +
+    "before the next try",
+  async () => {
+    const [a, b, c] = someImages(42, 43, 44);
+    const cache = await newCache();
+    await cache.pull(a, 200);
+    await cache.pull(b, 100);
+    cache.used.add(b.digest);
+    cache.disk.totalBytes = 100 * MIB;
+    cache.disk.quotaBytes = 2.6 * MIB;
+    await assert.rejects(cache.images.ensure(c.digest, NEVER), (error) => {
+      assert.ok(error instanceof LaunchError && !error.final && error.fault === "host");
+      assert.ok(/became full/.test(error.message) && error.message.includes(cache.folder));
+      return true;
+    });
+    assert.deepEqual(readdirSync(join(cache.folder, "incoming")), []);
+    assert.deepEqual(
+      [a, b].map((image) => cache.has(image)),
+      [false, true],
+    );
+    assert.deepEqual(readFileSync(await cache.images.ensure(c.digest, NEVER)), c.bytes);
+  },
+);
 
 test("a connection that broke for good leaves what came for the next try, on a small disk too", async () => {
   const [image] = someImages(45);
@@ -463,7 +558,10 @@ test("a pull ends with the last machine that needs it, at once, and the next one
   server.stalls = false;
   server.cutAfter = () => Infinity;
   assert.deepEqual(readFileSync(await cache.images.ensure(image.digest, NEVER)), image.bytes);
-  assert.deepEqual((await settled).map(({ status }) => status), ["rejected", "rejected"]);
+  assert.deepEqual(
+    (await settled).map(({ status }) => status),
+    ["rejected", "rejected"],
+  );
   assert.deepEqual(server.ranges, [undefined, "bytes=300000-"]);
   assert.equal(server.closed >= 1, true);
   assert.equal(cache.log.count("warn") + cache.log.count("error"), 0, "nothing is wrong");

@@ -25,7 +25,15 @@ class World {
     control: this.control,
     membership: this.membership,
     workload: { report: () => this.machines, take: (list) => void this.taken.push(list) },
-    facts: () => ({ host_id: "h-1", hostname: "h", region: "r", datacenter: "d", capacity: { cpus: 1, memory_mb: 1, disk_mb: 1 }, agent_version: "1", labels: {} }),
+    facts: () => ({
+      host_id: "h-1",
+      hostname: "h",
+      region: "r",
+      datacenter: "d",
+      capacity: { cpus: 1, memory_mb: 1, disk_mb: 1 },
+      agent_version: "1",
+      labels: {},
+    }),
     usage: () => ({ cpus: 0.5, memory_mb: 1, disk_mb: 1 }),
     bootId: "boot-1",
     chance: () => this.#chance,
@@ -48,15 +56,21 @@ class World {
 
 const unreachable = new ClientError("unreachable", "no route");
 
-test("registers, then beats without a revision until it has a list, then holds its beats for the interval", async () => {
-  const world = new World();
-  await world.join();
-  const [first, second] = world.control.beats.map(({ request }) => request);
-  assert.deepEqual([first?.boot_id, first?.beat, first?.observed_revision, first?.wait_seconds], ["boot-1", 1, undefined, 0]);
-  assert.deepEqual([second?.beat, second?.observed_revision, second?.wait_seconds], [2, "r-1", 10]);
-  assert.deepEqual(world.taken, [[desired("m-1")]]);
-  assert.deepEqual(second?.usage, { cpus: 0.5, memory_mb: 1, disk_mb: 1 });
-});
+test(
+  "registers, then beats without a revision until it has a list, then holds its beats " + "for the interval",
+  async () => {
+    const world = new World();
+    await world.join();
+    const [first, second] = world.control.beats.map(({ request }) => request);
+    assert.deepEqual(
+      [first?.boot_id, first?.beat, first?.observed_revision, first?.wait_seconds],
+      ["boot-1", 1, undefined, 0],
+    );
+    assert.deepEqual([second?.beat, second?.observed_revision, second?.wait_seconds], [2, "r-1", 10]);
+    assert.deepEqual(world.taken, [[desired("m-1")]]);
+    assert.deepEqual(second?.usage, { cpus: 0.5, memory_mb: 1, disk_mb: 1 });
+  },
+);
 
 test("a held beat that brings nothing is followed by the next, and no beat waits longer than 25 s", async () => {
   const world = new World();
@@ -129,45 +143,55 @@ test("an answer that was overtaken by a newer one is not taken", async () => {
   assert.equal(world.control.beat(-1).request.observed_revision, "r-3");
 });
 
-test("while nobody answers, tries grow rarer and are said once, and the first answer brings everything back", async () => {
-  const world = new World();
-  await world.join();
-  const before = world.control.beats.length;
-  const failAll = async (ms: number): Promise<void> => {
-    for (let left = ms; left > 0; left -= 1_000) {
-      world.control.beats.forEach((beat) => beat.fail(unreachable));
-      await world.clock.run(1_000, 100);
-    }
-  };
-  await failAll(3_600_000);
-  const tries = world.control.beats.length - before;
-  assert.ok(tries > 320 && tries < 365, `${tries} tries in an hour`);
-  assert.equal(world.log.count("warn"), 1);
-  assert.equal(world.taken.length, 1, "nothing was started or stopped");
-  world.machines = [{ id: "m-1", state: "running" }];
-  await world.run(11_000);
-  const next = world.control.beat(-1);
-  assert.deepEqual([next.request.machines, next.request.observed_revision], [[{ id: "m-1", state: "running" }], "r-1"]);
-  next.answer({ revision: "r-1" });
-  await world.run(100);
-  const held = world.control.beat(-1);
-  assert.notEqual(held, next);
-  held.answer({ revision: "r-1" });
-  await world.run(11_000);
-  assert.equal(Math.round(world.control.beat(-1).at - held.at), 10_000, "back to its interval");
-});
+test(
+  "while nobody answers, tries grow rarer and are said once, and the first answer " + "brings everything back",
+  async () => {
+    const world = new World();
+    await world.join();
+    const before = world.control.beats.length;
+    const failAll = async (ms: number): Promise<void> => {
+      for (let left = ms; left > 0; left -= 1_000) {
+        world.control.beats.forEach((beat) => beat.fail(unreachable));
+        await world.clock.run(1_000, 100);
+      }
+    };
+    await failAll(3_600_000);
+    const tries = world.control.beats.length - before;
+    assert.ok(tries > 320 && tries < 365, `${tries} tries in an hour`);
+    assert.equal(world.log.count("warn"), 1);
+    assert.equal(world.taken.length, 1, "nothing was started or stopped");
+    world.machines = [{ id: "m-1", state: "running" }];
+    await world.run(11_000);
+    const next = world.control.beat(-1);
+    assert.deepEqual(
+      [next.request.machines, next.request.observed_revision],
+      [[{ id: "m-1", state: "running" }], "r-1"],
+    );
+    next.answer({ revision: "r-1" });
+    await world.run(100);
+    const held = world.control.beat(-1);
+    assert.notEqual(held, next);
+    held.answer({ revision: "r-1" });
+    await world.run(11_000);
+    assert.equal(Math.round(world.control.beat(-1).at - held.at), 10_000, "back to its interval");
+  },
+);
 
-test("the first beat after an outage is not held, and the next one is: what changed meanwhile, and what shall change, is told at once", async () => {
-  const world = new World();
-  await world.join();
-  world.control.beat(-1).fail(unreachable);
-  await world.run(3_000);
-  assert.equal(world.control.beat(-1).request.wait_seconds, 0);
-  world.control.beat(-1).answer({ revision: "r-1" });
-  await turn();
-  await world.run(1_500);
-  assert.deepEqual([world.control.beats.length, world.control.beat(-1).request.wait_seconds], [4, 10]);
-});
+test(
+  "the first beat after an outage is not held, and the next one is: what changed meanwhile, and what " +
+    "shall change, is told at once",
+  async () => {
+    const world = new World();
+    await world.join();
+    world.control.beat(-1).fail(unreachable);
+    await world.run(3_000);
+    assert.equal(world.control.beat(-1).request.wait_seconds, 0);
+    world.control.beat(-1).answer({ revision: "r-1" });
+    await turn();
+    await world.run(1_500);
+    assert.deepEqual([world.control.beats.length, world.control.beat(-1).request.wait_seconds], [4, 10]);
+  },
+);
 
 test("changes do not shorten the wait for a control plane that is away", async () => {
   const world = new World();
@@ -201,7 +225,9 @@ test("an unknown host registers again, and not in a storm where that does not he
 test("registers until it is let in, and waits as long as it is told to", async () => {
   const world = new World();
   world.loop.start();
-  world.control.registrations[0]?.fail(new ClientError("license_not_configured", "none", { status: 503, retryAfterSeconds: 20 }));
+  world.control.registrations[0]?.fail(
+    new ClientError("license_not_configured", "none", { status: 503, retryAfterSeconds: 20 }),
+  );
   await world.run(20_000);
   assert.equal(world.control.registrations.length, 1);
   await world.run(3_000);
@@ -309,26 +335,30 @@ test("a host that leaves is heard until it has left, and does not come back by i
 /** What an outage may look like to an agent: each call is refused at once, or swallowed. */
 for (const outage of ["refused", "swallowed"] as const) {
   for (const offlineAfterSeconds of [1, 5, 30, 300]) {
-    test(`a control plane that comes back after its calls were ${outage} is called within an offline_after of ${offlineAfterSeconds} s, whatever chance says`, async () => {
-      for (const chance of [0, 0.5, 0.999]) {
-        const world = new World(chance);
-        world.control.intervalSeconds = Math.max(1, Math.floor(offlineAfterSeconds / 3));
-        world.loop.start();
-        world.control.registrations[0]?.answer({ offline_after_seconds: offlineAfterSeconds });
-        await turn();
-        const offlineAfterMs = offlineAfterSeconds * 1000;
-        // Ten times as long as its host may be silent; then it could come back at any moment.
-        for (let left = 10 * offlineAfterMs; left > 0; left -= offlineAfterMs / 100) {
-          if (outage === "refused") world.control.beats.forEach((beat) => beat.fail(unreachable));
-          await world.clock.run(offlineAfterMs / 100, offlineAfterMs / 100);
+    test(
+      `a control plane that comes back after its calls were ${outage} is called within an offline_after ` +
+        `of ${offlineAfterSeconds} s, whatever chance says`,
+      async () => {
+        for (const chance of [0, 0.5, 0.999]) {
+          const world = new World(chance);
+          world.control.intervalSeconds = Math.max(1, Math.floor(offlineAfterSeconds / 3));
+          world.loop.start();
+          world.control.registrations[0]?.answer({ offline_after_seconds: offlineAfterSeconds });
+          await turn();
+          const offlineAfterMs = offlineAfterSeconds * 1000;
+          // Ten times as long as its host may be silent; then it could come back at any moment.
+          for (let left = 10 * offlineAfterMs; left > 0; left -= offlineAfterMs / 100) {
+            if (outage === "refused") world.control.beats.forEach((beat) => beat.fail(unreachable));
+            await world.clock.run(offlineAfterMs / 100, offlineAfterMs / 100);
+          }
+          const times = world.control.beats.map(({ at }) => at).slice(-10);
+          assert.equal(times.length, 10);
+          const gaps = times.slice(1).map((at, index) => at - (times[index] ?? 0));
+          assert.ok(Math.max(...gaps) <= offlineAfterMs * 0.85, `${Math.max(...gaps)} ms`);
+          assert.ok(Math.min(...gaps) >= 50, "and it is no flood");
         }
-        const times = world.control.beats.map(({ at }) => at).slice(-10);
-        assert.equal(times.length, 10);
-        const gaps = times.slice(1).map((at, index) => at - (times[index] ?? 0));
-        assert.ok(Math.max(...gaps) <= offlineAfterMs * 0.85, `${Math.max(...gaps)} ms`);
-        assert.ok(Math.min(...gaps) >= 50, "and it is no flood");
-      }
-    });
+      },
+    );
   }
 }
 
@@ -370,33 +400,41 @@ test("offline_after is kept for the next start, but not another cluster's", asyn
   assert.equal(world.membership.offlineAfterMs, 5_000);
 });
 
-test("after an outage, and where beats are held for less than they may be, it asks again what the control plane wants", async () => {
-  const world = new World();
-  await world.join();
-  await world.run(6_000);
-  world.control.beat(-1).fail(unreachable);
-  await world.run(1_000);
-  world.control.beat(-1).answer({ revision: "r-1" });
-  await turn();
-  assert.equal(world.control.registrations.length, 2);
-  world.control.registrations.at(-1)?.answer({ offline_after_seconds: 90, heartbeat_interval_seconds: 30 });
-  await world.run(6_000);
-  assert.deepEqual([world.membership.offlineAfterMs, world.control.beat(-1).request.wait_seconds], [90_000, 25]);
-  assert.equal(world.control.beat(-1).request.observed_revision, "r-1", "nothing else changes");
-  // Restarted with 12 s, behind a socket that lets no call fail: beats are held for 8 s at most.
-  await world.run(2_000);
-  world.control.beat(-1).answer({ revision: "r-1" });
-  await turn();
-  assert.equal(world.control.registrations.length, 3);
-  world.control.registrations.at(-1)?.answer({ offline_after_seconds: 12, heartbeat_interval_seconds: 4 });
-  await world.run(4_000);
-  const held = world.control.beat(-1);
-  assert.equal(held.request.wait_seconds, 4, "its next beat comes by the new interval");
-  await world.run(4_000 - (world.clock.mono() - held.at));
-  held.answer({ revision: "r-1" });
-  await world.run(6_000);
-  assert.equal(world.control.registrations.length, 3, "a beat that was held as long as it may be is no sign of anything");
-});
+test(
+  "after an outage, and where beats are held for less than they may be, it asks again what the control " +
+    "plane wants",
+  async () => {
+    const world = new World();
+    await world.join();
+    await world.run(6_000);
+    world.control.beat(-1).fail(unreachable);
+    await world.run(1_000);
+    world.control.beat(-1).answer({ revision: "r-1" });
+    await turn();
+    assert.equal(world.control.registrations.length, 2);
+    world.control.registrations.at(-1)?.answer({ offline_after_seconds: 90, heartbeat_interval_seconds: 30 });
+    await world.run(6_000);
+    assert.deepEqual([world.membership.offlineAfterMs, world.control.beat(-1).request.wait_seconds], [90_000, 25]);
+    assert.equal(world.control.beat(-1).request.observed_revision, "r-1", "nothing else changes");
+    // Restarted with 12 s, behind a socket that lets no call fail: beats are held for 8 s at most.
+    await world.run(2_000);
+    world.control.beat(-1).answer({ revision: "r-1" });
+    await turn();
+    assert.equal(world.control.registrations.length, 3);
+    world.control.registrations.at(-1)?.answer({ offline_after_seconds: 12, heartbeat_interval_seconds: 4 });
+    await world.run(4_000);
+    const held = world.control.beat(-1);
+    assert.equal(held.request.wait_seconds, 4, "its next beat comes by the new interval");
+    await world.run(4_000 - (world.clock.mono() - held.at));
+    held.answer({ revision: "r-1" });
+    await world.run(6_000);
+    assert.equal(
+      world.control.registrations.length,
+      3,
+      "a beat that was held as long as it may be is no sign of anything",
+    );
+  },
+);
 
 test("what it has just asked it asks again a second later, not never", async () => {
   const world = new World();

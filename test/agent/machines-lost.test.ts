@@ -19,7 +19,18 @@ class World {
 
   #make(): Machines {
     const { clock, log, runtime, store } = this;
-    return new Machines({ clock, log, runtime, store, images: new FakeImages(), checks: new FakeChecks(), newLaunchId: () => `l-${(this.#launches += 1)}`, room: { cpus: 8, memory_mb: 8_192 }, stopGraceMs: GRACE_MS, staleMs: STALE_MS });
+    return new Machines({
+      clock,
+      log,
+      runtime,
+      store,
+      images: new FakeImages(),
+      checks: new FakeChecks(),
+      newLaunchId: () => `l-${(this.#launches += 1)}`,
+      room: { cpus: 8, memory_mb: 8_192 },
+      stopGraceMs: GRACE_MS,
+      staleMs: STALE_MS,
+    });
   }
 
   /** The agent is killed, the records of `lost` are spoilt, and another agent starts. */
@@ -36,7 +47,10 @@ class World {
   }
 
   get states(): string {
-    return this.machines.report().map(({ id, state }) => `${id} ${state}`).join(", ");
+    return this.machines
+      .report()
+      .map(({ id, state }) => `${id} ${state}`)
+      .join(", ");
   }
 }
 
@@ -56,7 +70,10 @@ test("a machine whose record is lost is asked to end, and its id is used again o
   assert.equal(world.runtime.alive("m-1").length, 1);
   assert.equal(before.killed, 0);
   const [line, ...more] = world.log.lines.filter(({ level }) => level === "warn");
-  assert.deepEqual([line?.fields["machine"], line?.fields["path"], line?.fields["ended"], more.length], ["m-1", "memory/m-1", 1, 0]);
+  assert.deepEqual(
+    [line?.fields["machine"], line?.fields["path"], line?.fields["ended"], more.length],
+    ["m-1", "memory/m-1", 1, 0],
+  );
   assert.equal(world.store.lost.size, 0);
 });
 
@@ -82,7 +99,10 @@ test("a lost record of which nothing runs is said and set aside, and the machine
   await world.lose("m-1");
   await world.take(desired("m-1"));
   assert.equal(world.states, "m-1 running");
-  assert.deepEqual(world.log.lines.filter(({ level }) => level === "warn").map(({ fields }) => fields["ended"]), [0]);
+  assert.deepEqual(
+    world.log.lines.filter(({ level }) => level === "warn").map(({ fields }) => fields["ended"]),
+    [0],
+  );
 });
 
 test("what runs and is written down nowhere, or as ended, is ended before its id is used again", async () => {
@@ -101,9 +121,18 @@ test("what runs and is written down nowhere, or as ended, is ended before its id
   two.exit(0);
   await turn();
   assert.equal(world.states, "m-1 running, m-2 running, m-3 running");
-  assert.deepEqual(["m-1", "m-2", "m-3"].map((id) => world.runtime.alive(id).length), [1, 1, 1]);
+  assert.deepEqual(
+    ["m-1", "m-2", "m-3"].map((id) => world.runtime.alive(id).length),
+    [1, 1, 1],
+  );
   const said = world.log.lines.filter(({ level }) => level === "warn");
-  assert.deepEqual(said.map(({ fields }) => [fields["machine"], fields["path"]]), [["m-1", null], ["m-2", null]]);
+  assert.deepEqual(
+    said.map(({ fields }) => [fields["machine"], fields["path"]]),
+    [
+      ["m-1", null],
+      ["m-2", null],
+    ],
+  );
 });
 
 test("an agent that ends meanwhile leaves the rest to the next one", async () => {

@@ -21,7 +21,13 @@ class World {
   machines: Machines = this.#make();
 
   #make(): Machines {
-    const machines = new Machines({ ...this.#parts(), newLaunchId: () => `l-${(this.#launches += 1)}`, room: { cpus: 8, memory_mb: 8_192 }, stopGraceMs: GRACE_MS, staleMs: STALE_MS });
+    const machines = new Machines({
+      ...this.#parts(),
+      newLaunchId: () => `l-${(this.#launches += 1)}`,
+      room: { cpus: 8, memory_mb: 8_192 },
+      stopGraceMs: GRACE_MS,
+      staleMs: STALE_MS,
+    });
     machines.onChange(() => (this.changes += 1));
     return machines;
   }
@@ -49,7 +55,10 @@ class World {
   }
 
   states(): string {
-    return this.machines.report().map(({ id, state }) => `${id} ${state}`).join(", ");
+    return this.machines
+      .report()
+      .map(({ id, state }) => `${id} ${state}`)
+      .join(", ");
   }
 
   report(id: string): MachineReport {
@@ -126,17 +135,20 @@ test("what leaves the list is asked to stop, killed after its grace, and only th
   assert.equal(world.store.records.size, 0);
 });
 
-test("a listed stop is reported as stopped until it leaves the list, and undone it starts the machine anew", async () => {
-  const world = new World();
-  await world.take(desired("m-1"));
-  await world.take(desired("m-1", { desired_state: "stopped" }));
-  world.runtime.last("m-1").exit(143);
-  await turn();
-  assert.deepEqual(world.report("m-1"), { id: "m-1", state: "stopped", exit_code: 143 });
-  await world.take(desired("m-1"));
-  assert.equal(world.states(), "m-1 running");
-  assert.equal(world.runtime.processes.length, 2);
-});
+test(
+  "a listed stop is reported as stopped until it leaves the list, and undone it " + "starts the machine anew",
+  async () => {
+    const world = new World();
+    await world.take(desired("m-1"));
+    await world.take(desired("m-1", { desired_state: "stopped" }));
+    world.runtime.last("m-1").exit(143);
+    await turn();
+    assert.deepEqual(world.report("m-1"), { id: "m-1", state: "stopped", exit_code: 143 });
+    await world.take(desired("m-1"));
+    assert.equal(world.states(), "m-1 running");
+    assert.equal(world.runtime.processes.length, 2);
+  },
+);
 
 test("a stop while the image is fetched ends it at once, and nothing is started later", async () => {
   const world = new World();
@@ -189,7 +201,11 @@ test("a start that cannot succeed here is given up; one that may is tried again"
   assert.deepEqual(world.report("m-0"), report, "no host could start it");
   world.images.refusals.push(new LaunchError("no\nroute", false, { fault: "control_plane" }));
   await world.take(desired("m-2"));
-  assert.deepEqual(world.report("m-2"), { id: "m-2", state: "starting", reason: "no route" }, "a report holds no control characters");
+  assert.deepEqual(
+    world.report("m-2"),
+    { id: "m-2", state: "starting", reason: "no route" },
+    "a report holds no control characters",
+  );
   await world.run(1_100);
   assert.equal(world.report("m-2").state, "running");
 });
@@ -348,23 +364,32 @@ test("stopAll resolves when nothing runs any more", async () => {
   assert.equal(isDone, true);
 });
 
-test("the pull of an image ends when its machine goes, is stopped, or the agent ends, and that is no failure", async () => {
-  const endings: ((world: World) => Promise<void>)[] = [
-    (world) => world.take(),
-    (world) => world.take(desired("m-1", { desired_state: "stopped" })),
-    (world) => world.machines.close(),
-  ];
-  for (const end of endings) {
-    const world = new World();
-    world.images.gate = new Promise(() => undefined);
-    await world.take(desired("m-1"));
-    assert.deepEqual(world.images.signals.map(({ aborted }) => aborted), [false]);
-    await end(world);
-    assert.deepEqual(world.images.signals.map(({ aborted }) => aborted), [true]);
-    await turn();
-    assert.equal(world.log.count("warn"), 0);
-  }
-});
+test(
+  "the pull of an image ends when its machine goes, is stopped, or the agent ends, and that is no " + "failure",
+  async () => {
+    const endings: ((world: World) => Promise<void>)[] = [
+      (world) => world.take(),
+      (world) => world.take(desired("m-1", { desired_state: "stopped" })),
+      (world) => world.machines.close(),
+    ];
+    for (const end of endings) {
+      const world = new World();
+      world.images.gate = new Promise(() => undefined);
+      await world.take(desired("m-1"));
+      assert.deepEqual(
+        world.images.signals.map(({ aborted }) => aborted),
+        [false],
+      );
+      await end(world);
+      assert.deepEqual(
+        world.images.signals.map(({ aborted }) => aborted),
+        [true],
+      );
+      await turn();
+      assert.equal(world.log.count("warn"), 0);
+    }
+  },
+);
 
 test("a machine that is wanted again while its pull ends is pulled anew", async () => {
   const world = new World();
@@ -374,7 +399,10 @@ test("a machine that is wanted again while its pull ends is pulled anew", async 
   world.machines.take([]);
   await world.take(desired("m-1"));
   assert.equal(world.states(), "m-1 running");
-  assert.deepEqual(world.images.signals.map(({ aborted }) => aborted), [true, false]);
+  assert.deepEqual(
+    world.images.signals.map(({ aborted }) => aborted),
+    [true, false],
+  );
 });
 
 const CHECKED = desired("m-1", { check: { type: "tcp", port: 1 } });

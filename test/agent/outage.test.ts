@@ -51,34 +51,38 @@ async function deafServer(owner: Owner, port: number): Promise<DeafServer> {
 }
 
 for (const offlineAfter of [1, 5]) {
-  test(`after an outage no host is called offline with an offline_after of ${offlineAfter} s, also by agents that were started in it`, async (context) => {
-    const daemon = await startDaemon({ config: configOf(0, offlineAfter) }, context);
-    const port = daemon.port;
-    daemon.configure(configOf(port, offlineAfter));
-    const agents = [1, 2, 3].map((n) => new TestAgent(daemon.url, context, "", `host_id = "h-${n}"`));
-    for (const agent of agents) agent.start();
-    await allOnline(daemon, agents.length);
-    // It is in the list before its first beat is answered, with which it joins.
-    const own = join(agents[0]?.folder ?? "", "state/cluster.json");
-    await eventually("its cluster", () => (existsSync(own) ? true : undefined));
-    await daemon.kill9();
-    const deaf = await deafServer(context, port);
-    // One agent does not know of the daemon but what an earlier one has kept.
-    await agents[0]?.stop();
-    assert.match(readFileSync(own, "utf8"), new RegExp(`"offline_after_seconds":${offlineAfter}\\b`));
-    agents[0]?.start();
-    // By then each has come to its longest delay.
-    await eventually("many calls", () => (deaf.calls() >= 10 * agents.length ? true : undefined), 60_000);
-    await deaf.close();
-    await daemon.start();
-    const seen = new Set<string>();
-    const until = performance.now() + offlineAfter * 2_500;
-    while (performance.now() < until) {
-      for (const health of await healths(daemon)) seen.add(health);
-      await sleep(20);
-    }
-    assert.deepEqual([...seen], ["online"]);
-  });
+  test(
+    `after an outage no host is called offline with an offline_after of ${offlineAfter} s, also by ` +
+      "agents that were started in it",
+    async (context) => {
+      const daemon = await startDaemon({ config: configOf(0, offlineAfter) }, context);
+      const port = daemon.port;
+      daemon.configure(configOf(port, offlineAfter));
+      const agents = [1, 2, 3].map((n) => new TestAgent(daemon.url, context, "", `host_id = "h-${n}"`));
+      for (const agent of agents) agent.start();
+      await allOnline(daemon, agents.length);
+      // It is in the list before its first beat is answered, with which it joins.
+      const own = join(agents[0]?.folder ?? "", "state/cluster.json");
+      await eventually("its cluster", () => (existsSync(own) ? true : undefined));
+      await daemon.kill9();
+      const deaf = await deafServer(context, port);
+      // One agent does not know of the daemon but what an earlier one has kept.
+      await agents[0]?.stop();
+      assert.match(readFileSync(own, "utf8"), new RegExp(`"offline_after_seconds":${offlineAfter}\\b`));
+      agents[0]?.start();
+      // By then each has come to its longest delay.
+      await eventually("many calls", () => (deaf.calls() >= 10 * agents.length ? true : undefined), 60_000);
+      await deaf.close();
+      await daemon.start();
+      const seen = new Set<string>();
+      const until = performance.now() + offlineAfter * 2_500;
+      while (performance.now() < until) {
+        for (const health of await healths(daemon)) seen.add(health);
+        await sleep(20);
+      }
+      assert.deepEqual([...seen], ["online"]);
+    },
+  );
 }
 
 test("a daemon that was started anew with a shorter offline_after calls no host offline for it", async (context) => {

@@ -32,25 +32,28 @@ test("a damaged key is not replaced by a new one, which would lock the host out"
   await assert.rejects(hostKey(diskFiles, folder), /unbind-key/);
 });
 
-test("the cluster survives a restart; another one is obeyed after the operator's word, which is good once", async () => {
-  const folder = newFolder();
-  const log = new FakeLog();
-  assert.deepEqual(await acceptCluster(diskFiles, folder, log), { done: false, own: null });
-  const first = await DiskMembership.open(diskFiles, folder, log);
-  assert.equal(first.clusterId, null);
-  await first.join("c-1");
-  assert.deepEqual(await acceptCluster(diskFiles, folder, log), { done: false, own: "c-1" });
-  const second = await DiskMembership.open(diskFiles, folder, log);
-  assert.equal(second.clusterId, "c-1");
-  await second.offer("c-2");
-  assert.equal(await second.accepted(), null);
-  assert.deepEqual(await acceptCluster(diskFiles, folder, log), { done: true, own: "c-1", accepted: "c-2" });
-  assert.equal(await second.accepted(), "c-2");
-  assert.equal((await DiskMembership.open(diskFiles, folder, log)).clusterId, "c-1");
-  await second.join("c-2");
-  assert.equal(await second.accepted(), null);
-  assert.equal((await DiskMembership.open(diskFiles, folder, log)).clusterId, "c-2");
-});
+test(
+  "the cluster survives a restart; another one is obeyed after the operator's word, " + "which is good once",
+  async () => {
+    const folder = newFolder();
+    const log = new FakeLog();
+    assert.deepEqual(await acceptCluster(diskFiles, folder, log), { done: false, own: null });
+    const first = await DiskMembership.open(diskFiles, folder, log);
+    assert.equal(first.clusterId, null);
+    await first.join("c-1");
+    assert.deepEqual(await acceptCluster(diskFiles, folder, log), { done: false, own: "c-1" });
+    const second = await DiskMembership.open(diskFiles, folder, log);
+    assert.equal(second.clusterId, "c-1");
+    await second.offer("c-2");
+    assert.equal(await second.accepted(), null);
+    assert.deepEqual(await acceptCluster(diskFiles, folder, log), { done: true, own: "c-1", accepted: "c-2" });
+    assert.equal(await second.accepted(), "c-2");
+    assert.equal((await DiskMembership.open(diskFiles, folder, log)).clusterId, "c-1");
+    await second.join("c-2");
+    assert.equal(await second.accepted(), null);
+    assert.equal((await DiskMembership.open(diskFiles, folder, log)).clusterId, "c-2");
+  },
+);
 
 test("offline_after is known to the next start from the first registration on; before that it is 30 s", async () => {
   const folder = newFolder();
@@ -65,7 +68,11 @@ test("offline_after is known to the next start from the first registration on; b
   const second = await DiskMembership.open(diskFiles, folder, log);
   assert.deepEqual([second.clusterId, second.offlineAfterMs], ["c-1", 1_000]);
   writeFileSync(join(folder, "cluster.json"), '{"cluster_id":"c-1"}');
-  assert.equal((await DiskMembership.open(diskFiles, folder, log)).offlineAfterMs, 30_000, "an earlier agent wrote none");
+  assert.equal(
+    (await DiskMembership.open(diskFiles, folder, log)).offlineAfterMs,
+    30_000,
+    "an earlier agent wrote none",
+  );
 });
 
 test("the last list is kept for its own cluster only, and of many the newest", async () => {
@@ -88,31 +95,52 @@ test("a damaged list is taken for absent", async () => {
   assert.equal(log.count("warn"), 1);
 });
 
-test("an answer is read strictly where folders and files are named, and loosely where a newer daemon may say more", () => {
-  const machine = { ...desired("m-1"), check: { type: "new" }, added: 1 };
-  const answer = { host_id: "h", cluster_id: "c", status: "sleeping", revision: "r", machines: [machine], more: true };
-  assert.equal(HEARTBEAT_ANSWER(answer).machines?.length, 1);
-  for (const id of ["../x", ".hidden", "a/b", "", "a".repeat(129)]) assert.throws(() => DESIRED_MACHINES([{ ...machine, id }]), id);
-  for (const image of ["sha256:abc", "latest", `sha256:${"A".repeat(64)}`]) assert.throws(() => DESIRED_MACHINES([{ ...machine, image }]), image);
-});
+test(
+  "an answer is read strictly where folders and files are named, and loosely where a newer daemon may " + "say more",
+  () => {
+    const machine = { ...desired("m-1"), check: { type: "new" }, added: 1 };
+    const answer = {
+      host_id: "h",
+      cluster_id: "c",
+      status: "sleeping",
+      revision: "r",
+      machines: [machine],
+      more: true,
+    };
+    assert.equal(HEARTBEAT_ANSWER(answer).machines?.length, 1);
+    for (const id of ["../x", ".hidden", "a/b", "", "a".repeat(129)])
+      assert.throws(() => DESIRED_MACHINES([{ ...machine, id }]), id);
+    for (const image of ["sha256:abc", "latest", `sha256:${"A".repeat(64)}`])
+      assert.throws(() => DESIRED_MACHINES([{ ...machine, image }]), image);
+  },
+);
 
 test("capacity is detected from this machine, and a given one wins", () => {
   const found = detectCapacity(thisHost, root, { cpus: 0, memoryMb: 0 });
   const total = Number(/^MemTotal:\s+(\d+) kB/m.exec(readFileSync("/proc/meminfo", "utf8"))?.[1]);
   assert.equal(found.memory_mb, Math.floor(total / 1024));
   assert.ok(found.cpus >= 1 && found.disk_mb > 0);
-  assert.deepEqual({ ...detectCapacity(thisHost, root, { cpus: 3, memoryMb: 500 }), disk_mb: 0 }, { cpus: 3, memory_mb: 500, disk_mb: 0 });
+  assert.deepEqual(
+    { ...detectCapacity(thisHost, root, { cpus: 3, memoryMb: 500 }), disk_mb: 0 },
+    { cpus: 3, memory_mb: 500, disk_mb: 0 },
+  );
 });
 
 test("usage is what was busy between two looks, what cannot be had, and what is in use", () => {
-  let times = [{ busy: 100, total: 1_000 }, { busy: 0, total: 1_000 }];
+  let times = [
+    { busy: 100, total: 1_000 },
+    { busy: 0, total: 1_000 },
+  ];
   const host = {
     meminfo: () => "MemTotal:  2048000 kB\nMemFree: 1 kB\nMemAvailable:   1024000 kB\n",
     cpuTimes: () => times,
     disk: () => ({ totalBytes: 100 * 1024 * 1024, freeBytes: 40 * 1024 * 1024 }),
   };
   const meter = new UsageMeter(host, "/");
-  times = [{ busy: 600, total: 2_000 }, { busy: 250, total: 2_000 }];
+  times = [
+    { busy: 600, total: 2_000 },
+    { busy: 250, total: 2_000 },
+  ];
   assert.deepEqual(meter.read(), { cpus: 0.75, memory_mb: 1_000, disk_mb: 60 });
   assert.equal(meter.read().cpus, 0, "no time has passed");
   assert.equal(existsSync(root), true);

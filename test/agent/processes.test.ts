@@ -114,7 +114,7 @@ test("what wipes its environment, its session and its parent is found by its cgr
   const cgroup = cgroups.make("m-cgroup");
   if (cgroup === null) return context.skip("no cgroup can be made here");
   context.after(() => removeCgroup(cgroup));
-  const escape = "env -i /usr/bin/setsid -f sh -c 'echo $$ >>\"$1\"; exec sleep 40011' sh \"$1\"";
+  const escape = 'env -i /usr/bin/setsid -f sh -c \'echo $$ >>"$1"; exec sleep 40011\' sh "$1"';
   const script = `echo 0 >"${cgroup}/cgroup.procs" || exit 1; ${escape}`;
   const { leader, left } = await start(context, "m-cgroup", script, "exit 0");
   await eventually("the end of the first", () => (isAlive(leader.pid, leader.startTicks) ? undefined : true));

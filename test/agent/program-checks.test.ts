@@ -58,16 +58,19 @@ test("a restart of the agent makes no ready machine unready, and what fails mean
   assert.equal(control.report("m-1")?.reason, "its check fails: exit 1");
 });
 
-test("what a failing check wrote is in the machine's reason and in its console, and its environment is the machine's", async (context) => {
-  const { control, agent } = await world(context);
-  const check = exec('echo asking table $TABLE; echo no such table >&2; exit 3');
-  control.want(desired("m-1", { image: control.image(SERVE), env: { TABLE: "people" }, check }));
-  await control.reported("its failure", () => control.report("m-1")?.reason !== undefined);
-  assert.equal(control.report("m-1")?.reason, "its check fails: exit 3: asking table people | no such table");
-  const { stdout } = await agent.command("logs", "m-1");
-  const noted = ["exit 3", "asking table people", "no such table"].map((line) => `zwrm-agent: check: ${line}\n`);
-  assert.equal(stdout, `up\n${noted.join("")}`);
-});
+test(
+  "what a failing check wrote is in the machine's reason and in its console, and its environment is the " + "machine's",
+  async (context) => {
+    const { control, agent } = await world(context);
+    const check = exec("echo asking table $TABLE; echo no such table >&2; exit 3");
+    control.want(desired("m-1", { image: control.image(SERVE), env: { TABLE: "people" }, check }));
+    await control.reported("its failure", () => control.report("m-1")?.reason !== undefined);
+    assert.equal(control.report("m-1")?.reason, "its check fails: exit 3: asking table people | no such table");
+    const { stdout } = await agent.command("logs", "m-1");
+    const noted = ["exit 3", "asking table people", "no such table"].map((line) => `zwrm-agent: check: ${line}\n`);
+    assert.equal(stdout, `up\n${noted.join("")}`);
+  },
+);
 
 test("an agent that was killed leaves a check that the next one ends, and none of another agent's", async (context) => {
   const [one, two] = [await world(context), await world(context)];

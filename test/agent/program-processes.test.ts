@@ -88,33 +88,44 @@ test("a machine that fails again and again leaves none behind", async (context) 
   assert.deepEqual(runningOf([id]), []);
 });
 
-test("an agent that is killed at any moment loses no machine and leaves none", { timeout: 600_000 }, async (context) => {
-  const { control, agent } = await world(context);
-  const ids: string[] = [];
-  const next = random(SEED);
-  const images = Object.values(KINDS).map((script) => control.image(script));
-  for (let kill = 1; kill <= KILLS; kill += 1) {
-    // Some are new, some go on, some end: whatever the agent is about when it dies.
-    const list = Array.from({ length: 4 }, (_, at) => {
-      const [image, index] = [images[(kill + at) % images.length] ?? "", 2 * kill + at];
-      return desired((ids[index] ??= newId("m")), { image, restart: "always" });
-    });
-    control.want(...list);
-    const moment = next(WITHIN_MS);
-    await new Promise((resolve) => setTimeout(resolve, moment));
-    await agent.stop("SIGKILL");
-    const heard = control.beats.length;
-    agent.start();
-    await control.reported("the next agent", () => control.beats.length > heard + 1);
-    const wanted = list.map(({ id }) => id).sort();
-    await control.reported("what is wanted and nothing else", (machines) => {
-      const running = machines.filter(({ state }) => state === "running").map(({ id }) => id);
-      return machines.length === running.length && running.sort().join() === wanted.join();
-    });
-    assert.deepEqual(runningOf(ids.filter((id) => !wanted.includes(id))), [], `after kill ${kill}`);
-    assert.deepEqual(agent.processes().map(({ id }) => id).sort(), wanted, "one of each");
-  }
-  control.want();
-  await control.reported("nothing", (machines) => machines.length === 0);
-  assert.deepEqual(runningOf(ids), []);
-});
+test(
+  "an agent that is killed at any moment loses no machine and leaves none",
+  { timeout: 600_000 },
+  async (context) => {
+    const { control, agent } = await world(context);
+    const ids: string[] = [];
+    const next = random(SEED);
+    const images = Object.values(KINDS).map((script) => control.image(script));
+    for (let kill = 1; kill <= KILLS; kill += 1) {
+      // Some are new, some go on, some end: whatever the agent is about when it dies.
+      const list = Array.from({ length: 4 }, (_, at) => {
+        const [image, index] = [images[(kill + at) % images.length] ?? "", 2 * kill + at];
+        return desired((ids[index] ??= newId("m")), { image, restart: "always" });
+      });
+      control.want(...list);
+      const moment = next(WITHIN_MS);
+      await new Promise((resolve) => setTimeout(resolve, moment));
+      await agent.stop("SIGKILL");
+      const heard = control.beats.length;
+      agent.start();
+      await control.reported("the next agent", () => control.beats.length > heard + 1);
+      const wanted = list.map(({ id }) => id).sort();
+      await control.reported("what is wanted and nothing else", (machines) => {
+        const running = machines.filter(({ state }) => state === "running").map(({ id }) => id);
+        return machines.length === running.length && running.sort().join() === wanted.join();
+      });
+      assert.deepEqual(runningOf(ids.filter((id) => !wanted.includes(id))), [], `after kill ${kill}`);
+      assert.deepEqual(
+        agent
+          .processes()
+          .map(({ id }) => id)
+          .sort(),
+        wanted,
+        "one of each",
+      );
+    }
+    control.want();
+    await control.reported("nothing", (machines) => machines.length === 0);
+    assert.deepEqual(runningOf(ids), []);
+  },
+);

@@ -14,7 +14,11 @@ import { FakeControlPlane, TestAgent } from "./test-agent.ts";
 const SERVE = "echo up; trap 'exit 0' TERM; sleep 300 & while :; do wait; done";
 
 /** A control plane and an agent that belongs to it. */
-async function world(context: TestContext, runtime?: string, ...args: readonly string[]): Promise<{ control: FakeControlPlane; agent: TestAgent }> {
+async function world(
+  context: TestContext,
+  runtime?: string,
+  ...args: readonly string[]
+): Promise<{ control: FakeControlPlane; agent: TestAgent }> {
   const control = new FakeControlPlane();
   await control.listen();
   const agent = new TestAgent(control.url, context, runtime);
@@ -32,14 +36,21 @@ test("runs what it is told, reports an exit within a second, and stops what it i
   const { control, agent } = await world(context, 'command = ["/bin/sh", "{image}"]\ncheck_command = ["{check}"]');
   const image = control.image("while ! test -e end; do sleep 0.05; done; exit 4");
   const told = performance.now();
-  control.want(desired("m-1", { image, restart: "never", check: { type: "exec", command: ["test", "-e", "exit.never"] } }), desired("m-2", { image: control.image(SERVE), check: { type: "exec", command: ["true"] } }));
+  control.want(
+    desired("m-1", { image, restart: "never", check: { type: "exec", command: ["test", "-e", "exit.never"] } }),
+    desired("m-2", { image: control.image(SERVE), check: { type: "exec", command: ["true"] } }),
+  );
   await control.reported("m-2 ready", (machines) => machines.some(({ id, ready }) => id === "m-2" && ready === true));
   assert.ok(performance.now() - told < 2_000, "control arrives through the held answer, not at the next beat");
-  await control.reported("m-1 running, not ready", (machines) => machines.some(({ id, state, ready }) => id === "m-1" && state === "running" && ready === false));
+  await control.reported("m-1 running, not ready", (machines) =>
+    machines.some(({ id, state, ready }) => id === "m-1" && state === "running" && ready === false),
+  );
   assert.equal(agent.processes().length, 2);
   writeFileSync(join(agent.folder, "state/machines/m-1/work/end"), "");
   const ended = performance.now();
-  await control.reported("the end of m-1", (machines) => machines.some(({ id, state, exit_code }) => id === "m-1" && state === "failed" && exit_code === 4));
+  await control.reported("the end of m-1", (machines) =>
+    machines.some(({ id, state, exit_code }) => id === "m-1" && state === "failed" && exit_code === 4),
+  );
   assert.ok(performance.now() - ended < 1_000);
   control.want();
   await control.reported("nothing", (machines) => machines.length === 0);
@@ -49,7 +60,9 @@ test("runs what it is told, reports an exit within a second, and stops what it i
 test("says who it is: licence, key, facts, a new boot id with each start and beats that rise", async (context) => {
   const { control, agent } = await world(context);
   const [facts] = control.registrations;
-  assert.ok(facts !== undefined && facts.capacity.cpus >= 1 && facts.capacity.memory_mb > 100 && facts.capacity.disk_mb > 100);
+  assert.ok(
+    facts !== undefined && facts.capacity.cpus >= 1 && facts.capacity.memory_mb > 100 && facts.capacity.disk_mb > 100,
+  );
   assert.ok(readFileSync(agent.configFile, "utf8").startsWith(`host_id = "${facts.host_id}"\ncontrol_plane_url`));
   assert.ok((control.beats[0]?.usage?.memory_mb ?? 0) > 10);
   await agent.stop();
@@ -64,26 +77,32 @@ test("says who it is: licence, key, facts, a new boot id with each start and bea
   assert.equal(statSync(join(agent.folder, "state/host.key")).mode & 0o777, 0o600);
 });
 
-test("a stop of the agent takes no time and no machine; the next one adopts them, killed agents' machines too", async (context) => {
-  const { control, agent } = await world(context);
-  control.want(desired("m-1", { image: control.image(SERVE) }));
-  await control.reported("m-1 running", isRunning("m-1"));
-  const before = agent.processes();
-  const startedAt = control.report("m-1")?.started_at;
-  for (const signal of ["SIGTERM", "SIGKILL"] as const) {
-    const asked = performance.now();
-    const exit = await agent.stop(signal);
-    assert.ok(performance.now() - asked < 1_500, "a held heartbeat holds up no stop");
-    assert.equal(exit.code, signal === "SIGTERM" ? 0 : null, agent.output);
-    assert.deepEqual(agent.processes(), before);
-    const beats = control.beats.length;
-    agent.start();
-    await control.reported("the adopted machine", () => control.beats.length > beats + 1 && control.report("m-1")?.state === "running");
-    assert.deepEqual(agent.processes(), before);
-    assert.equal(control.report("m-1")?.started_at, startedAt);
-  }
-  assert.ok(control.beats.every((beat) => beat.machines.length <= 1));
-});
+test(
+  "a stop of the agent takes no time and no machine; the next one adopts them, killed agents' machines " + "too",
+  async (context) => {
+    const { control, agent } = await world(context);
+    control.want(desired("m-1", { image: control.image(SERVE) }));
+    await control.reported("m-1 running", isRunning("m-1"));
+    const before = agent.processes();
+    const startedAt = control.report("m-1")?.started_at;
+    for (const signal of ["SIGTERM", "SIGKILL"] as const) {
+      const asked = performance.now();
+      const exit = await agent.stop(signal);
+      assert.ok(performance.now() - asked < 1_500, "a held heartbeat holds up no stop");
+      assert.equal(exit.code, signal === "SIGTERM" ? 0 : null, agent.output);
+      assert.deepEqual(agent.processes(), before);
+      const beats = control.beats.length;
+      agent.start();
+      await control.reported(
+        "the adopted machine",
+        () => control.beats.length > beats + 1 && control.report("m-1")?.state === "running",
+      );
+      assert.deepEqual(agent.processes(), before);
+      assert.equal(control.report("m-1")?.started_at, startedAt);
+    }
+    assert.ok(control.beats.every((beat) => beat.machines.length <= 1));
+  },
+);
 
 test("what ended while no agent was there is reported with its exit code, and follows its policy", async (context) => {
   const { control, agent } = await world(context);
@@ -94,25 +113,41 @@ test("what ended while no agent was there is reported with its exit code, and fo
   for (const id of ["m-1", "m-2"]) writeFileSync(join(agent.folder, `state/machines/${id}/work/end`), "");
   await eventually("their end", () => (agent.processes().length === 0 ? true : undefined));
   agent.start();
-  await control.reported("both exits", () => control.report("m-1")?.state === "failed" && control.report("m-1")?.exit_code === 6 && control.report("m-2")?.exit_code === 6);
+  await control.reported(
+    "both exits",
+    () =>
+      control.report("m-1")?.state === "failed" &&
+      control.report("m-1")?.exit_code === 6 &&
+      control.report("m-2")?.exit_code === 6,
+  );
   assert.match(control.report("m-2")?.reason ?? "", /^exit code 6 after \d+\.\d s; restart 1 in 1 s$/);
 });
 
-test("without its control plane it goes on, restarts what fails, and tells what happened afterwards", async (context) => {
-  const { control, agent } = await world(context);
-  const image = control.image("echo started; while ! test -e end; do sleep 0.05; done; rm end; exit 1");
-  control.want(desired("m-1", { image }), desired("m-2", { image, restart: "never" }));
-  await control.reported("both running", (machines) => isRunning("m-1")(machines) && isRunning("m-2")(machines));
-  const { pid: before } = agent.processes().find(({ id }) => id === "m-1") ?? { pid: 0 };
-  control.close();
-  for (const id of ["m-1", "m-2"]) writeFileSync(join(agent.folder, `state/machines/${id}/work/end`), "");
-  const other = await eventually("the restart", () => agent.processes().find(({ id, pid }) => id === "m-1" && pid !== before), 30_000);
-  const beats = control.beats.length;
-  await control.listen();
-  await control.reported("what happened", () => control.beats.length > beats && control.report("m-2")?.exit_code === 1);
-  assert.equal(control.report("m-1")?.state, "running");
-  assert.deepEqual(agent.processes(), [other]);
-});
+test(
+  "without its control plane it goes on, restarts what fails, and tells what happened " + "afterwards",
+  async (context) => {
+    const { control, agent } = await world(context);
+    const image = control.image("echo started; while ! test -e end; do sleep 0.05; done; rm end; exit 1");
+    control.want(desired("m-1", { image }), desired("m-2", { image, restart: "never" }));
+    await control.reported("both running", (machines) => isRunning("m-1")(machines) && isRunning("m-2")(machines));
+    const { pid: before } = agent.processes().find(({ id }) => id === "m-1") ?? { pid: 0 };
+    control.close();
+    for (const id of ["m-1", "m-2"]) writeFileSync(join(agent.folder, `state/machines/${id}/work/end`), "");
+    const other = await eventually(
+      "the restart",
+      () => agent.processes().find(({ id, pid }) => id === "m-1" && pid !== before),
+      30_000,
+    );
+    const beats = control.beats.length;
+    await control.listen();
+    await control.reported(
+      "what happened",
+      () => control.beats.length > beats && control.report("m-2")?.exit_code === 1,
+    );
+    assert.equal(control.report("m-1")?.state, "running");
+    assert.deepEqual(agent.processes(), [other]);
+  },
+);
 
 test("a wiped control plane stops nothing until an operator says so", async (context) => {
   const { control, agent } = await world(context);
@@ -152,7 +187,10 @@ test("leaves only when it is told to, and then takes its machines with it", asyn
   assert.equal(control.deregistered.length, 1);
   assert.deepEqual(agent.processes(), []);
   // They run elsewhere now: a start that reaches nobody must not begin with them.
-  assert.deepEqual(JSON.parse(readFileSync(join(agent.folder, "state/desired.json"), "utf8")), { cluster_id: "c-1", machines: [] });
+  assert.deepEqual(JSON.parse(readFileSync(join(agent.folder, "state/desired.json"), "utf8")), {
+    cluster_id: "c-1",
+    machines: [],
+  });
 });
 
 test("where it cannot leave, its machines go on and it says so", async (context) => {
@@ -168,7 +206,10 @@ test("where it cannot leave, its machines go on and it says so", async (context)
 test("a machine that asks for what is not there fails, and says why", async (context) => {
   const { control } = await world(context);
   control.want(desired("m-1"), desired("m-2", { image: control.image("exit 0"), env: { "a b": "c" } }));
-  await control.reported("both failed", (machines) => machines.length === 2 && machines.every(({ state }) => state === "failed"));
+  await control.reported(
+    "both failed",
+    (machines) => machines.length === 2 && machines.every(({ state }) => state === "failed"),
+  );
   assert.match(control.report("m-1")?.reason ?? "", /does not have the image sha256:aaaa/);
   assert.match(control.report("m-2")?.reason ?? "", /"a b" is no name for a variable/);
 });
@@ -183,7 +224,9 @@ test("an image may be the program itself", async (context) => {
 
 test("logs are read beside the agent, followed, and kept when the machine has gone", async (context) => {
   const { control, agent } = await world(context);
-  control.want(desired("m-1", { image: control.image("echo one; while ! test -e end; do sleep 0.05; done; echo two") }));
+  control.want(
+    desired("m-1", { image: control.image("echo one; while ! test -e end; do sleep 0.05; done; echo two") }),
+  );
   await control.reported("m-1 running", isRunning("m-1"));
   const file = join(agent.folder, "state/machines/m-1/console.log");
   await eventually("its output", () => (existsSync(file) && readFileSync(file, "utf8") === "one\n" ? true : undefined));
@@ -208,7 +251,11 @@ test("a console is kept within its bound", async (context) => {
   control.want(desired("m-1", { image: control.image("head -c 3000000 /dev/zero | tr '\\0' x; sleep 300") }));
   const path = join(agent.folder, "state/machines/m-1");
   const size = (name: string): number => (existsSync(join(path, name)) ? statSync(join(path, name)).size : 0);
-  await eventually("the cut", () => (size("console.log.1") === 524_288 && size("console.log") === 0 ? true : undefined), 30_000);
+  await eventually(
+    "the cut",
+    () => (size("console.log.1") === 524_288 && size("console.log") === 0 ? true : undefined),
+    30_000,
+  );
 });
 
 test("a second agent on one state folder says who has it, and ends", async (context) => {
@@ -227,7 +274,7 @@ test("the other commands do what they say, with their exit codes", async (contex
   const checked = await agent.command("--check-config");
   assert.deepEqual([checked.code, checked.stdout], [0, `${agent.configFile}: good\n`]);
   assert.equal((await agent.command("--nonsense")).code, 2);
-  writeFileSync(agent.configFile, 'region = 1\n');
+  writeFileSync(agent.configFile, "region = 1\n");
   chmodSync(agent.configFile, 0o600);
   const wrong = await agent.command("--check-config");
   assert.equal(wrong.code, 1);
@@ -235,15 +282,18 @@ test("the other commands do what they say, with their exit codes", async (contex
   assert.ok(systemClock.wall() > 0);
 });
 
-test("these tests' own look at a machine's processes sees its first one alone, also while that one forks", async (context) => {
-  const agent = new TestAgent("http://127.0.0.1:1", context);
-  // A subshell that never comes to its exec has the words of its parent, as every child has for a moment.
-  const words = ["zwrm-machine", join(agent.folder, "state/machines/m-1"), "launch"];
-  const first = spawn("/bin/sh", ["-c", "(while :; do sleep 1; done) & echo up; wait", ...words], {
-    detached: true,
-    stdio: ["ignore", "pipe", "ignore"],
-  });
-  context.after(() => process.kill(-(first.pid ?? 0), "SIGKILL"));
-  await once(first.stdout, "data");
-  assert.deepEqual(agent.processes(), [{ pid: first.pid, id: "m-1" }]);
-});
+test(
+  "these tests' own look at a machine's processes sees its first one alone, also " + "while that one forks",
+  async (context) => {
+    const agent = new TestAgent("http://127.0.0.1:1", context);
+    // A subshell that never comes to its exec has the words of its parent, as every child has for a moment.
+    const words = ["zwrm-machine", join(agent.folder, "state/machines/m-1"), "launch"];
+    const first = spawn("/bin/sh", ["-c", "(while :; do sleep 1; done) & echo up; wait", ...words], {
+      detached: true,
+      stdio: ["ignore", "pipe", "ignore"],
+    });
+    context.after(() => process.kill(-(first.pid ?? 0), "SIGKILL"));
+    await once(first.stdout, "data");
+    assert.deepEqual(agent.processes(), [{ pid: first.pid, id: "m-1" }]);
+  },
+);

@@ -9,39 +9,75 @@ import { desired } from "./fakes.ts";
 const ROOM = { cpus: 4, memory_mb: 1_024 };
 
 function actual(phase: Phase, changes: Partial<Actual> = {}): Actual {
-  return { id: "m-1", phase, due: phase === "waiting" ? 0 : Infinity, asked: false, starts: 0, cpus: 1, memory_mb: 64, ...changes };
+  return {
+    id: "m-1",
+    phase,
+    due: phase === "waiting" ? 0 : Infinity,
+    asked: false,
+    starts: 0,
+    cpus: 1,
+    memory_mb: 64,
+    ...changes,
+  };
 }
 
-function steps(list: readonly ReturnType<typeof desired>[] | null, machines: readonly Actual[], now = 0, fresh = true): string[] {
-  return reconcile({ machines: list, fresh }, machines, now, ROOM).map((step) => `${step.type} ${step.type === "create" ? step.machine.id : step.id}`);
+function steps(
+  list: readonly ReturnType<typeof desired>[] | null,
+  machines: readonly Actual[],
+  now = 0,
+  fresh = true,
+): string[] {
+  return reconcile({ machines: list, fresh }, machines, now, ROOM).map(
+    (step) => `${step.type} ${step.type === "create" ? step.machine.id : step.id}`,
+  );
 }
 
 const RUN = [desired("m-1")];
 const STOP = [desired("m-1", { desired_state: "stopped" })];
 const ALL: readonly Phase[] = ["waiting", "starting", "running", "stopping", "stopped", "failed"];
 
-test("what has ended is created anew where it was started anew, also when the list in which it was gone never came here", () => {
-  const anew = [desired("m-1", { starts: 1 })];
-  for (const phase of ["stopped", "failed"] as const) {
-    assert.deepEqual(steps(anew, [actual(phase)]), ["create m-1"]);
-    assert.deepEqual(steps(anew, [actual(phase, { starts: 1 })]), [], "that start has ended too");
-    assert.deepEqual(steps(RUN, [actual(phase)]), []);
-    assert.deepEqual(steps(anew, [actual(phase)], 0, false), [], "the list may be an old one");
-  }
-  assert.deepEqual(steps(anew, [actual("running")]), [], "what runs is what was wanted");
-});
+test(
+  "what has ended is created anew where it was started anew, also when the list in which it was gone " +
+    "never came here",
+  () => {
+    const anew = [desired("m-1", { starts: 1 })];
+    for (const phase of ["stopped", "failed"] as const) {
+      assert.deepEqual(steps(anew, [actual(phase)]), ["create m-1"]);
+      assert.deepEqual(steps(anew, [actual(phase, { starts: 1 })]), [], "that start has ended too");
+      assert.deepEqual(steps(RUN, [actual(phase)]), []);
+      assert.deepEqual(steps(anew, [actual(phase)], 0, false), [], "the list may be an old one");
+    }
+    assert.deepEqual(steps(anew, [actual("running")]), [], "what runs is what was wanted");
+  },
+);
 
-test("while what the list does not have still stops, nothing is started that would be more than the host has; and nobody looks again and again", () => {
-  const list = [desired("m-2", { cpus: 3 }), desired("m-3")];
-  const waiting = [actual("waiting", { id: "m-2", cpus: 3 }), actual("waiting", { id: "m-3" })];
-  const leaving = actual("stopping", { cpus: 2, due: 50 });
-  assert.deepEqual(steps(list, [leaving, ...waiting]), ["launch m-3"]);
-  assert.equal(nextDue({ machines: list, fresh: true }, [leaving, ...waiting], ROOM), 0, "m-3 can start");
-  assert.equal(nextDue({ machines: list, fresh: true }, [leaving, ...waiting.slice(0, 1)], ROOM), 50, "the kill, not the start that waits for it");
-  assert.deepEqual(steps(list, waiting), ["launch m-2", "launch m-3"], "it has ended");
-  assert.deepEqual(steps([...list, desired("m-1", { desired_state: "stopped" })], [leaving, ...waiting]), ["launch m-2", "launch m-3"], "what is listed is counted where machines are placed");
-  assert.deepEqual(steps(list, [actual("stopping", { memory_mb: 1_000, due: 50 }), ...waiting]), [], "memory counts too");
-});
+test(
+  "while what the list does not have still stops, nothing is started that would be more than the host " +
+    "has; and nobody looks again and again",
+  () => {
+    const list = [desired("m-2", { cpus: 3 }), desired("m-3")];
+    const waiting = [actual("waiting", { id: "m-2", cpus: 3 }), actual("waiting", { id: "m-3" })];
+    const leaving = actual("stopping", { cpus: 2, due: 50 });
+    assert.deepEqual(steps(list, [leaving, ...waiting]), ["launch m-3"]);
+    assert.equal(nextDue({ machines: list, fresh: true }, [leaving, ...waiting], ROOM), 0, "m-3 can start");
+    assert.equal(
+      nextDue({ machines: list, fresh: true }, [leaving, ...waiting.slice(0, 1)], ROOM),
+      50,
+      "the kill, not the start that waits for it",
+    );
+    assert.deepEqual(steps(list, waiting), ["launch m-2", "launch m-3"], "it has ended");
+    assert.deepEqual(
+      steps([...list, desired("m-1", { desired_state: "stopped" })], [leaving, ...waiting]),
+      ["launch m-2", "launch m-3"],
+      "what is listed is counted where machines are placed",
+    );
+    assert.deepEqual(
+      steps(list, [actual("stopping", { memory_mb: 1_000, due: 50 }), ...waiting]),
+      [],
+      "memory counts too",
+    );
+  },
+);
 
 test("what is listed and not here is created; what is listed as stopped is not", () => {
   assert.deepEqual(steps([desired("m-1"), desired("m-2", { desired_state: "stopped" })], []), ["create m-1"]);
@@ -49,12 +85,26 @@ test("what is listed and not here is created; what is listed as stopped is not",
 
 test("what is not in the list shall not run, and is forgotten once it does not", () => {
   const found = ALL.map((phase) => [phase, ...steps([], [actual(phase)])]);
-  assert.deepEqual(found, [["waiting", "forget m-1"], ["starting", "stop m-1"], ["running", "stop m-1"], ["stopping"], ["stopped", "forget m-1"], ["failed", "forget m-1"]]);
+  assert.deepEqual(found, [
+    ["waiting", "forget m-1"],
+    ["starting", "stop m-1"],
+    ["running", "stop m-1"],
+    ["stopping"],
+    ["stopped", "forget m-1"],
+    ["failed", "forget m-1"],
+  ]);
 });
 
 test("a listed stop stops what runs or waits, and keeps what has ended until it leaves the list", () => {
   const found = ALL.map((phase) => [phase, ...steps(STOP, [actual(phase)])]);
-  assert.deepEqual(found, [["waiting", "stop m-1"], ["starting", "stop m-1"], ["running", "stop m-1"], ["stopping"], ["stopped"], ["failed"]]);
+  assert.deepEqual(found, [
+    ["waiting", "stop m-1"],
+    ["starting", "stop m-1"],
+    ["running", "stop m-1"],
+    ["stopping"],
+    ["stopped"],
+    ["failed"],
+  ]);
 });
 
 test("what ended by itself stays ended; what was asked to stop is started anew when it is wanted again", () => {
@@ -72,11 +122,17 @@ test("a restart waits for its time, and a stop that takes too long becomes a kil
 });
 
 test("without a list everything goes on as it is", () => {
-  assert.deepEqual(ALL.flatMap((phase) => steps(null, [actual(phase)])), ["launch m-1"]);
+  assert.deepEqual(
+    ALL.flatMap((phase) => steps(null, [actual(phase)])),
+    ["launch m-1"],
+  );
 });
 
 test("an old list starts and stops nothing until it is known to be good, and a kill is not held up by that", () => {
-  assert.deepEqual(ALL.flatMap((phase) => steps([desired("m-2")], [actual(phase)], 0, false)), []);
+  assert.deepEqual(
+    ALL.flatMap((phase) => steps([desired("m-2")], [actual(phase)], 0, false)),
+    [],
+  );
   assert.deepEqual(steps([], [actual("stopping", { due: 0 })], 0, false), ["kill m-1"]);
 });
 
@@ -91,9 +147,13 @@ test("restarts are spaced 1 s apart, doubling to 5 minutes", () => {
 });
 
 test("each policy follows an end in its own way", () => {
-  const next = (restart: "always" | "on-failure" | "never", code: number | null): string => afterExit(restart, { code, detail: null }, 0, 0).next;
+  const next = (restart: "always" | "on-failure" | "never", code: number | null): string =>
+    afterExit(restart, { code, detail: null }, 0, 0).next;
   assert.deepEqual([next("always", 0), next("always", 1), next("always", null)], ["restart", "restart", "restart"]);
-  assert.deepEqual([next("on-failure", 0), next("on-failure", 1), next("on-failure", null)], ["stopped", "restart", "restart"]);
+  assert.deepEqual(
+    [next("on-failure", 0), next("on-failure", 1), next("on-failure", null)],
+    ["stopped", "restart", "restart"],
+  );
   assert.deepEqual([next("never", 0), next("never", 1), next("never", null)], ["stopped", "failed", "failed"]);
 });
 
@@ -128,5 +188,8 @@ test("an end is told in one way: how, after how long, what follows", () => {
 });
 
 test("calls are spread by chance over half to one and a half of their delay, 10 s at most", () => {
-  assert.deepEqual([callDelay(1, 0), callDelay(1, 0.5), callDelay(3, 0.5), callDelay(99, 0.5), callDelay(99, 0.75)], [250, 500, 2_000, 10_000, 12_500]);
+  assert.deepEqual(
+    [callDelay(1, 0), callDelay(1, 0.5), callDelay(3, 0.5), callDelay(99, 0.5), callDelay(99, 0.75)],
+    [250, 500, 2_000, 10_000, 12_500],
+  );
 });

@@ -30,16 +30,26 @@ function problems(text: string, env: Record<string, string> = {}): string {
   try {
     load(text, env);
   } catch (error) {
-    if (error instanceof ConfigError) return error.problems.map((line) => line.replace(/^\S*agent\.toml/, "FILE")).join("\n");
+    if (error instanceof ConfigError)
+      return error.problems.map((line) => line.replace(/^\S*agent\.toml/, "FILE")).join("\n");
     throw error;
   }
   return "";
 }
 
 test("reads every key, and gives the defaults of the rest", () => {
-  const { config } = load(`${NEEDED}host_id = "h-1"\ncapacity_cpus = 4\n[runtime]\ncommand = ["run", "{image}", "run"]\nstop_grace = "1m30s"\n[labels]\nrack = "r1"\n`);
-  assert.deepEqual([config.host_id, config.capacity_cpus, config.region, config.image_cache_max_gb], ["h-1", 4, "default", 20]);
-  assert.deepEqual([config.runtime.command, config.runtime.stop_grace, config.runtime.pass_env], [["run", "{image}", "run"], 90_000, true]);
+  const { config } = load(
+    `${NEEDED}host_id = "h-1"\ncapacity_cpus = 4\n[runtime]\ncommand = ["run", "{image}", ` +
+      `"run"]\nstop_grace = "1m30s"\n[labels]\nrack = "r1"\n`,
+  );
+  assert.deepEqual(
+    [config.host_id, config.capacity_cpus, config.region, config.image_cache_max_gb],
+    ["h-1", 4, "default", 20],
+  );
+  assert.deepEqual(
+    [config.runtime.command, config.runtime.stop_grace, config.runtime.pass_env],
+    [["run", "{image}", "run"], 90_000, true],
+  );
   assert.deepEqual(config.labels, { rack: "r1" });
 });
 
@@ -51,12 +61,19 @@ test("the environment wins over the file, and a misspelled variable is warned of
     ZWRM_AGENT_REGIO: "c",
     ZWRM_SERVER_PORT: "1",
   });
-  assert.deepEqual([config.region, config.runtime.command, config.labels], ["b", ["sh", "{image}"], { disk: "nvme", zone: "a=b" }]);
+  assert.deepEqual(
+    [config.region, config.runtime.command, config.labels],
+    ["b", ["sh", "{image}"], { disk: "nvme", zone: "a=b" }],
+  );
   assert.deepEqual(warnings, ['ZWRM_AGENT_REGIO: names no setting and is ignored; did you mean "ZWRM_AGENT_REGION"?']);
 });
 
 test("says everything that is wrong at once, with line and nearest key, and quotes no licence", () => {
-  const said = problems(`control_plane_url = "10.0.0.1"\nlicense_key = " top secret"\nregoin = "x"\ncommand = ["a"]\n[runtme]\na = 1\n[runtime]\ndriver = "docker"\ncommand = ["run", "{imag}"]\nhost_id = "x"\n[labels]\n"a b" = "c"\nrack = 1\n`);
+  const said = problems(
+    `control_plane_url = "10.0.0.1"\nlicense_key = " top secret"\nregoin = "x"\ncommand = ` +
+      `["a"]\n[runtme]\na = 1\n[runtime]\ndriver = "docker"\ncommand = ["run", "{imag}"]\nhost_id = ` +
+      `"x"\n[labels]\n"a b" = "c"\nrack = 1\n`,
+  );
   assert.doesNotMatch(said, /secret/);
   const lines = said.split("\n");
   assert.match(lines[0] ?? "", /^FILE:1: control_plane_url: must be the URL of zwrmd: /);
@@ -71,7 +88,11 @@ test("says everything that is wrong at once, with line and nearest key, and quot
 });
 
 test("names what must be set, and what may be set instead", () => {
-  assert.equal(problems(""), "FILE: control_plane_url: must be set, here or as ZWRM_AGENT_CONTROL_PLANE_URL\nFILE: license_key: must be set, here or as ZWRM_AGENT_LICENSE_KEY");
+  assert.equal(
+    problems(""),
+    "FILE: control_plane_url: must be set, here or as ZWRM_AGENT_CONTROL_PLANE_URL\nFILE: license_key: must " +
+      "be set, here or as ZWRM_AGENT_LICENSE_KEY",
+  );
   assert.equal(problems("", { ZWRM_AGENT_CONTROL_PLANE_URL: "http://a:1", ZWRM_AGENT_LICENSE_KEY: "k" }), "");
 });
 
@@ -83,7 +104,10 @@ test("a file that is not TOML is told by line and without its text", () => {
 
 test("a missing file is an error only where it was named", () => {
   const path = join(root, "nowhere.toml");
-  assert.throws(() => loadAgentConfig({ path, required: true, env: {} }), /there is no such file: make one with "zwrm-agent --generate-config/);
+  assert.throws(
+    () => loadAgentConfig({ path, required: true, env: {} }),
+    /there is no such file: make one with "zwrm-agent --generate-config/,
+  );
   const env = { ZWRM_AGENT_CONTROL_PLANE_URL: "http://a:1", ZWRM_AGENT_LICENSE_KEY: "k" };
   assert.equal(loadAgentConfig({ path, required: false, env }).file, null);
 });
@@ -98,7 +122,12 @@ test("the generated file names every key, sets nothing, and uncommented sets eve
   const text = generateAgentConfig();
   for (const { key } of listSettings()) assert.match(text, new RegExp(`^#${key} = `, "m"), key);
   assert.match(problems(text), /^FILE: control_plane_url: must be set/);
-  const { config } = load(text.replace(/^#([a-z_]+ = )/gm, "$1").replace(/^(control_plane_url|license_key) = .*\n/gm, "").replace(/^#?$/m, NEEDED));
+  const { config } = load(
+    text
+      .replace(/^#([a-z_]+ = )/gm, "$1")
+      .replace(/^(control_plane_url|license_key) = .*\n/gm, "")
+      .replace(/^#?$/m, NEEDED),
+  );
   assert.equal(config.state_dir, "/var/lib/zwrm-agent");
 });
 
@@ -108,13 +137,22 @@ test("a new host_id goes where it belongs and changes nothing else", () => {
   const head = "# our agent\n\n";
   const rest = '# where\ncontrol_plane_url = "http://a" # there\n\n[labels]\n# of ours\nrack = "r1"\n';
   assert.equal(withHostId(head + rest, "h-9"), head + HOST_LINE + rest);
-  assert.equal(withHostId(`# first line\n#host_id = ""\n\n${rest}`, "h-9"), `# first line\n#host_id = ""\n${HOST_LINE}\n${rest}`);
-  assert.equal(withHostId(`a = 1\nhost_id = "" # ours\n[labels]\n`, "h-9"), `a = 1\nhost_id = "h-9" # ours\n[labels]\n`);
+  assert.equal(
+    withHostId(`# first line\n#host_id = ""\n\n${rest}`, "h-9"),
+    `# first line\n#host_id = ""\n${HOST_LINE}\n${rest}`,
+  );
+  assert.equal(
+    withHostId(`a = 1\nhost_id = "" # ours\n[labels]\n`, "h-9"),
+    `a = 1\nhost_id = "h-9" # ours\n[labels]\n`,
+  );
   assert.equal(withHostId("[labels]\nhost_id = 'x'", "h-9"), `${HOST_LINE}[labels]\nhost_id = 'x'`);
   assert.equal(withHostId("# only this", "h-9"), `# only this\n${HOST_LINE}`);
   assert.equal(withHostId("", "h-9"), HOST_LINE);
   assert.equal(withHostId("\ufeffa = 1\r\n", "h-9"), `\ufeff${HOST_LINE.trimEnd()}\r\na = 1\r\n`);
-  assert.equal(withHostId('text = """\n#host_id = 1\nhost_id = ""\n"""\n', "h-9"), `${HOST_LINE}text = """\n#host_id = 1\nhost_id = ""\n"""\n`);
+  assert.equal(
+    withHostId('text = """\n#host_id = 1\nhost_id = ""\n"""\n', "h-9"),
+    `${HOST_LINE}text = """\n#host_id = 1\nhost_id = ""\n"""\n`,
+  );
 });
 
 test("the generated file takes the id at its place", () => {
@@ -138,16 +176,37 @@ test("the file keeps its mode, and a link stays a link to it", async () => {
 });
 
 test("a file that cannot be written says what to do", async () => {
-  await assert.rejects(writeHostId(join(root, "no", "such.toml"), null, "h-9"), /Write host_id = "h-9" into it yourself, or set ZWRM_AGENT_HOST_ID/);
+  await assert.rejects(
+    writeHostId(join(root, "no", "such.toml"), null, "h-9"),
+    /Write host_id = "h-9" into it yourself, or set ZWRM_AGENT_HOST_ID/,
+  );
 });
 
 test("the command line is read, and what does not go together is refused", () => {
   assert.deepEqual(parseArguments([]), { command: { name: "run", deregisterOnExit: false }, configPath: null });
-  assert.deepEqual(parseArguments(["--config=a.toml", "--deregister-on-exit"]), { command: { name: "run", deregisterOnExit: true }, configPath: "a.toml" });
-  assert.deepEqual(parseArguments(["logs", "-f", "m-1", "--config", "a"]), { command: { name: "logs", id: "m-1", follow: true }, configPath: "a" });
+  assert.deepEqual(parseArguments(["--config=a.toml", "--deregister-on-exit"]), {
+    command: { name: "run", deregisterOnExit: true },
+    configPath: "a.toml",
+  });
+  assert.deepEqual(parseArguments(["logs", "-f", "m-1", "--config", "a"]), {
+    command: { name: "logs", id: "m-1", follow: true },
+    configPath: "a",
+  });
   assert.deepEqual(parseArguments(["accept-cluster"]).command, { name: "accept-cluster" });
   assert.deepEqual(parseArguments(["logs", "--help"]).command, { name: "help" });
-  for (const words of [["logs"], ["logs", "a", "b"], ["accept-cluster", "x"], ["start"], ["--folow"], ["--follow"], ["--config"], ["logs", "a", "--check-config"], ["--check-config", "--generate-config"], ["constructor"], ["--constructor"]]) {
+  for (const words of [
+    ["logs"],
+    ["logs", "a", "b"],
+    ["accept-cluster", "x"],
+    ["start"],
+    ["--folow"],
+    ["--follow"],
+    ["--config"],
+    ["logs", "a", "--check-config"],
+    ["--check-config", "--generate-config"],
+    ["constructor"],
+    ["--constructor"],
+  ]) {
     assert.throws(() => parseArguments(words), UsageError, words.join(" "));
   }
 });

@@ -171,7 +171,10 @@ async function blackHole(owner: Owner): Promise<number> {
   });
   // Those that it takes are taken at once, on this very machine.
   await eventually("a full queue", () => (fillers.some(({ connecting }) => !connecting) ? true : undefined));
-  assert.ok(fillers.some(({ connecting }) => connecting), "its queue is full");
+  assert.ok(
+    fillers.some(({ connecting }) => connecting),
+    "its queue is full",
+  );
   return port;
 }
 
@@ -212,32 +215,40 @@ test("a stop during a TCP check into a black hole ends within a second", async (
   await restart(here);
 });
 
-test("a stop during an exec check that ignores SIGTERM ends within a second, and the check with it", async (context) => {
-  const here = await world(context);
-  const script = "trap '' TERM; setsid sh -c \"trap '' TERM; sleep 200\" >/dev/null 2>&1 & sleep 201";
-  await deploy(here.daemon, "web", SERVE, { check: { type: "exec", command: ["sh", "-c", script], timeout_seconds: 60 } });
-  await runsOf(here.daemon, "web");
-  await eventually("the check", () => (checksOf(here.agent).length >= 3 ? true : undefined));
-  await restart(here);
-});
+test(
+  "a stop during an exec check that ignores SIGTERM ends within a second, and the " + "check with it",
+  async (context) => {
+    const here = await world(context);
+    const script = "trap '' TERM; setsid sh -c \"trap '' TERM; sleep 200\" >/dev/null 2>&1 & sleep 201";
+    await deploy(here.daemon, "web", SERVE, {
+      check: { type: "exec", command: ["sh", "-c", script], timeout_seconds: 60 },
+    });
+    await runsOf(here.daemon, "web");
+    await eventually("the check", () => (checksOf(here.agent).length >= 3 ? true : undefined));
+    await restart(here);
+  },
+);
 
-test("a stop during a pull that stands still ends within a second, and the next agent goes on where it was", async (context) => {
-  const here = await world(context);
-  await deploy(here.daemon, "first", SERVE);
-  await runsOf(here.daemon, "first");
-  here.road.imageBytes = 1_000;
-  const script = `${SERVE}\n${"# a long image\n".repeat(100_000)}`;
-  await deploy(here.daemon, "web", script);
-  const part = join(here.agent.folder, "images/incoming", imageOf(script).digest.slice(7));
-  await eventually("its beginning", () => (existsSync(part) && statSync(part).size === 1_000 ? true : undefined));
-  await restart(here);
-  assert.ok(existsSync(part));
-  here.road.imageBytes = Infinity;
-  await here.agent.stop();
-  here.agent.start();
-  await runsOf(here.daemon, "web");
-  assert.equal(existsSync(part), false);
-});
+test(
+  "a stop during a pull that stands still ends within a second, and the next agent " + "goes on where it was",
+  async (context) => {
+    const here = await world(context);
+    await deploy(here.daemon, "first", SERVE);
+    await runsOf(here.daemon, "first");
+    here.road.imageBytes = 1_000;
+    const script = `${SERVE}\n${"# a long image\n".repeat(100_000)}`;
+    await deploy(here.daemon, "web", script);
+    const part = join(here.agent.folder, "images/incoming", imageOf(script).digest.slice(7));
+    await eventually("its beginning", () => (existsSync(part) && statSync(part).size === 1_000 ? true : undefined));
+    await restart(here);
+    assert.ok(existsSync(part));
+    here.road.imageBytes = Infinity;
+    await here.agent.stop();
+    here.agent.start();
+    await runsOf(here.daemon, "web");
+    assert.equal(existsSync(part), false);
+  },
+);
 
 test("a stop before the control plane has answered a registration ends within a second", async (context) => {
   const server = await silentServer(context);
@@ -256,9 +267,12 @@ test("a stop ends within a second and a half though nobody reads the log any mor
   execFileSync("mkfifo", [pipe]);
   const log = openSync(pipe, constants.O_RDWR | constants.O_NONBLOCK);
   context.after(() => closeSync(log));
-  assert.throws(() => {
-    for (;;) writeSync(log, Buffer.alloc(4_096, "x"));
-  }, { code: "EAGAIN" });
+  assert.throws(
+    () => {
+      for (;;) writeSync(log, Buffer.alloc(4_096, "x"));
+    },
+    { code: "EAGAIN" },
+  );
   const words = [PROGRAM, "--config", agent.configFile];
   const program = spawn(process.execPath, words, { env: {}, stdio: ["ignore", log, "inherit"] });
   context.after(() => program.kill("SIGKILL"));
@@ -270,19 +284,22 @@ test("a stop ends within a second and a half though nobody reads the log any mor
   assert.ok(performance.now() - asked < 1_500);
 });
 
-test("the pull of an app that was deleted ends, and what came of its image is kept for the next that needs it", async (context) => {
-  const { daemon, road, agent } = await world(context);
-  road.imageBytes = 1_000;
-  const script = `${SERVE}\n${"# a long image\n".repeat(100_000)}`;
-  await deploy(daemon, "web", script);
-  const part = join(agent.folder, "images/incoming", imageOf(script).digest.slice(7));
-  await eventually("its beginning", () => (existsSync(part) && statSync(part).size === 1_000 ? true : undefined));
-  assert.deepEqual([road.downloads, road.letGo], [1, 0]);
-  assert.equal((await daemon.request("DELETE", "/v1/apps/web?force=true")).status, 204);
-  await eventually("the end of the download", () => (road.letGo === 1 ? true : undefined));
-  assert.equal(statSync(part).size, 1_000);
-  road.imageBytes = Infinity;
-  await deploy(daemon, "again", script);
-  await runsOf(daemon, "again");
-  assert.equal(road.downloads, 2);
-});
+test(
+  "the pull of an app that was deleted ends, and what came of its image is kept for the next that needs " + "it",
+  async (context) => {
+    const { daemon, road, agent } = await world(context);
+    road.imageBytes = 1_000;
+    const script = `${SERVE}\n${"# a long image\n".repeat(100_000)}`;
+    await deploy(daemon, "web", script);
+    const part = join(agent.folder, "images/incoming", imageOf(script).digest.slice(7));
+    await eventually("its beginning", () => (existsSync(part) && statSync(part).size === 1_000 ? true : undefined));
+    assert.deepEqual([road.downloads, road.letGo], [1, 0]);
+    assert.equal((await daemon.request("DELETE", "/v1/apps/web?force=true")).status, 204);
+    await eventually("the end of the download", () => (road.letGo === 1 ? true : undefined));
+    assert.equal(statSync(part).size, 1_000);
+    road.imageBytes = Infinity;
+    await deploy(daemon, "again", script);
+    await runsOf(daemon, "again");
+    assert.equal(road.downloads, 2);
+  },
+);

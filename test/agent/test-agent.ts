@@ -1,4 +1,7 @@
-/** The real zwrm-agent under test, in a folder of its own, with a control plane that the test drives; machines that are left are ended with it. */
+/**
+ * The real zwrm-agent under test, in a folder of its own, with a control plane that the test drives; machines that are
+ * left are ended with it.
+ */
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
@@ -95,7 +98,9 @@ export class FakeControlPlane {
     const [, , , kind, id = "", verb] = (request.url ?? "").split("/");
     if (kind === "images") {
       const bytes = this.images.get(decodeURIComponent(id));
-      return void (bytes === undefined ? answer(response, 404, { error: "none", code: "image_not_found" }) : response.writeHead(200, { "content-length": bytes.length }).end(bytes));
+      return void (bytes === undefined
+        ? answer(response, 404, { error: "none", code: "image_not_found" })
+        : response.writeHead(200, { "content-length": bytes.length }).end(bytes));
     }
     this.keys.add(String(request.headers["x-zwrm-host-key"]));
     const parts: Buffer[] = [];
@@ -105,13 +110,23 @@ export class FakeControlPlane {
       const facts = body as RegisterRequest;
       this.registrations.push(facts);
       this.knows = true;
-      return answer(response, 200, { host: { id: facts.host_id }, cluster_id: this.cluster, heartbeat_interval_seconds: this.intervalSeconds, offline_after_seconds: this.intervalSeconds * 3 });
+      return answer(response, 200, {
+        host: { id: facts.host_id },
+        cluster_id: this.cluster,
+        heartbeat_interval_seconds: this.intervalSeconds,
+        offline_after_seconds: this.intervalSeconds * 3,
+      });
     }
     if (!this.knows) return answer(response, 404, { error: "unknown", code: "host_not_registered" });
     if (verb === "deregister") return void (this.deregistered.push(body), answer(response, 200, {}));
     const beat = body as HeartbeatRequest;
     this.beats.push(beat);
-    const held: Held = { hostId: id, observed: beat.observed_revision, response, timer: setTimeout(() => this.#release(held), beat.wait_seconds * 1_000) };
+    const held: Held = {
+      hostId: id,
+      observed: beat.observed_revision,
+      response,
+      timer: setTimeout(() => this.#release(held), beat.wait_seconds * 1_000),
+    };
     if (beat.observed_revision === this.#name()) this.#held.push(held);
     else this.#release(held);
   }
@@ -144,7 +159,15 @@ export class TestAgent {
 
   /** `runtime` is TOML for that section. */
   constructor(url: string, owner: Owner, runtime = 'command = ["/bin/sh", "{image}"]', top = "") {
-    const lines = [`control_plane_url = "${url}"`, `license_key = "${LICENCE}"`, `state_dir = "${this.folder}/state"`, `image_cache_dir = "${this.folder}/images"`, top, "[runtime]", runtime];
+    const lines = [
+      `control_plane_url = "${url}"`,
+      `license_key = "${LICENCE}"`,
+      `state_dir = "${this.folder}/state"`,
+      `image_cache_dir = "${this.folder}/images"`,
+      top,
+      "[runtime]",
+      runtime,
+    ];
     writeFileSync(this.configFile, `${lines.join("\n")}\n`, { mode: 0o600 });
     owner.after(() => this.close());
   }
@@ -155,7 +178,8 @@ export class TestAgent {
     const env = { PATH: process.env["PATH"] ?? "" };
     const child = spawn(command, words, { env, stdio: ["ignore", "pipe", "pipe"] });
     this.#child = child;
-    for (const stream of [child.stdout, child.stderr]) stream.on("data", (part: Buffer) => (this.output += part.toString("utf8")));
+    for (const stream of [child.stdout, child.stderr])
+      stream.on("data", (part: Buffer) => (this.output += part.toString("utf8")));
     this.#exit = new Promise((resolve) => child.once("close", (code, signal) => resolve({ code, signal })));
   }
 
@@ -196,7 +220,9 @@ export class TestAgent {
   /** All that its machines have started, whatever the agent knows of it. */
   marked(): number[] {
     const mark = `\0ZWRM_MACHINE_DIR=${this.folder}/state/machines/`;
-    return readdirSync("/proc").filter((pid) => `\0${readProcess(pid, "environ")}`.includes(mark)).map(Number);
+    return readdirSync("/proc")
+      .filter((pid) => `\0${readProcess(pid, "environ")}`.includes(mark))
+      .map(Number);
   }
 
   async close(): Promise<void> {

@@ -21,7 +21,8 @@ test("whose fault a start's end is decides whether it is tried here again, and w
     const { phase, fault = null, vain: after = 0 } = notStarted(machine({ vain }), error, 0);
     return `${phase} ${fault} ${after}`;
   };
-  const launch = (final: boolean, options: LaunchErrorOptions = {}): LaunchError => new LaunchError("no", final, options);
+  const launch = (final: boolean, options: LaunchErrorOptions = {}): LaunchError =>
+    new LaunchError("no", final, options);
   assert.equal(become(launch(true)), "failed null 0", "no host can give it");
   assert.equal(become(launch(true, { fault: "host" })), "failed host 0");
   for (const code of ["ENOSPC", "EDQUOT", "EROFS", "EACCES", "EIO"]) {

@@ -1,4 +1,7 @@
-/** The real agent and the real daemon: an empty host registers, is heard, is drained, and comes back after a restart of either. */
+/**
+ * The real agent and the real daemon: an empty host registers, is heard, is drained, and comes back after a restart of
+ * either.
+ */
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
@@ -13,7 +16,11 @@ const HASH = createHash("sha256").update(LICENCE).digest("hex");
 const CONFIG = `[hosts]\noffline_after = "3s"\n[license]\nkey_hashes = ["${HASH}"]\n`;
 
 async function hostIs(daemon: TestDaemon, path: string, value: string): Promise<void> {
-  await eventually(`a host whose ${path} is ${value}`, async () => (pick((await daemon.request("GET", "/v1/hosts")).json, `hosts.0.${path}`) === value ? true : undefined), 30_000);
+  await eventually(
+    `a host whose ${path} is ${value}`,
+    async () => (pick((await daemon.request("GET", "/v1/hosts")).json, `hosts.0.${path}`) === value ? true : undefined),
+    30_000,
+  );
 }
 
 test("an empty host registers, stays online, drains at once, and is activated again", async (context) => {
@@ -56,13 +63,26 @@ test("a daemon that lost the host is registered with again, and one that comes b
   await daemon.kill9();
   await daemon.start();
   await hostIs(daemon, "health", "online");
-  await eventually("its relief", () => (/the control plane answers again/.test(agent.output) ? true : undefined), 30_000);
-  const deregister = (key: string) => daemon.asAgent("POST", "/v1/internal/hosts/h-1/deregister", { headers: { authorization: `Bearer ${HASH}`, "x-zwrm-host-key": key }, body: {} });
+  await eventually(
+    "its relief",
+    () => (/the control plane answers again/.test(agent.output) ? true : undefined),
+    30_000,
+  );
+  const deregister = (key: string) =>
+    daemon.asAgent("POST", "/v1/internal/hosts/h-1/deregister", {
+      headers: { authorization: `Bearer ${HASH}`, "x-zwrm-host-key": key },
+      body: {},
+    });
   assert.equal((await deregister("0".repeat(32))).status, 403);
   const registeredAt = async () => pick((await daemon.request("GET", "/v1/hosts/h-1")).json, "registered_at");
   const before = await registeredAt();
   assert.equal((await deregister(readFileSync(join(agent.folder, "state/host.key"), "utf8").trim())).status, 200);
-  // By the next beat's 404, or by the registration that is told again after the daemon was away: the log tells only of the former.
-  await eventually("its second registration", async () => (typeof (await registeredAt()) === "string" && (await registeredAt()) !== before ? true : undefined), 30_000);
+  // By the next beat's 404, or by the registration that is told again after the daemon was away: the log tells only of
+  // the former.
+  await eventually(
+    "its second registration",
+    async () => (typeof (await registeredAt()) === "string" && (await registeredAt()) !== before ? true : undefined),
+    30_000,
+  );
   await hostIs(daemon, "health", "online");
 });

@@ -5,46 +5,57 @@ import { ManualClock } from "../client/support.ts";
 import { fakeApi, finish } from "./support.ts";
 import { deployment, DIGEST, machine, refusal, WEB } from "./workloads.ts";
 
-test("lists apps by name with their state, ready replicas, image and age of the last deployment, and says on stderr when there is none", async (t) => {
-  const deployed = {
-    state: "completed",
-    replicas: 3,
-    ready: 2,
-    image: DIGEST,
-    deployed_at: "2026-03-01T10:00:00.000Z",
-  };
-  const empty = { state: null, replicas: 0, ready: 0, image: null, deployed_at: null, deployment_id: null };
-  const api = await fakeApi(t, () => [
-    200,
-    {
-      apps: [
-        { ...WEB, ...deployed },
-        { ...WEB, ...empty, id: "app-000000000002", name: "a\u001bb" },
-      ],
-    },
-  ]);
-  assert.deepEqual(await api.run("apps"), {
-    code: 0,
-    out: [
-      "NAME    STATE      READY  IMAGE         DEPLOYED  ID",
-      "a\\x1bb  empty          -  -             -         app-000000000002",
-      "web     completed    2/3  0123456789ab  2h ago    app-000000000001",
-      "",
-    ].join("\n"),
-    err: "",
-  });
-  assert.deepEqual([api.seen[0]?.method, api.seen[0]?.url], ["GET", "/v1/apps"]);
-  const none = await fakeApi(t, () => [200, { apps: [] }]);
-  const { code, out, err } = await none.run("apps");
-  assert.deepEqual([code, out], [0, ""]);
-  assert.match(err, /^There is no app yet: /);
-});
+test(
+  "lists apps by name with their state, ready replicas, image and age of the last deployment, and says " +
+    "on stderr when there is none",
+  async (t) => {
+    const deployed = {
+      state: "completed",
+      replicas: 3,
+      ready: 2,
+      image: DIGEST,
+      deployed_at: "2026-03-01T10:00:00.000Z",
+    };
+    const empty = { state: null, replicas: 0, ready: 0, image: null, deployed_at: null, deployment_id: null };
+    const api = await fakeApi(t, () => [
+      200,
+      {
+        apps: [
+          { ...WEB, ...deployed },
+          { ...WEB, ...empty, id: "app-000000000002", name: "a\u001bb" },
+        ],
+      },
+    ]);
+    assert.deepEqual(await api.run("apps"), {
+      code: 0,
+      out: [
+        "NAME    STATE      READY  IMAGE         DEPLOYED  ID",
+        "a\\x1bb  empty          -  -             -         app-000000000002",
+        "web     completed    2/3  0123456789ab  2h ago    app-000000000001",
+        "",
+      ].join("\n"),
+      err: "",
+    });
+    assert.deepEqual([api.seen[0]?.method, api.seen[0]?.url], ["GET", "/v1/apps"]);
+    const none = await fakeApi(t, () => [200, { apps: [] }]);
+    const { code, out, err } = await none.run("apps");
+    assert.deepEqual([code, out], [0, ""]);
+    assert.match(err, /^There is no app yet: /);
+  },
+);
 
 test("makes an app under a key of its own", async (t) => {
   const api = await fakeApi(t, () => [201, WEB]);
-  assert.deepEqual(await api.run("apps create web"), { code: 0, out: "The app web (app-000000000001) is made.\n", err: "" });
+  assert.deepEqual(await api.run("apps create web"), {
+    code: 0,
+    out: "The app web (app-000000000001) is made.\n",
+    err: "",
+  });
   await api.run("apps create web");
-  assert.deepEqual(api.seen.map(({ method, url, body }) => [method, url, String(body)]), Array.from({ length: 2 }, () => ["POST", "/v1/apps", '{"name":"web"}']));
+  assert.deepEqual(
+    api.seen.map(({ method, url, body }) => [method, url, String(body)]),
+    Array.from({ length: 2 }, () => ["POST", "/v1/apps", '{"name":"web"}']),
+  );
   const keys = api.seen.map(({ headers }) => String(headers["idempotency-key"]));
   assert.match(keys[0] ?? "", /^[0-9a-f-]{36}$/);
   assert.notEqual(keys[0], keys[1]);
@@ -97,11 +108,26 @@ test("deletes an app by name or id, with its machines only by force, and says so
 });
 
 test("shows an app with what it runs, and its deployments, the newest first", async (t) => {
-  const old = deployment("superseded", { id: "d-000000000003", created_at: "2026-02-27T12:00:00.000Z", image: `sha256:${"f".repeat(64)}`, replicas: 1 });
-  const now = deployment("failed", { id: WEB.deployment_id, running: 2, ready: 1, reason: "no\u001bprogress", env_names: ["PORT", "TOKEN"], check: { type: "http", port: 80, path: "/ok" } });
+  const old = deployment("superseded", {
+    id: "d-000000000003",
+    created_at: "2026-02-27T12:00:00.000Z",
+    image: `sha256:${"f".repeat(64)}`,
+    replicas: 1,
+  });
+  const now = deployment("failed", {
+    id: WEB.deployment_id,
+    running: 2,
+    ready: 1,
+    reason: "no\u001bprogress",
+    env_names: ["PORT", "TOKEN"],
+    check: { type: "http", port: 80, path: "/ok" },
+  });
   const api = await fakeApi(t, ({ url }) => [200, url.endsWith("/deployments") ? { deployments: [old, now] } : WEB]);
   const run = await api.run("apps show web");
-  assert.deepEqual(api.seen.map(({ url }) => url), ["/v1/apps/web", "/v1/apps/app-000000000001/deployments"]);
+  assert.deepEqual(
+    api.seen.map(({ url }) => url),
+    ["/v1/apps/web", "/v1/apps/app-000000000001/deployments"],
+  );
   assert.equal(
     run.out,
     [
@@ -131,8 +157,14 @@ test("shows an app with what it runs, and its deployments, the newest first", as
 });
 
 test("shows an app that runs nothing, and every kind of check as --check takes it", async (t) => {
-  const bare = await fakeApi(t, ({ url }) => [200, url.endsWith("/deployments") ? { deployments: [] } : { ...WEB, deployment_id: null }]);
-  assert.equal((await bare.run("apps show web")).out, "name        web\nid          app-000000000001\ncreated     3h ago\ndeployment  -\n");
+  const bare = await fakeApi(t, ({ url }) => [
+    200,
+    url.endsWith("/deployments") ? { deployments: [] } : { ...WEB, deployment_id: null },
+  ]);
+  assert.equal(
+    (await bare.run("apps show web")).out,
+    "name        web\nid          app-000000000001\ncreated     3h ago\ndeployment  -\n",
+  );
   const checks: readonly (readonly [unknown, string])[] = [
     [null, "-"],
     [{ type: "tcp", port: 5432 }, "tcp:5432"],
@@ -141,7 +173,10 @@ test("shows an app that runs nothing, and every kind of check as --check takes i
     [{ type: "tcp", port: 1, failures: 3 }, '{"type":"tcp","port":1,"failures":3}'],
   ];
   for (const [check, shown] of checks) {
-    const api = await fakeApi(t, ({ url }) => [200, url.endsWith("/deployments") ? { deployments: [deployment("completed", { id: WEB.deployment_id, check })] } : WEB]);
+    const api = await fakeApi(t, ({ url }) => [
+      200,
+      url.endsWith("/deployments") ? { deployments: [deployment("completed", { id: WEB.deployment_id, check })] } : WEB,
+    ]);
     assert.equal(/^check +(.*)$/m.exec((await api.run("apps show web")).out)?.[1], shown);
   }
 });
@@ -160,7 +195,11 @@ test("says what to do about every error of apps, deployments and machines", asyn
   for (const [line, code, advice] of cases) {
     // What each looks at beforehand is there.
     const isAsked = (method: string): boolean => method === "POST" || !/^(?:scale|deploy)/.test(line);
-    const api = await fakeApi(t, ({ method, url }) => (isAsked(method) ? refusal(409, code, "It is refused.") : [200, url.startsWith("/v1/machines") ? { machines: [] } : WEB]));
+    const api = await fakeApi(t, ({ method, url }) =>
+      isAsked(method)
+        ? refusal(409, code, "It is refused.")
+        : [200, url.startsWith("/v1/machines") ? { machines: [] } : WEB],
+    );
     const run = await api.run(line);
     assert.deepEqual([run.code, run.out], [1, ""], line);
     assert.match(run.err, advice, line);

@@ -9,14 +9,34 @@ import { fakeApi, finish, host, Keyboard } from "./support.ts";
 type Row = Record<string, unknown>;
 
 function row(id: string, state: string, more: Row = {}): Row {
-  return { id, app_id: "app_1", app_name: "web", state, replacement_id: null, target_host_id: null, reason: null, ...more };
+  return {
+    id,
+    app_id: "app_1",
+    app_name: "web",
+    state,
+    replacement_id: null,
+    target_host_id: null,
+    reason: null,
+    ...more,
+  };
 }
 
 function drain(state: string, machines: Row[], more: Row = {}): Row {
   const migrated = machines.filter((one) => one["state"] === "migrated").length;
   const failed = machines.filter((one) => one["state"] === "failed").length;
   const times = { started_at: "2026-03-01T11:59:00.000Z", finished_at: null, deadline_at: null };
-  return { host_id: "h-1", state, ...times, total: machines.length, migrated, remaining: machines.length - migrated - failed, failed, machines, reason: null, ...more };
+  return {
+    host_id: "h-1",
+    state,
+    ...times,
+    total: machines.length,
+    migrated,
+    remaining: machines.length - migrated - failed,
+    failed,
+    machines,
+    reason: null,
+    ...more,
+  };
 }
 
 /** Answers the POST with the first status and every GET with the next one; a number is answered as that HTTP status. */
@@ -24,7 +44,8 @@ function script(...steps: (Row | number)[]): Answering {
   const left = [...steps];
   return ({ method }) => {
     const step = left.shift();
-    if (typeof step === "number") return [step, { error: "Not now.", code: step === 503 ? "shutting_down" : "host_not_found", request_id: "r" }];
+    if (typeof step === "number")
+      return [step, { error: "Not now.", code: step === 503 ? "shutting_down" : "host_not_found", request_id: "r" }];
     return [method === "POST" ? 202 : 200, step ?? { error: "asked too often" }];
   };
 }
@@ -40,7 +61,10 @@ test("sends what the flags say and nothing else", async (t) => {
   const api = await fakeApi(t, () => [202, drain("draining", [])]);
   const bodies: readonly (readonly [string, unknown])[] = [
     ["", {}],
-    [" --max-parallel 5 --deadline 1m30s --reason fan --force", { max_parallel: 5, deadline_seconds: 90, reason: "fan", force: true }],
+    [
+      " --max-parallel 5 --deadline 1m30s --reason fan --force",
+      { max_parallel: 5, deadline_seconds: 90, reason: "fan", force: true },
+    ],
     [" --dry-run", { dry_run: true }],
   ];
   for (const [flags, body] of bodies) {
@@ -53,11 +77,25 @@ test("sends what the flags say and nothing else", async (t) => {
 
 test("starts and leaves with --detach", async (t) => {
   const api = await fakeApi(t, script(drain("draining", [row("m-1", "pending")])));
-  assert.deepEqual(await api.run("host drain h-1 --detach"), { code: 0, out: 'h-1 is draining: 1 machine. See "zwrm host drain-status h-1".\n', err: "" });
+  assert.deepEqual(await api.run("host drain h-1 --detach"), {
+    code: 0,
+    out: 'h-1 is draining: 1 machine. See "zwrm host drain-status h-1".\n',
+    err: "",
+  });
 });
 
 test("shows the plan with --dry-run", async (t) => {
-  const api = await fakeApi(t, () => [200, { ...drain("draining", [row("m-1", "pending", { target_host_id: "h-2" }), row("m-3", "pending", { target_host_id: "h-3" }), row("m-2", "blocked", { reason: "needs 4 cpus; the largest free host h-7 has 2" })]), dry_run: true }]);
+  const api = await fakeApi(t, () => [
+    200,
+    {
+      ...drain("draining", [
+        row("m-1", "pending", { target_host_id: "h-2" }),
+        row("m-3", "pending", { target_host_id: "h-3" }),
+        row("m-2", "blocked", { reason: "needs 4 cpus; the largest free host h-7 has 2" }),
+      ]),
+      dry_run: true,
+    },
+  ]);
   const run = await api.run("host drain h-1 --dry-run");
   assert.equal(
     run.out,
@@ -77,12 +115,30 @@ test("follows a drain with a line for each change and exits 0 when it completed"
     t,
     "host drain h-1",
     drain("draining", [row("m-1", "pending"), row("m-2", "pending")]),
-    drain("draining", [row("m-1", "starting", { target_host_id: "h-2", replacement_id: "m-3" }), row("m-2", "pending")]),
-    drain("draining", [row("m-1", "starting", { target_host_id: "h-2", replacement_id: "m-3" }), row("m-2", "pending")]),
-    drain("draining", [row("m-1", "stopping", { target_host_id: "h-2", replacement_id: "m-3" }), row("m-2", "pending")]),
-    drain("draining", [row("m-1", "migrated", { target_host_id: "h-2", replacement_id: "m-3" }), row("m-2", "blocked", { reason: "no host is free" })]),
-    drain("draining", [row("m-1", "migrated", { target_host_id: "h-2", replacement_id: "m-3" }), row("m-2", "stopping")]),
-    drain("completed", [row("m-1", "migrated", { target_host_id: "h-2", replacement_id: "m-3" }), row("m-2", "migrated")]),
+    drain("draining", [
+      row("m-1", "starting", { target_host_id: "h-2", replacement_id: "m-3" }),
+      row("m-2", "pending"),
+    ]),
+    drain("draining", [
+      row("m-1", "starting", { target_host_id: "h-2", replacement_id: "m-3" }),
+      row("m-2", "pending"),
+    ]),
+    drain("draining", [
+      row("m-1", "stopping", { target_host_id: "h-2", replacement_id: "m-3" }),
+      row("m-2", "pending"),
+    ]),
+    drain("draining", [
+      row("m-1", "migrated", { target_host_id: "h-2", replacement_id: "m-3" }),
+      row("m-2", "blocked", { reason: "no host is free" }),
+    ]),
+    drain("draining", [
+      row("m-1", "migrated", { target_host_id: "h-2", replacement_id: "m-3" }),
+      row("m-2", "stopping"),
+    ]),
+    drain("completed", [
+      row("m-1", "migrated", { target_host_id: "h-2", replacement_id: "m-3" }),
+      row("m-2", "migrated"),
+    ]),
   );
   assert.deepEqual(run, {
     code: 0,
@@ -101,32 +157,43 @@ test("follows a drain with a line for each change and exits 0 when it completed"
     ].join("\n"),
     err: "",
   });
-  assert.deepEqual(api.seen.slice(1).map(({ method, url }) => `${method} ${url}`), Array.from({ length: 6 }, () => "GET /v1/hosts/h-1/drain-status"));
+  assert.deepEqual(
+    api.seen.slice(1).map(({ method, url }) => `${method} ${url}`),
+    Array.from({ length: 6 }, () => "GET /v1/hosts/h-1/drain-status"),
+  );
   assert.equal(clock.pending, 0);
 });
 
-test("says in one line what many machines wait for, and nothing where only a time or a number has changed", async (t) => {
-  const waiting = (state: string, reason: string) => Array.from({ length: 6 }, (_, index) => row(`m-${index + 1}`, state, { reason }));
-  const again = (second: number): string => `every host that fits was tried; again at 2026-03-01T12:00:30.000Z, it is 2026-03-01T12:00:0${second}.000Z`;
-  const { run } = await follow(
-    t,
-    "host drain h-1",
-    drain("draining", waiting("pending", "2 of at most 2 are being moved")),
-    drain("draining", waiting("pending", "1 of at most 2 are being moved")),
-    drain("draining", waiting("blocked", again(1))),
-    drain("draining", waiting("blocked", again(2))),
-    drain("draining", waiting("blocked", "host offline since 2026-03-01T12:00:02.000Z")),
-    drain("cancelled", waiting("blocked", "host offline since 2026-03-01T12:00:02.000Z")),
-  );
-  const lines = [
-    "draining, 0 of 6 migrated",
-    `m-1, m-2, m-3 and 3 more blocked: ${again(1)}`,
-    "m-1, m-2, m-3 and 3 more blocked: host offline since 2026-03-01T12:00:02.000Z",
-    "cancelled after 5.0s with 0 of 6 migrated; what has moved stays moved",
-    "",
-  ];
-  assert.deepEqual(run.out.split("\n"), lines.map((line) => (line === "" ? "" : `h-1: ${line}`)));
-});
+test(
+  "says in one line what many machines wait for, and nothing where only a time or a " + "number has changed",
+  async (t) => {
+    const waiting = (state: string, reason: string) =>
+      Array.from({ length: 6 }, (_, index) => row(`m-${index + 1}`, state, { reason }));
+    const again = (second: number): string =>
+      `every host that fits was tried; again at 2026-03-01T12:00:30.000Z, it is 2026-03-01T12:00:0${second}.000Z`;
+    const { run } = await follow(
+      t,
+      "host drain h-1",
+      drain("draining", waiting("pending", "2 of at most 2 are being moved")),
+      drain("draining", waiting("pending", "1 of at most 2 are being moved")),
+      drain("draining", waiting("blocked", again(1))),
+      drain("draining", waiting("blocked", again(2))),
+      drain("draining", waiting("blocked", "host offline since 2026-03-01T12:00:02.000Z")),
+      drain("cancelled", waiting("blocked", "host offline since 2026-03-01T12:00:02.000Z")),
+    );
+    const lines = [
+      "draining, 0 of 6 migrated",
+      `m-1, m-2, m-3 and 3 more blocked: ${again(1)}`,
+      "m-1, m-2, m-3 and 3 more blocked: host offline since 2026-03-01T12:00:02.000Z",
+      "cancelled after 5.0s with 0 of 6 migrated; what has moved stays moved",
+      "",
+    ];
+    assert.deepEqual(
+      run.out.split("\n"),
+      lines.map((line) => (line === "" ? "" : `h-1: ${line}`)),
+    );
+  },
+);
 
 test("ends at once where the drain is over with the first answer", async (t) => {
   const { run, api } = await follow(t, "host drain h-1", drain("completed", []));
@@ -135,11 +202,21 @@ test("ends at once where the drain is over with the first answer", async (t) => 
 });
 
 test("exits 1 when the drain failed, and says what is left and what can be done", async (t) => {
-  const { run } = await follow(t, "host drain h-1 --deadline 10m", drain("draining", [row("m-1", "pending")]), drain("failed", [row("m-1", "blocked", { reason: "full" })], { deadline_at: "2026-03-01T12:10:00.000Z" }));
+  const { run } = await follow(
+    t,
+    "host drain h-1 --deadline 10m",
+    drain("draining", [row("m-1", "pending")]),
+    drain("failed", [row("m-1", "blocked", { reason: "full" })], { deadline_at: "2026-03-01T12:10:00.000Z" }),
+  );
   assert.equal(run.code, 1);
   const [, ...lines] = run.out.split("\n");
   const hint = '"zwrm host drain-status h-1" shows why; drain it again, or "zwrm host undrain h-1"';
-  assert.deepEqual(lines, ["h-1: m-1 blocked: full", `h-1: failed after 1.0s (the deadline 2026-03-01T12:10:00.000Z passed) with 1 remaining; the host stays draining. ${hint}`, ""]);
+  assert.deepEqual(lines, [
+    "h-1: m-1 blocked: full",
+    "h-1: failed after 1.0s (the deadline 2026-03-01T12:10:00.000Z passed) with 1 remaining; the host stays " +
+      `draining. ${hint}`,
+    "",
+  ]);
 });
 
 test("exits 1 when somebody cancelled the drain", async (t) => {
@@ -149,14 +226,34 @@ test("exits 1 when somebody cancelled the drain", async (t) => {
 });
 
 test("goes on following while the daemon restarts", async (t) => {
-  const { run } = await follow(t, "host drain h-1", drain("draining", []), 503, 503, 503, drain("draining", []), drain("completed", []));
+  const { run } = await follow(
+    t,
+    "host drain h-1",
+    drain("draining", []),
+    503,
+    503,
+    503,
+    drain("draining", []),
+    drain("completed", []),
+  );
   assert.equal(run.code, 0);
-  assert.deepEqual(run.out.split("\n").slice(1, 3), ["h-1: no answer, trying again: Not now.", "h-1: the daemon answers again"]);
+  assert.deepEqual(run.out.split("\n").slice(1, 3), [
+    "h-1: no answer, trying again: Not now.",
+    "h-1: the daemon answers again",
+  ]);
 });
 
 test("gives up following after two minutes without an answer, and says that the drain may go on", async (t) => {
-  const { run, clock } = await follow(t, "host drain h-1", drain("draining", []), ...Array.from({ length: 200 }, () => 503));
-  assert.deepEqual([run.code, run.err], [1, 'zwrm: No answer for 2m00s. The drain itself may go on: see "zwrm host drain-status h-1".\n']);
+  const { run, clock } = await follow(
+    t,
+    "host drain h-1",
+    drain("draining", []),
+    ...Array.from({ length: 200 }, () => 503),
+  );
+  assert.deepEqual(
+    [run.code, run.err],
+    [1, 'zwrm: No answer for 2m00s. The drain itself may go on: see "zwrm host drain-status h-1".\n'],
+  );
   assert.equal(clock.now, 121_000);
 });
 
@@ -165,20 +262,25 @@ test("stops following where the host is gone", async (t) => {
   assert.deepEqual([run.code, run.err], [1, 'zwrm: Not now. "zwrm host list" shows the ids.\n']);
 });
 
-test("says at a Ctrl-C, and only while it follows, that the drain goes on and how to follow or cancel it", async (t) => {
-  const clock = new ManualClock();
-  const stdin = new Keyboard([], { isTerminal: false });
-  let listening = 0;
-  const api = await fakeApi(t, ({ method }) => {
-    if (method === "POST") assert.equal(stdin.interrupt(), 0, "a drain that may not have begun");
-    else listening = stdin.interrupt();
-    return [200, drain(method === "POST" ? "draining" : "completed", [])];
-  });
-  const run = await finish(api.run("host drain h-1", { clock, stdin }), clock);
-  assert.deepEqual([run.code, listening, stdin.interrupt()], [0, 1, 0]);
-  const how = 'see "zwrm host drain-status h-1", follow it again with "zwrm host drain h-1", or cancel it with "zwrm host undrain h-1".';
-  assert.equal(run.err, `h-1: no longer followed; the drain goes on: ${how}\n`);
-});
+test(
+  "says at a Ctrl-C, and only while it follows, that the drain goes on and how to " + "follow or cancel it",
+  async (t) => {
+    const clock = new ManualClock();
+    const stdin = new Keyboard([], { isTerminal: false });
+    let listening = 0;
+    const api = await fakeApi(t, ({ method }) => {
+      if (method === "POST") assert.equal(stdin.interrupt(), 0, "a drain that may not have begun");
+      else listening = stdin.interrupt();
+      return [200, drain(method === "POST" ? "draining" : "completed", [])];
+    });
+    const run = await finish(api.run("host drain h-1", { clock, stdin }), clock);
+    assert.deepEqual([run.code, listening, stdin.interrupt()], [0, 1, 0]);
+    const how =
+      'see "zwrm host drain-status h-1", follow it again with "zwrm host drain h-1", or cancel it with "zwrm ' +
+      'host undrain h-1".';
+    assert.equal(run.err, `h-1: no longer followed; the drain goes on: ${how}\n`);
+  },
+);
 
 test("asks a daemon that is slow to answer less often", async (t) => {
   const clock = new ManualClock();
@@ -200,13 +302,30 @@ test("keeps stdout to the last answer's JSON with --json, and tells the changes 
 });
 
 test("refuses a drain that the API refuses", async (t) => {
-  const api = await fakeApi(t, () => [409, { error: "h-1 is in maintenance.", code: "host_in_maintenance", request_id: "r" }]);
-  assert.deepEqual(await api.run("host drain h-1"), { code: 1, out: "", err: 'zwrm: h-1 is in maintenance. "zwrm host activate ID" brings it back first.\n' });
+  const api = await fakeApi(t, () => [
+    409,
+    { error: "h-1 is in maintenance.", code: "host_in_maintenance", request_id: "r" },
+  ]);
+  assert.deepEqual(await api.run("host drain h-1"), {
+    code: 1,
+    out: "",
+    err: 'zwrm: h-1 is in maintenance. "zwrm host activate ID" brings it back first.\n',
+  });
 });
 
 test("shows how far a drain is", async (t) => {
-  const machines = [row("m-1", "migrated", { replacement_id: "m-3", target_host_id: "h-2" }), row("m-2", "failed", { reason: "three hosts refused it" })];
-  const api = await fakeApi(t, () => [200, drain("failed", machines, { reason: "fan", finished_at: "2026-03-01T11:59:50.000Z", deadline_at: "2026-03-01T12:10:00.000Z" })]);
+  const machines = [
+    row("m-1", "migrated", { replacement_id: "m-3", target_host_id: "h-2" }),
+    row("m-2", "failed", { reason: "three hosts refused it" }),
+  ];
+  const api = await fakeApi(t, () => [
+    200,
+    drain("failed", machines, {
+      reason: "fan",
+      finished_at: "2026-03-01T11:59:50.000Z",
+      deadline_at: "2026-03-01T12:10:00.000Z",
+    }),
+  ]);
   assert.equal(
     (await api.run("host drain-status h-1")).out,
     [
@@ -225,5 +344,8 @@ test("shows how far a drain is", async (t) => {
     ].join("\n"),
   );
   const bare = await fakeApi(t, () => [200, { ...host("h-1"), ...drain("draining", []) }]);
-  assert.equal((await bare.run("host drain-status h-1")).out, "host      h-1\nstate     draining\nstarted   1m ago\nmachines  0 of 0 migrated, 0 remaining, 0 failed\n");
+  assert.equal(
+    (await bare.run("host drain-status h-1")).out,
+    "host      h-1\nstate     draining\nstarted   1m ago\nmachines  0 of 0 migrated, 0 remaining, 0 failed\n",
+  );
 });

@@ -12,7 +12,8 @@ import { deployment, DIGEST, machine, WEB } from "./workloads.ts";
 export const KEY = `zwrm_key_${"k".repeat(43)}`;
 const FOUND = { id: "m_16bee2e186b722258f2a", other: "m_1ef1ffd89a9b04a036a9" };
 const TROUBLE =
-  "needs 4 cpus and 8192 MiB; the largest free host h-7 has 2 cpus and 1024 MiB: 3 hosts are full, 1 is draining, 1 is offline";
+  "needs 4 cpus and 8192 MiB; the largest free host h-7 has 2 cpus and 1024 MiB: 3 hosts are full, 1 is " +
+  "draining, 1 is offline";
 const USER = {
   id: "usr_5db24aefd462655900d8",
   email: "ann.of.the.platform.team@example.com",
@@ -125,7 +126,9 @@ const PLACEMENT = {
   machine_id: FOUND.id,
   host_id: "h-1",
   strategy: "spread",
-  decision: `on h-1 since 2026-03-01T11:00:00.000Z: spread: chosen of 4 that fit among 4 hosts; 0 of the app's machines here`,
+  decision:
+    "on h-1 since 2026-03-01T11:00:00.000Z: spread: chosen of 4 that fit among 4 hosts; 0 of the " +
+    "app's machines here",
   as_of: "2026-03-01T12:00:00.000Z",
   hosts: [
     {

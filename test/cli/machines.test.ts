@@ -9,7 +9,11 @@ import { DIGEST, machine, refusal, WEB } from "./workloads.ts";
 test("lists machines with the names of their apps, and what keeps each from running", async (t) => {
   const list = [
     machine("m-1", "running", { ready: true }),
-    machine("m-2", "pending", { app_id: "app-gone", created_at: "2026-03-01T11:59:58.000Z", reason: "needs 4 cpus; the largest free host h-7 has 2\u0007" }),
+    machine("m-2", "pending", {
+      app_id: "app-gone",
+      created_at: "2026-03-01T11:59:58.000Z",
+      reason: "needs 4 cpus; the largest free host h-7 has 2\u0007",
+    }),
   ];
   const api = await fakeApi(t, ({ url }) => [200, url === "/v1/apps" ? { apps: [WEB] } : { machines: list }]);
   assert.deepEqual(await api.run("machines"), {
@@ -25,17 +29,42 @@ test("lists machines with the names of their apps, and what keeps each from runn
   assert.equal(api.seen[0]?.url, "/v1/machines");
 });
 
-test("filters by app, whose name becomes its id, by host and by state; an app that is not there is an error", async (t) => {
-  const api = await fakeApi(t, ({ url }) => (url === "/v1/apps/web" ? [200, WEB] : url.startsWith("/v1/machines") ? [200, { machines: [] }] : refusal(404, "app_not_found", "There is no app wbe.")));
-  assert.deepEqual(await api.run("machines --app web --host h-2 --state failed"), { code: 0, out: "", err: "No machine is like that.\n" });
-  assert.equal(api.seen.at(-1)?.url, "/v1/machines?app_id=app-000000000001&host_id=h-2&state=failed");
-  assert.match((await api.run("machines")).err, /^There is no machine yet: /);
-  assert.deepEqual(await api.run("machines --app wbe"), { code: 1, out: "", err: 'zwrm: There is no app wbe. "zwrm apps" shows your apps.\n' });
-  assert.equal((await api.run("machines --state gone")).code, 2);
-});
+test(
+  "filters by app, whose name becomes its id, by host and by state; an app that is " + "not there is an error",
+  async (t) => {
+    const api = await fakeApi(t, ({ url }) =>
+      url === "/v1/apps/web"
+        ? [200, WEB]
+        : url.startsWith("/v1/machines")
+          ? [200, { machines: [] }]
+          : refusal(404, "app_not_found", "There is no app wbe."),
+    );
+    assert.deepEqual(await api.run("machines --app web --host h-2 --state failed"), {
+      code: 0,
+      out: "",
+      err: "No machine is like that.\n",
+    });
+    assert.equal(api.seen.at(-1)?.url, "/v1/machines?app_id=app-000000000001&host_id=h-2&state=failed");
+    assert.match((await api.run("machines")).err, /^There is no machine yet: /);
+    assert.deepEqual(await api.run("machines --app wbe"), {
+      code: 1,
+      out: "",
+      err: 'zwrm: There is no app wbe. "zwrm apps" shows your apps.\n',
+    });
+    assert.equal((await api.run("machines --state gone")).code, 2);
+  },
+);
 
 test("shows one machine, and of what it does not have nothing", async (t) => {
-  const failed = machine("m/1", "failed", { reason: "exit\u001b", exit_code: 3, replaces: "m-0", replaced_by: "m-2", started_at: "2026-03-01T11:58:30.000Z", ended_at: "2026-03-01T11:59:00.000Z", region: "eu" });
+  const failed = machine("m/1", "failed", {
+    reason: "exit\u001b",
+    exit_code: 3,
+    replaces: "m-0",
+    replaced_by: "m-2",
+    started_at: "2026-03-01T11:58:30.000Z",
+    ended_at: "2026-03-01T11:59:00.000Z",
+    region: "eu",
+  });
   const api = await fakeApi(t, () => [200, failed]);
   const run = await api.run("machines show m/1");
   assert.equal(api.seen[0]?.url, "/v1/machines/m%2F1");
@@ -66,62 +95,66 @@ test("shows one machine, and of what it does not have nothing", async (t) => {
   assert.doesNotMatch((await pending.run("machines show m-1")).out, /reason|exit code|replace|ended/);
 });
 
-test("shows of what has ended only what is a replica still, in words of its own, and the rest with --all; by app, the oldest first", async (t) => {
-  const at = (second: number): Row => ({ created_at: `2026-03-01T11:59:0${second}.000Z` });
-  const list = [
-    machine("m-9", "running", { ready: true, ...at(1) }),
-    machine("m-1", "running", { ready: true, ...at(2) }),
-    machine("m-2", "stopped", { desired_state: "stopped", ...at(3) }),
-    machine("m-3", "stopped", { exit_code: 0, restart: "never", ...at(4) }),
-    machine("m-4", "stopped", {
-      desired_state: "stopped",
-      removing: true,
-      replaced_by: "m-1",
-      reason: "replaced by m-1",
-      ...at(5),
-    }),
-    machine("m-5", "stopped", { desired_state: "stopped", removing: true, reason: "scaled to 2", ...at(6) }),
-    machine("m-6", "failed", { desired_state: "stopped", removing: true, exit_code: 1, ...at(7) }),
-    machine("m-0", "unknown", {
-      desired_state: "stopped",
-      removing: true,
-      replaced_by: "m-1",
-      app_id: "app-a",
-      ...at(8),
-    }),
-  ];
-  const api = await fakeApi(t, ({ url }) => [200, url === "/v1/apps" ? { apps: [WEB] } : { machines: list }]);
-  const column = (out: string, ...at: number[]): readonly string[][] =>
-    out
-      .trimEnd()
-      .split("\n")
-      .slice(1)
-      .map((line) => at.map((index) => line.split(/ {2,}/)[index] ?? ""));
-  const some = await api.run("machines");
-  assert.deepEqual(column(some.out, 0, 3), [
-    ["m-0", "unknown"],
-    ["m-9", "running"],
-    ["m-1", "running"],
-    ["m-2", "stopped"],
-    ["m-3", "exited 0"],
-  ]);
-  assert.equal(some.err, "3 machines that have ended are not shown: --all shows them.\n");
-  const all = await api.run("machines --all");
-  assert.deepEqual(column(all.out, 0, 3).slice(5), [
-    ["m-4", "replaced"],
-    ["m-5", "ended"],
-    ["m-6", "failed"],
-  ]);
-  assert.equal(all.err, "");
-  // Who asks for a state wants all that are in it.
-  assert.equal((await api.run("machines --state stopped")).err, "");
-  list.splice(0, list.length, machine("m-5", "stopped", { desired_state: "stopped", removing: true }));
-  assert.deepEqual(await api.run("machines"), {
-    code: 0,
-    out: "",
-    err: "1 machine that has ended is not shown: --all shows it.\n",
-  });
-});
+test(
+  "shows of what has ended only what is a replica still, in words of its own, and the rest with --all; " +
+    "by app, the oldest first",
+  async (t) => {
+    const at = (second: number): Row => ({ created_at: `2026-03-01T11:59:0${second}.000Z` });
+    const list = [
+      machine("m-9", "running", { ready: true, ...at(1) }),
+      machine("m-1", "running", { ready: true, ...at(2) }),
+      machine("m-2", "stopped", { desired_state: "stopped", ...at(3) }),
+      machine("m-3", "stopped", { exit_code: 0, restart: "never", ...at(4) }),
+      machine("m-4", "stopped", {
+        desired_state: "stopped",
+        removing: true,
+        replaced_by: "m-1",
+        reason: "replaced by m-1",
+        ...at(5),
+      }),
+      machine("m-5", "stopped", { desired_state: "stopped", removing: true, reason: "scaled to 2", ...at(6) }),
+      machine("m-6", "failed", { desired_state: "stopped", removing: true, exit_code: 1, ...at(7) }),
+      machine("m-0", "unknown", {
+        desired_state: "stopped",
+        removing: true,
+        replaced_by: "m-1",
+        app_id: "app-a",
+        ...at(8),
+      }),
+    ];
+    const api = await fakeApi(t, ({ url }) => [200, url === "/v1/apps" ? { apps: [WEB] } : { machines: list }]);
+    const column = (out: string, ...at: number[]): readonly string[][] =>
+      out
+        .trimEnd()
+        .split("\n")
+        .slice(1)
+        .map((line) => at.map((index) => line.split(/ {2,}/)[index] ?? ""));
+    const some = await api.run("machines");
+    assert.deepEqual(column(some.out, 0, 3), [
+      ["m-0", "unknown"],
+      ["m-9", "running"],
+      ["m-1", "running"],
+      ["m-2", "stopped"],
+      ["m-3", "exited 0"],
+    ]);
+    assert.equal(some.err, "3 machines that have ended are not shown: --all shows them.\n");
+    const all = await api.run("machines --all");
+    assert.deepEqual(column(all.out, 0, 3).slice(5), [
+      ["m-4", "replaced"],
+      ["m-5", "ended"],
+      ["m-6", "failed"],
+    ]);
+    assert.equal(all.err, "");
+    // Who asks for a state wants all that are in it.
+    assert.equal((await api.run("machines --state stopped")).err, "");
+    list.splice(0, list.length, machine("m-5", "stopped", { desired_state: "stopped", removing: true }));
+    assert.deepEqual(await api.run("machines"), {
+      code: 0,
+      out: "",
+      err: "1 machine that has ended is not shown: --all shows it.\n",
+    });
+  },
+);
 
 test("says stopped, started and deleted only when it has come about, by the documented routes", async (t) => {
   const scenes: readonly (readonly [string, string, readonly (Row | null)[], number, readonly string[]])[] = [
@@ -215,7 +248,17 @@ test("explains a placement: the decision, then each host with its reason, the ch
     { host_id: "h-2", fits: true, chosen: true, reason: "6 cpus free\u001b[2J" },
     { host_id: "h-3", fits: true, chosen: false, reason: null },
   ];
-  const api = await fakeApi(t, () => [200, { machine_id: "m-1", host_id: "h-2", strategy: "spread", decision: "on h-2,\nwhich has most room", as_of: "2026-03-01T11:59:48.000Z", hosts }]);
+  const api = await fakeApi(t, () => [
+    200,
+    {
+      machine_id: "m-1",
+      host_id: "h-2",
+      strategy: "spread",
+      decision: "on h-2,\nwhich has most room",
+      as_of: "2026-03-01T11:59:48.000Z",
+      hosts,
+    },
+  ]);
   const run = await api.run("machines explain m-1");
   assert.equal(api.seen[0]?.url, "/v1/machines/m-1/placement");
   assert.equal(
@@ -231,7 +274,17 @@ test("explains a placement: the decision, then each host with its reason, the ch
       "",
     ].join("\n"),
   );
-  const nowhere = await fakeApi(t, () => [200, { machine_id: "m-1", host_id: null, strategy: "pack", decision: "nowhere yet: no host is online", as_of: null, hosts: [] }]);
+  const nowhere = await fakeApi(t, () => [
+    200,
+    {
+      machine_id: "m-1",
+      host_id: null,
+      strategy: "pack",
+      decision: "nowhere yet: no host is online",
+      as_of: null,
+      hosts: [],
+    },
+  ]);
   assert.equal((await nowhere.run("machines explain m-1")).out, "m-1: nowhere yet: no host is online\n");
 });
 

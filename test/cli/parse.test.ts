@@ -1,7 +1,15 @@
 /** Tests of the command line's grammar, its help and its table of commands. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { command, listFlag, secondsFlag, switchFlag, textFlag, VALUE_SEPARATOR, wholeFlag } from "../../src/cli/command.ts";
+import {
+  command,
+  listFlag,
+  secondsFlag,
+  switchFlag,
+  textFlag,
+  VALUE_SEPARATOR,
+  wholeFlag,
+} from "../../src/cli/command.ts";
 import { COMMANDS } from "../../src/cli/commands.ts";
 import { helpFor } from "../../src/cli/help.ts";
 import { UsageError } from "../../src/cli/io.ts";
@@ -12,17 +20,43 @@ import { zwrm } from "./support.ts";
 const read = (text: string): string => text;
 const none = async (): Promise<number> => 0;
 const apps = command({ name: "apps", summary: "list apps", args: {}, flags: {}, run: none });
-const appsCreate = command({ name: "apps create", summary: "make an app", args: { name: { placeholder: "NAME", help: "its name", read } }, flags: { force: switchFlag("yes") }, run: none });
-const log = command({ name: "log", summary: "show", args: { first: { placeholder: "A", help: "", read }, second: { placeholder: "B", help: "", read } }, flags: { tail: textFlag("N", "") }, run: none });
+const appsCreate = command({
+  name: "apps create",
+  summary: "make an app",
+  args: { name: { placeholder: "NAME", help: "its name", read } },
+  flags: { force: switchFlag("yes") },
+  run: none,
+});
+const log = command({
+  name: "log",
+  summary: "show",
+  args: { first: { placeholder: "A", help: "", read }, second: { placeholder: "B", help: "", read } },
+  flags: { tail: textFlag("N", "") },
+  run: none,
+});
 const TABLE = [apps, appsCreate, log];
 
 function parsed(line: string) {
   const { command: found, topic, globals, given, problem } = parse(line.split(" ").filter(Boolean), TABLE);
-  return { name: found?.name ?? null, topic: topic.join(" "), globals: Object.fromEntries(globals), flags: Object.fromEntries(given.flags), words: given.words, problem: problem?.message ?? null };
+  return {
+    name: found?.name ?? null,
+    topic: topic.join(" "),
+    globals: Object.fromEntries(globals),
+    flags: Object.fromEntries(given.flags),
+    words: given.words,
+    problem: problem?.message ?? null,
+  };
 }
 
 test("takes global flags anywhere on the line, in both ways of writing", () => {
-  const expected = { name: "apps create", topic: "apps create", globals: { org: "acme", json: true, verbose: true, "api-url": "http://x" }, flags: { force: true }, words: ["web"], problem: null };
+  const expected = {
+    name: "apps create",
+    topic: "apps create",
+    globals: { org: "acme", json: true, verbose: true, "api-url": "http://x" },
+    flags: { force: true },
+    words: ["web"],
+    problem: null,
+  };
   assert.deepEqual(parsed("--org acme apps --json create -v web --api-url=http://x --force"), expected);
   assert.deepEqual(parsed("--json -v --org=acme --api-url http://x apps create --force web"), expected);
 });
@@ -40,27 +74,60 @@ test("lets the last of two flags win, and keeps an inline value as it is", () =>
   assert.deepEqual(parsed("log --tail=1 --tail=-x=y").flags, { tail: "-x=y" });
 });
 
-test("behind a group's bare name takes no word for a command of the group that there is not, and no flag that the command does not have", () => {
-  const refused: readonly (readonly [string, string])[] = [
-    ["apps craete web", 'There is no command "zwrm apps craete". Did you mean "create"?'],
-    ["apps lost", 'There is no command "zwrm apps lost". "zwrm apps" alone does: list apps.'],
-    ["apps x create", 'There is no command "zwrm apps x". "zwrm apps" alone does: list apps.'],
-  ];
-  for (const [line, message] of refused) assert.equal(parsed(line).problem, message, line);
-  const list = command({ name: "things", summary: "list", args: {}, flags: { app: textFlag("A", "") }, run: none });
-  const show = command({ name: "things show", summary: "show", args: { id: { placeholder: "ID", help: "", read } }, flags: {}, run: none });
-  const problemOf = (line: string) => parse(line.split(" "), [list, show]).problem?.message ?? null;
-  assert.equal(problemOf("things --app web"), null);
-  assert.equal(problemOf("things --app web show t-1"), "There is no flag --app for zwrm things show.");
-});
+test(
+  "behind a group's bare name takes no word for a command of the group that there is not, and no flag " +
+    "that the command does not have",
+  () => {
+    const refused: readonly (readonly [string, string])[] = [
+      ["apps craete web", 'There is no command "zwrm apps craete". Did you mean "create"?'],
+      ["apps lost", 'There is no command "zwrm apps lost". "zwrm apps" alone does: list apps.'],
+      ["apps x create", 'There is no command "zwrm apps x". "zwrm apps" alone does: list apps.'],
+    ];
+    for (const [line, message] of refused) assert.equal(parsed(line).problem, message, line);
+    const list = command({ name: "things", summary: "list", args: {}, flags: { app: textFlag("A", "") }, run: none });
+    const show = command({
+      name: "things show",
+      summary: "show",
+      args: { id: { placeholder: "ID", help: "", read } },
+      flags: {},
+      run: none,
+    });
+    const problemOf = (line: string) => parse(line.split(" "), [list, show]).problem?.message ?? null;
+    assert.equal(problemOf("things --app web"), null);
+    assert.equal(problemOf("things --app web show t-1"), "There is no flag --app for zwrm things show.");
+  },
+);
 
 test("says nothing of what a secret flag was given where it cannot be read", () => {
-  const strict = command({ name: "x", summary: "", args: {}, flags: { env: { ...textFlag("E", ""), secret: true, read: () => { throw new Error("must be NAME=VALUE"); } } }, run: none });
-  assert.throws(() => strict.prepare({ words: [], flags: new Map([["env", "hunter2"]]) }), { name: "UsageError", message: "--env must be NAME=VALUE." });
+  const strict = command({
+    name: "x",
+    summary: "",
+    args: {},
+    flags: {
+      env: {
+        ...textFlag("E", ""),
+        secret: true,
+        read: () => {
+          throw new Error("must be NAME=VALUE");
+        },
+      },
+    },
+    run: none,
+  });
+  assert.throws(() => strict.prepare({ words: [], flags: new Map([["env", "hunter2"]]) }), {
+    name: "UsageError",
+    message: "--env must be NAME=VALUE.",
+  });
 });
 
 test("gathers the values of a flag that repeats, each whole, and takes a lone dash as a value", () => {
-  const keys = command({ name: "keys", summary: "", args: {}, flags: { scope: listFlag("S", ""), token: textFlag("T", "") }, run: none });
+  const keys = command({
+    name: "keys",
+    summary: "",
+    args: {},
+    flags: { scope: listFlag("S", ""), token: textFlag("T", "") },
+    run: none,
+  });
   const given = parse("keys --scope a --scope=b,c --token - --scope d".split(" "), [keys]).given.flags;
   assert.deepEqual(Object.fromEntries(given), { scope: ["a", "b,c", "d"].join(VALUE_SEPARATOR), token: "-" });
   assert.deepEqual(listFlag("S", "").read(String(given.get("scope"))), ["a", "b", "c", "d"]);
@@ -87,27 +154,68 @@ test("says what is wrong and suggests what was meant", () => {
 });
 
 test("refuses missing and extra words, and values that cannot be read, before anything is done", () => {
-  assert.throws(() => log.prepare({ words: ["1"], flags: new Map() }), { name: "UsageError", message: "B is missing." });
-  const maybe = command({ name: "y", summary: "", args: { a: { placeholder: "[A]", help: "", absent: "", read } }, flags: {}, run: async (_session, { a }) => a.length });
+  assert.throws(() => log.prepare({ words: ["1"], flags: new Map() }), {
+    name: "UsageError",
+    message: "B is missing.",
+  });
+  const maybe = command({
+    name: "y",
+    summary: "",
+    args: { a: { placeholder: "[A]", help: "", absent: "", read } },
+    flags: {},
+    run: async (_session, { a }) => a.length,
+  });
   assert.doesNotThrow(() => maybe.prepare({ words: [], flags: new Map() }));
-  assert.throws(() => log.prepare({ words: ["1", "2", "3"], flags: new Map() }), { name: "UsageError", message: '"3" is one word too many.' });
+  assert.throws(() => log.prepare({ words: ["1", "2", "3"], flags: new Map() }), {
+    name: "UsageError",
+    message: '"3" is one word too many.',
+  });
   const flags = { n: wholeFlag("N", "", { min: 1, max: 10 }), t: secondsFlag("TIME", "") };
   const strict = command({ name: "x", summary: "", args: {}, flags, run: none });
-  for (const [name, value] of [["n", "0"], ["n", "11"], ["n", "1.5"], ["n", "1e1"], ["t", "10"], ["t", "0s"], ["t", "1.5s"], ["t", "500ms"]] as const) {
-    assert.throws(() => strict.prepare({ words: [], flags: new Map([[name, value]]) }), (error: Error) => error instanceof UsageError && error.message.endsWith(`not "${value}".`), `${name} ${value}`);
+  for (const [name, value] of [
+    ["n", "0"],
+    ["n", "11"],
+    ["n", "1.5"],
+    ["n", "1e1"],
+    ["t", "10"],
+    ["t", "0s"],
+    ["t", "1.5s"],
+    ["t", "500ms"],
+  ] as const) {
+    assert.throws(
+      () => strict.prepare({ words: [], flags: new Map([[name, value]]) }),
+      (error: Error) => error instanceof UsageError && error.message.endsWith(`not "${value}".`),
+      `${name} ${value}`,
+    );
   }
 });
 
 test("gives a command its values read", async () => {
-  const flags = { n: wholeFlag("N", "", { min: 1, max: 10 }), t: secondsFlag("TIME", ""), on: switchFlag(""), off: switchFlag(""), gone: textFlag("X", "") };
+  const flags = {
+    n: wholeFlag("N", "", { min: 1, max: 10 }),
+    t: secondsFlag("TIME", ""),
+    on: switchFlag(""),
+    off: switchFlag(""),
+    gone: textFlag("X", ""),
+  };
   let got: unknown;
   const run = async (_session: unknown, args: unknown, values: unknown): Promise<number> => {
     got = [args, values];
     return 7;
   };
-  const start = command({ name: "x", summary: "", args: { a: { placeholder: "A", help: "", read: Number } }, flags, run }).prepare({
+  const start = command({
+    name: "x",
+    summary: "",
+    args: { a: { placeholder: "A", help: "", read: Number } },
+    flags,
+    run,
+  }).prepare({
     words: ["5"],
-    flags: new Map<string, string | true>([["n", "10"], ["t", "1m30s"], ["on", true]]),
+    flags: new Map<string, string | true>([
+      ["n", "10"],
+      ["t", "1m30s"],
+      ["on", true],
+    ]),
   });
   // The command above looks at no session.
   assert.equal(await start(undefined as never), 7);
@@ -122,15 +230,56 @@ test("every command of the table has a name of its own, help, and no flag that h
     for (const flag of Object.keys(one.flags)) assert.ok(!Object.hasOwn(GLOBAL_FLAGS, flag), `${one.name} --${flag}`);
     const help = helpFor(one.name.split(" "), COMMANDS);
     assert.ok(help.startsWith(`zwrm ${one.name}: ${one.summary}\n`), one.name);
-    for (const flag of [...Object.keys(one.flags), ...Object.keys(GLOBAL_FLAGS)]) assert.match(help, new RegExp(`^  (-., )?--${flag}\\b`, "m"), `${one.name} --${flag}`);
-    for (const { placeholder } of Object.values(one.args)) assert.ok(help.includes(`\n  ${placeholder} `), `${one.name} ${placeholder}`);
+    for (const flag of [...Object.keys(one.flags), ...Object.keys(GLOBAL_FLAGS)])
+      assert.match(help, new RegExp(`^  (-., )?--${flag}\\b`, "m"), `${one.name} --${flag}`);
+    for (const { placeholder } of Object.values(one.args))
+      assert.ok(help.includes(`\n  ${placeholder} `), `${one.name} ${placeholder}`);
   }
 });
 
 test("has the documented commands", () => {
-  const documented = ["host list", "host status", "host drain", "host drain-status", "host undrain", "host activate", "host rm", "host unbind-key", "host replace-lost", "image push", "image list", "image rm", "status"];
-  const identity = ["auth login", "auth logout", "auth whoami", "auth tokens create", "auth tokens list", "auth tokens revoke", "user create", "user list", "user passwd", "user remove", "events"];
-  documented.push("apps", "apps create", "apps rm", "apps show", "deploy", "scale", "machines", "machines show", "machines stop", "machines start", "machines rm", "machines explain");
+  const documented = [
+    "host list",
+    "host status",
+    "host drain",
+    "host drain-status",
+    "host undrain",
+    "host activate",
+    "host rm",
+    "host unbind-key",
+    "host replace-lost",
+    "image push",
+    "image list",
+    "image rm",
+    "status",
+  ];
+  const identity = [
+    "auth login",
+    "auth logout",
+    "auth whoami",
+    "auth tokens create",
+    "auth tokens list",
+    "auth tokens revoke",
+    "user create",
+    "user list",
+    "user passwd",
+    "user remove",
+    "events",
+  ];
+  documented.push(
+    "apps",
+    "apps create",
+    "apps rm",
+    "apps show",
+    "deploy",
+    "scale",
+    "machines",
+    "machines show",
+    "machines stop",
+    "machines start",
+    "machines rm",
+    "machines explain",
+  );
   documented.push(...identity, "org create", "org list", "org members", "org members set", "org members remove");
   assert.deepEqual(COMMANDS.map((one) => one.name).sort(), documented.sort());
 });
@@ -150,7 +299,12 @@ test("shows help at --help, -h and help, for all, a group or one command, and ex
   assert.match(bare.out, /^Further commands:\n {2}apps create NAME .*\n {2}apps show /m);
   const one = await zwrm(["host", "drain", "--help"]);
   assert.match(one.out, /^Usage: zwrm host drain ID \[flags\]$/m);
-  for (const argv of [["help", "host", "drain"], ["--help", "host", "drain"], ["host", "drain", "h-1", "--nonsense", "--help"]]) assert.deepEqual(await zwrm(argv), one);
+  for (const argv of [
+    ["help", "host", "drain"],
+    ["--help", "host", "drain"],
+    ["host", "drain", "h-1", "--nonsense", "--help"],
+  ])
+    assert.deepEqual(await zwrm(argv), one);
 });
 
 test("exits 2 with the reason and where to look, and does not call the API, where the usage is wrong", async () => {
@@ -162,7 +316,8 @@ test("exits 2 with the reason and where to look, and does not call the API, wher
     ["apps list create", 'zwrm: "create" is one word too many.\nRun "zwrm apps --help" for what there is.\n'],
     [
       "hosts x",
-      'zwrm: There is no command "zwrm host x". "zwrm host list" alone does: list the hosts with their status and what is allocated on them.\nRun "zwrm host --help" for what there is.\n',
+      'zwrm: There is no command "zwrm host x". "zwrm host list" alone does: list the hosts with their ' +
+        'status and what is allocated on them.\nRun "zwrm host --help" for what there is.\n',
     ],
     [
       "host lst",
@@ -175,11 +330,13 @@ test("exits 2 with the reason and where to look, and does not call the API, wher
     ["host status", 'zwrm: ID is missing.\nRun "zwrm host status --help" for what there is.\n'],
     [
       "host list --status gone",
-      'zwrm: --status must be one of active, draining, maintenance, offline, not "gone".\nRun "zwrm host list --help" for what there is.\n',
+      'zwrm: --status must be one of active, draining, maintenance, offline, not "gone".\nRun "zwrm host ' +
+        'list --help" for what there is.\n',
     ],
     [
       "image rm sha256:12",
-      'zwrm: DIGEST must be sha256: and 64 of 0-9 and a-f, or the first twelve or more of them, not "sha256:12".\nRun "zwrm image rm --help" for what there is.\n',
+      "zwrm: DIGEST must be sha256: and 64 of 0-9 and a-f, or the first twelve or more of them, not " +
+        '"sha256:12".\nRun "zwrm image rm --help" for what there is.\n',
     ],
     [
       "image push x --app a/b",
@@ -187,7 +344,8 @@ test("exits 2 with the reason and where to look, and does not call the API, wher
     ],
     ["status --org=", 'zwrm: --org must not be empty, not "".\nRun "zwrm status --help" for what there is.\n'],
   ];
-  for (const [line, err] of refused) assert.deepEqual(await zwrm(line.split(" ").filter(Boolean), world), { code: 2, out: "", err }, line);
+  for (const [line, err] of refused)
+    assert.deepEqual(await zwrm(line.split(" ").filter(Boolean), world), { code: 2, out: "", err }, line);
 });
 
 test("shows its version", async () => {

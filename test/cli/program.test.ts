@@ -1,4 +1,7 @@
-/** Tests of the real program zwrm: exit codes, outputs, and that its process ends when its work does. Few, because each costs a start of Node. */
+/**
+ * Tests of the real program zwrm: exit codes, outputs, and that its process ends when its work does. Few, because each
+ * costs a start of Node.
+ */
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -14,7 +17,11 @@ const PROGRAM = fileURLToPath(new URL("../../src/zwrm.ts", import.meta.url));
 
 function start(args: readonly string[], env: Record<string, string>) {
   const clean = { PATH: process.env["PATH"] ?? "", HOME: "/nonexistent", ...env };
-  return spawn(process.execPath, ["--import", "tsx", PROGRAM, ...args], { env: clean, stdio: ["ignore", "pipe", "pipe"], timeout: 30_000 });
+  return spawn(process.execPath, ["--import", "tsx", PROGRAM, ...args], {
+    env: clean,
+    stdio: ["ignore", "pipe", "pipe"],
+    timeout: 30_000,
+  });
 }
 
 async function run(args: readonly string[], env: Record<string, string>) {
@@ -28,7 +35,12 @@ async function run(args: readonly string[], env: Record<string, string>) {
 
 /** The environment that leads to a server, and to a proxy that is not there for whoever would use one. */
 function toward(server: FakeServer): Record<string, string> {
-  return { ZWRM_API_URL: server.url, HTTP_PROXY: "http://127.0.0.1:1", http_proxy: "http://127.0.0.1:1", NODE_USE_ENV_PROXY: "1" };
+  return {
+    ZWRM_API_URL: server.url,
+    HTTP_PROXY: "http://127.0.0.1:1",
+    http_proxy: "http://127.0.0.1:1",
+    NODE_USE_ENV_PROXY: "1",
+  };
 }
 
 test("prints to pipes without colours and exits 0 as soon as it is done", async (t) => {
@@ -42,7 +54,10 @@ test("prints to pipes without colours and exits 0 as soon as it is done", async 
 });
 
 test("exits 1 where the API fails and 2 where the usage is wrong", async () => {
-  const [failed, wrong] = await Promise.all([run(["status"], { ZWRM_API_URL: "http://127.0.0.1:1" }), run(["host", "lits"], {})]);
+  const [failed, wrong] = await Promise.all([
+    run(["status"], { ZWRM_API_URL: "http://127.0.0.1:1" }),
+    run(["host", "lits"], {}),
+  ]);
   assert.deepEqual([failed.code, failed.out], [1, ""]);
   assert.match(failed.err, /^zwrm: Nothing listens at http:\/\/127\.0\.0\.1:1\./);
   assert.deepEqual([wrong.code, wrong.out], [2, ""]);
@@ -53,14 +68,25 @@ test("pushes a file and stays alive between two looks at a drain", async (t) => 
   const path = join(temporaryFolder(t), "root.img");
   writeFileSync(path, Buffer.alloc(3_000_000, 7));
   let asked = 0;
-  const status = (state: string) => ({ host_id: "h-1", state, total: 0, migrated: 0, remaining: 0, failed: 0, machines: [] });
+  const status = (state: string) => ({
+    host_id: "h-1",
+    state,
+    total: 0,
+    migrated: 0,
+    remaining: 0,
+    failed: 0,
+    machines: [],
+  });
   const server = await serve(({ method, url }) => {
     if (method === "PUT") return [201, { digest: "d" }];
     asked += url.endsWith("/drain-status") ? 1 : 0;
     return [200, status(asked === 0 ? "draining" : "completed")];
   });
   t.after(() => server.close());
-  const [pushed, drained] = await Promise.all([run(["image", "push", path], toward(server)), run(["host", "drain", "h-1"], toward(server))]);
+  const [pushed, drained] = await Promise.all([
+    run(["image", "push", path], toward(server)),
+    run(["host", "drain", "h-1"], toward(server)),
+  ]);
   assert.deepEqual([pushed.code, pushed.err], [0, ""]);
   assert.match(pushed.out, /^sha256:[0-9a-f]{64} pushed: 2\.9 MiB in \d\.\ds/);
   assert.equal(server.seen.find(({ method }) => method === "PUT")?.body.length, 3_000_000);
@@ -69,7 +95,10 @@ test("pushes a file and stays alive between two looks at a drain", async (t) => 
 });
 
 test("ends by the signal at a Ctrl-C, having said that the drain goes on", async (t) => {
-  const server = await serve(() => [200, { host_id: "h-1", state: "draining", total: 0, migrated: 0, remaining: 0, failed: 0, machines: [] }]);
+  const server = await serve(() => [
+    200,
+    { host_id: "h-1", state: "draining", total: 0, migrated: 0, remaining: 0, failed: 0, machines: [] },
+  ]);
   t.after(() => server.close());
   const child = start(["host", "drain", "h-1"], toward(server));
   let err = "";

@@ -1,4 +1,7 @@
-/** Runs the command line in this process against a server of the test, with outputs that are kept and a clock that stands still. */
+/**
+ * Runs the command line in this process against a server of the test, with outputs that are kept and a clock that
+ * stands still.
+ */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -89,7 +92,14 @@ export async function zwrm(argv: readonly string[], world: World = {}): Promise<
   const stdout = world.stdout ?? new Screen();
   const stderr = world.stderr ?? new Screen();
   const stdin = world.stdin ?? new Keyboard([], { isTerminal: false });
-  const io: Io = { stdin, stdout, stderr, env: world.env ?? {}, home: world.home ?? "/nonexistent", clock: world.clock ?? new ManualClock() };
+  const io: Io = {
+    stdin,
+    stdout,
+    stderr,
+    env: world.env ?? {},
+    home: world.home ?? "/nonexistent",
+    clock: world.clock ?? new ManualClock(),
+  };
   const code = await main(argv, io);
   return { code, out: stdout.text, err: stderr.text };
 }
@@ -106,7 +116,10 @@ export async function finish(run: Promise<Run>, clock: ManualClock): Promise<Run
   return run;
 }
 
-export async function fakeApi(t: TestContext, answer: Answering): Promise<FakeServer & { run(line: string, world?: World): Promise<Run> }> {
+export async function fakeApi(
+  t: TestContext,
+  answer: Answering,
+): Promise<FakeServer & { run(line: string, world?: World): Promise<Run> }> {
   const server = await serve(answer);
   t.after(() => server.close());
   return { ...server, run: (line, world) => zwrm(["--api-url", server.url, ...line.split(" ")], world) };

@@ -1,10 +1,19 @@
-/** What tests of apps, deployments and machines share: each as the API shows it, and an API that plays a list of deployments' states. */
+/**
+ * What tests of apps, deployments and machines share: each as the API shows it, and an API that plays a list of
+ * deployments' states.
+ */
 import type { Answering, Seen } from "../client/support.ts";
 
 export type Row = Readonly<Record<string, unknown>>;
 
 export const DIGEST = `sha256:${"0123456789abcdef".repeat(4)}`;
-export const WEB = { id: "app-000000000001", name: "web", org_id: "o-1", created_at: "2026-03-01T09:00:00.000Z", deployment_id: "d-000000000001" };
+export const WEB = {
+  id: "app-000000000001",
+  name: "web",
+  org_id: "o-1",
+  created_at: "2026-03-01T09:00:00.000Z",
+  deployment_id: "d-000000000001",
+};
 
 export function deployment(state: string, more: Row = {}): Row {
   return {
@@ -66,15 +75,23 @@ export interface Step {
   readonly machines?: readonly Row[];
 }
 
-/** What plays the daemon: `before` are the machines before the POST, which gives the first step; each further look at the deployment gives the next. */
-export function playing(before: readonly Row[], steps: readonly Step[], other: (seen: Seen) => readonly [number, unknown] | null = () => null): Answering {
+/**
+ * What plays the daemon: `before` are the machines before the POST, which gives the first step; each further look at
+ * the deployment gives the next.
+ */
+export function playing(
+  before: readonly Row[],
+  steps: readonly Step[],
+  other: (seen: Seen) => readonly [number, unknown] | null = () => null,
+): Answering {
   let at = -1;
   return (seen) => {
     const told = other(seen);
     if (told !== null) return told;
     const { method, url } = seen;
     const step = steps[at];
-    if (method === "GET" && url.startsWith("/v1/machines")) return [200, { machines: at < 0 ? before : (step?.machines ?? []) }];
+    if (method === "GET" && url.startsWith("/v1/machines"))
+      return [200, { machines: at < 0 ? before : (step?.machines ?? []) }];
     if (method === "GET" && /^\/v1\/apps\/[^/]+$/.test(url)) return [200, WEB];
     at += 1;
     const next = steps[at];

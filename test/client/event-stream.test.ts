@@ -1,4 +1,7 @@
-/** Tests of server-sent events in src/client: the grammar, pieces cut anywhere, silence, and every way in which a stream ends. */
+/**
+ * Tests of server-sent events in src/client: the grammar, pieces cut anywhere, silence, and every way in which a stream
+ * ends.
+ */
 import assert from "node:assert/strict";
 import * as http from "node:http";
 import { test } from "node:test";
@@ -11,8 +14,20 @@ import { listen, ManualClock, portOf, until } from "./support.ts";
 
 const GRAMMAR: readonly (readonly [string, readonly ServerEvent[]])[] = [
   ["data: x\n\n", [{ id: null, type: "message", data: "x" }]],
-  ["id: 7\nevent: a.b\ndata: x\n\ndata:y\n\n", [{ id: "7", type: "a.b", data: "x" }, { id: "7", type: "message", data: "y" }]],
-  [": hello\n\n: alive\n\ndata: {\"a\":1}\r\ndata:  two\r\n\r\ndata\rdata\r\rx", [{ id: null, type: "message", data: '{"a":1}\n two' }, { id: null, type: "message", data: "\n" }]],
+  [
+    "id: 7\nevent: a.b\ndata: x\n\ndata:y\n\n",
+    [
+      { id: "7", type: "a.b", data: "x" },
+      { id: "7", type: "message", data: "y" },
+    ],
+  ],
+  [
+    ': hello\n\n: alive\n\ndata: {"a":1}\r\ndata:  two\r\n\r\ndata\rdata\r\rx',
+    [
+      { id: null, type: "message", data: '{"a":1}\n two' },
+      { id: null, type: "message", data: "\n" },
+    ],
+  ],
   ["event: only\n\nid: 1\n\nretry: 5\nunknown: x\n\n", []],
   ["data: not ended\n", []],
   ["data: é\u2028😀\n\n", [{ id: null, type: "message", data: "é\u2028😀" }]],
@@ -42,7 +57,12 @@ async function world(t: TestContext, answer: (res: http.ServerResponse, req: htt
   const server = http.createServer((req, res) => answer(res, req));
   await listen(server);
   const clock = new ManualClock();
-  const client = new Client({ apiUrl: `http://127.0.0.1:${portOf(server)}`, clock, userAgent: "test/1", token: "zwrm_key_x" });
+  const client = new Client({
+    apiUrl: `http://127.0.0.1:${portOf(server)}`,
+    clock,
+    userAgent: "test/1",
+    token: "zwrm_key_x",
+  });
   t.after(() => {
     client.close();
     server.closeAllConnections();
@@ -60,14 +80,20 @@ async function all(stream: AsyncIterable<ServerEvent>): Promise<readonly string[
 }
 
 async function failure(work: Promise<unknown>): Promise<ClientError> {
-  const error: unknown = await work.then(() => null, (reason: unknown) => reason);
+  const error: unknown = await work.then(
+    () => null,
+    (reason: unknown) => reason,
+  );
   assert.ok(error instanceof ClientError, String(error));
   return error;
 }
 
 test("gives events as they come, sends token and headers, and ends where the server ends", async (t) => {
   const { client, clock } = await world(t, (res, req) => {
-    assert.deepEqual([req.headers.accept, req.headers.authorization, req.headers["last-event-id"]], ["text/event-stream", "Bearer zwrm_key_x", "7"]);
+    assert.deepEqual(
+      [req.headers.accept, req.headers.authorization, req.headers["last-event-id"]],
+      ["text/event-stream", "Bearer zwrm_key_x", "7"],
+    );
     res.writeHead(200, STREAM).write("data: one\n\n");
     res.on("close", () => undefined);
     setImmediate(() => res.end("data: two\n\ndata: cut off"));
@@ -133,7 +159,10 @@ test("gives up where there is no answer at all", async (t) => {
 test("throws the daemon's error, and says so where the answer is no stream", async (t) => {
   const { client } = await world(t, (res, req) => {
     if (req.url === "/json") res.writeHead(200, { "Content-Type": "application/json" }).end("{}");
-    else res.writeHead(410, { "Content-Type": "application/json" }).end(JSON.stringify({ error: "Gone.", code: "compacted", oldest_seq: 9, request_id: "r" }));
+    else
+      res
+        .writeHead(410, { "Content-Type": "application/json" })
+        .end(JSON.stringify({ error: "Gone.", code: "compacted", oldest_seq: 9, request_id: "r" }));
   });
   const gone = await failure(all(client.stream("/v1/events")));
   assert.deepEqual([gone.code, gone.status, gone.extra["oldest_seq"]], ["compacted", 410, 9]);

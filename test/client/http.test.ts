@@ -15,13 +15,21 @@ import { systemClock } from "../../src/lib/clock.ts";
 import type { Answering } from "./support.ts";
 import { listen, ManualClock, portOf, serve, until } from "./support.ts";
 
-function clientOf(t: TestContext, apiUrl: string, more: { token?: string; headers?: Record<string, string>; clock?: ManualClock } = {}): Client {
+function clientOf(
+  t: TestContext,
+  apiUrl: string,
+  more: { token?: string; headers?: Record<string, string>; clock?: ManualClock } = {},
+): Client {
   const client = new Client({ apiUrl, clock: systemClock, userAgent: "test/1", ...more });
   t.after(() => client.close());
   return client;
 }
 
-async function pair(t: TestContext, answer: Answering, more: { token?: string; headers?: Record<string, string> } = {}) {
+async function pair(
+  t: TestContext,
+  answer: Answering,
+  more: { token?: string; headers?: Record<string, string> } = {},
+) {
   const server = await serve(answer);
   t.after(() => server.close());
   return { server, client: clientOf(t, server.url, more) };
@@ -55,27 +63,48 @@ async function failure(work: Promise<unknown>): Promise<ClientError> {
 }
 
 test("sends method, path, query, headers and JSON, and gives back what was answered", async (t) => {
-  const { server, client } = await pair(t, () => [201, { host: "h-1" }], { token: "zwrm_key_x", headers: { "X-Zwrm-Org": "acme" } });
-  const answer = await client.request("POST", "/v1/hosts/a%2Fb/drain", { body: { reason: "Übung" }, query: { limit: 5, after: "a b&c", gone: undefined, force: true }, headers: { "X-More": "1" } });
+  const { server, client } = await pair(t, () => [201, { host: "h-1" }], {
+    token: "zwrm_key_x",
+    headers: { "X-Zwrm-Org": "acme" },
+  });
+  const answer = await client.request("POST", "/v1/hosts/a%2Fb/drain", {
+    body: { reason: "Übung" },
+    query: { limit: 5, after: "a b&c", gone: undefined, force: true },
+    headers: { "X-More": "1" },
+  });
   assert.deepEqual([answer.status, answer.body, answer.requestId], [201, { host: "h-1" }, "req-1"]);
   const [seen] = server.seen;
   assert.deepEqual([seen?.method, seen?.url], ["POST", "/v1/hosts/a%2Fb/drain?limit=5&after=a+b%26c&force=true"]);
   assert.deepEqual(JSON.parse(String(seen?.body)), { reason: "Übung" });
-  const { authorization, accept, "user-agent": agent, "x-zwrm-org": org, "x-more": more, "content-type": type, host } = seen?.headers ?? {};
-  assert.deepEqual([authorization, accept, agent, org, more, type, host], ["Bearer zwrm_key_x", "application/json", "test/1", "acme", "1", "application/json", `127.0.0.1:${server.port}`]);
+  const {
+    authorization,
+    accept,
+    "user-agent": agent,
+    "x-zwrm-org": org,
+    "x-more": more,
+    "content-type": type,
+    host,
+  } = seen?.headers ?? {};
+  assert.deepEqual(
+    [authorization, accept, agent, org, more, type, host],
+    ["Bearer zwrm_key_x", "application/json", "test/1", "acme", "1", "application/json", `127.0.0.1:${server.port}`],
+  );
 });
 
-test("sends nothing that a proxy would, whatever the environment says, so that the localhost bypass stays open", async (t) => {
-  const saved = { ...process.env };
-  t.after(() => Object.assign(process.env, saved));
-  for (const name of ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"]) {
-    process.env[name] = "http://127.0.0.1:1";
-    t.after(() => delete process.env[name]);
-  }
-  const { server, client } = await pair(t, () => [200, {}]);
-  await client.request("GET", "/");
-  assert.deepEqual(Object.keys(server.seen[0]?.headers ?? {}).sort(), ["accept", "connection", "host", "user-agent"]);
-});
+test(
+  "sends nothing that a proxy would, whatever the environment says, so that the localhost bypass stays " + "open",
+  async (t) => {
+    const saved = { ...process.env };
+    t.after(() => Object.assign(process.env, saved));
+    for (const name of ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"]) {
+      process.env[name] = "http://127.0.0.1:1";
+      t.after(() => delete process.env[name]);
+    }
+    const { server, client } = await pair(t, () => [200, {}]);
+    await client.request("GET", "/");
+    assert.deepEqual(Object.keys(server.seen[0]?.headers ?? {}).sort(), ["accept", "connection", "host", "user-agent"]);
+  },
+);
 
 test("gives null for an answer without a body", async (t) => {
   const { client } = await pair(t, () => [204, null]);
@@ -100,9 +129,16 @@ test("puts the URL's own path in front of every call", async (t) => {
 });
 
 test("throws the daemon's error with its code, field, request id and Retry-After", async (t) => {
-  const { client } = await pair(t, () => [429, { error: "Slow down.", code: "too_many", request_id: "r-9", field: "email" }, { "Retry-After": "7" }]);
+  const { client } = await pair(t, () => [
+    429,
+    { error: "Slow down.", code: "too_many", request_id: "r-9", field: "email" },
+    { "Retry-After": "7" },
+  ]);
   const error = await failure(client.request("GET", "/"));
-  assert.deepEqual([error.message, error.code, error.status, error.field, error.requestId, error.retryAfterSeconds], ["Slow down.", "too_many", 429, "email", "r-9", 7]);
+  assert.deepEqual(
+    [error.message, error.code, error.status, error.field, error.requestId, error.retryAfterSeconds],
+    ["Slow down.", "too_many", 429, "email", "r-9", 7],
+  );
 });
 
 test("takes the request id from the header where the error body has none", async (t) => {
@@ -138,9 +174,15 @@ test("says what to do when a socket is missing, stale, forbidden or no socket", 
   const folder = mkdtempSync(join(tmpdir(), "zwrm-client-"));
   t.after(() => rmSync(folder, { recursive: true }));
   const missing = join(folder, "z.sock");
-  assert.match((await failure(clientOf(t, `unix:${missing}`).request("GET", "/"))).message, /There is no socket at .*z\.sock\. Is zwrmd running/);
+  assert.match(
+    (await failure(clientOf(t, `unix:${missing}`).request("GET", "/"))).message,
+    /There is no socket at .*z\.sock\. Is zwrmd running/,
+  );
   writeFileSync(join(folder, "file"), "");
-  assert.match((await failure(clientOf(t, `unix:${folder}/file`).request("GET", "/"))).message, /Nothing listens on the socket|is not a socket/);
+  assert.match(
+    (await failure(clientOf(t, `unix:${folder}/file`).request("GET", "/"))).message,
+    /Nothing listens on the socket|is not a socket/,
+  );
   const denied = Object.assign(new Error("connect EACCES"), { code: "EACCES" });
   assert.match(explain(denied, parseAddress(`unix:${missing}`)).message, /may not open the socket .* Join the group/);
 });
@@ -177,7 +219,23 @@ test("names what is wrong with a real certificate, and with TLS where there is n
   const folder = mkdtempSync(join(tmpdir(), "zwrm-client-"));
   t.after(() => rmSync(folder, { recursive: true }));
   const [key, cert] = [join(folder, "key.pem"), join(folder, "cert.pem")];
-  const made = spawnSync("openssl", ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=x", "-days", "2", "-keyout", key, "-out", cert]);
+  const made = spawnSync("openssl", [
+    "req",
+    "-x509",
+    "-newkey",
+    "ec",
+    "-pkeyopt",
+    "ec_paramgen_curve:P-256",
+    "-nodes",
+    "-subj",
+    "/CN=x",
+    "-days",
+    "2",
+    "-keyout",
+    key,
+    "-out",
+    cert,
+  ]);
   const plain = await serve(() => [200, {}]);
   t.after(() => plain.close());
   assert.equal((await failure(clientOf(t, plain.url.replace("http:", "https:")).request("GET", "/"))).code, "tls");
@@ -193,7 +251,9 @@ test("names what is wrong with a real certificate, and with TLS where there is n
 test("says so when what answers does not speak HTTP, and when it hangs up in the middle", async (t) => {
   const ssh = await rawServer(t, (socket) => socket.end("SSH-2.0-OpenSSH\r\n"));
   assert.match((await failure(clientOf(t, ssh).request("GET", "/"))).message, /does not speak HTTP/);
-  const short = await rawServer(t, (socket) => socket.end('HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{"a":'));
+  const short = await rawServer(t, (socket) =>
+    socket.end('HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{"a":'),
+  );
   assert.equal((await failure(clientOf(t, short).request("GET", "/"))).code, "closed");
   let asked = 0;
   const mute = await rawServer(t, (socket) => {
@@ -205,7 +265,7 @@ test("says so when what answers does not speak HTTP, and when it hangs up in the
 });
 
 test("asks once more when a kept connection was closed just then, but only for what changes nothing", async (t) => {
-  const ok = 'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}';
+  const ok = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}";
   const requests = new Map<number, number>();
   const url = await rawServer(t, (socket, connection) => {
     const count = (requests.get(connection) ?? 0) + 1;
@@ -226,7 +286,11 @@ test("gives up after the time without progress, and not before", async (t) => {
   const url = await rawServer(t, (it) => (socket = it));
   const error = failure(clientOf(t, url, { clock }).request("GET", "/", { timeoutMs: 10_000 }));
   await until(() => socket !== undefined);
-  for (const part of ['HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n', '{"a"', ":1,"]) {
+  for (const part of [
+    "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n",
+    '{"a"',
+    ":1,",
+  ]) {
     clock.advance(9_000);
     socket?.write(part);
     // Nothing here shows when the client has read that: loopback needs far less than these turns.
@@ -235,7 +299,10 @@ test("gives up after the time without progress, and not before", async (t) => {
   clock.advance(9_000);
   assert.equal(clock.pending, 1, "each part was progress");
   clock.advance(2_000);
-  assert.deepEqual([(await error).code, (await error).message], ["timeout", `${url} has not answered within 10s. It may be overloaded: try again.`]);
+  assert.deepEqual(
+    [(await error).code, (await error).message],
+    ["timeout", `${url} has not answered within 10s. It may be overloaded: try again.`],
+  );
   assert.equal(clock.pending, 0);
 });
 
@@ -248,6 +315,10 @@ test("leaves no timer behind after an answer", async (t) => {
 });
 
 test("refuses a token that no header can carry, without showing it", () => {
-  const make = () => new Client({ apiUrl: "http://x", clock: systemClock, userAgent: "test/1", token: "secret\nX-Evil: 1" });
-  assert.throws(make, (error: Error) => error instanceof ClientError && error.code === "bad_header" && !error.message.includes("secret"));
+  const make = () =>
+    new Client({ apiUrl: "http://x", clock: systemClock, userAgent: "test/1", token: "secret\nX-Evil: 1" });
+  assert.throws(
+    make,
+    (error: Error) => error instanceof ClientError && error.code === "bad_header" && !error.message.includes("secret"),
+  );
 });

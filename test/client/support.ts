@@ -1,4 +1,7 @@
-/** What tests of the client and the command line share: a clock that stands still until moved, and a server that answers as told. */
+/**
+ * What tests of the client and the command line share: a clock that stands still until moved, and a server that answers
+ * as told.
+ */
 import * as http from "node:http";
 import type { AddressInfo } from "node:net";
 import type { Clock } from "../../src/lib/clock.ts";
@@ -65,8 +68,13 @@ export interface FakeServer {
   close(): Promise<void>;
 }
 
-/** Answers each request, once its body is there, with what `answer` gives: [status, body] or [status, body, headers]. A text goes as it stands. */
-export type Answering = (seen: Seen) => readonly [status: number, body: unknown, headers?: Readonly<Record<string, string>>];
+/**
+ * Answers each request, once its body is there, with what `answer` gives: [status, body] or [status, body, headers]. A
+ * text goes as it stands.
+ */
+export type Answering = (
+  seen: Seen,
+) => readonly [status: number, body: unknown, headers?: Readonly<Record<string, string>>];
 
 export async function serve(answer: Answering, where: { readonly path?: string } = {}): Promise<FakeServer> {
   const seen: Seen[] = [];
@@ -78,13 +86,23 @@ export async function serve(answer: Answering, where: { readonly path?: string }
       seen.push(one);
       const [status, body, headers] = answer(one);
       const text = body === null ? "" : typeof body === "string" ? body : JSON.stringify(body);
-      res.writeHead(status, { "X-Request-Id": `req-${seen.length}`, ...(text === "" ? {} : { "Content-Type": "application/json" }), ...headers });
+      res.writeHead(status, {
+        "X-Request-Id": `req-${seen.length}`,
+        ...(text === "" ? {} : { "Content-Type": "application/json" }),
+        ...headers,
+      });
       res.end(text);
     });
   });
   await listen(server, where.path);
   const port = portOf(server);
-  return { url: where.path === undefined ? `http://127.0.0.1:${port}` : `unix:${where.path}`, port, seen, http: server, close: () => stop(server) };
+  return {
+    url: where.path === undefined ? `http://127.0.0.1:${port}` : `unix:${where.path}`,
+    port,
+    seen,
+    http: server,
+    close: () => stop(server),
+  };
 }
 
 export function listen(server: http.Server | import("node:net").Server, path?: string): Promise<void> {

@@ -40,13 +40,18 @@ async function serverOf(t: TestContext, setUp: (server: http.Server) => void, cl
 }
 
 async function failure(work: Promise<unknown>): Promise<ClientError> {
-  const error: unknown = await work.then(() => null, (reason: unknown) => reason);
+  const error: unknown = await work.then(
+    () => null,
+    (reason: unknown) => reason,
+  );
   assert.ok(error instanceof ClientError, String(error));
   return error;
 }
 
 function refuse(res: http.ServerResponse, status: number, code: string): void {
-  res.writeHead(status, { "Content-Type": "application/json" }).end(JSON.stringify({ error: "No.", code, request_id: "r" }));
+  res
+    .writeHead(status, { "Content-Type": "application/json" })
+    .end(JSON.stringify({ error: "No.", code, request_id: "r" }));
 }
 
 test("sends every byte with its length, and tells the progress as it goes", async (t) => {
@@ -67,20 +72,38 @@ test("sends every byte with its length, and tells the progress as it goes", asyn
   );
   const progress: number[] = [];
   const sizeBytes = 100 * PIECE.length;
-  const answer = await client.upload("PUT", "/v1/images/d", { sizeBytes, source: source(100).bytes, query: { app_id: "web" }, onProgress: (sent) => progress.push(sent) });
+  const answer = await client.upload("PUT", "/v1/images/d", {
+    sizeBytes,
+    source: source(100).bytes,
+    query: { app_id: "web" },
+    onProgress: (sent) => progress.push(sent),
+  });
   assert.deepEqual([answer.status, answer.body], [201, { digest: "d" }]);
-  assert.deepEqual([got?.[0], got?.[1]], [sizeBytes, createHash("sha256").update(Buffer.alloc(sizeBytes, "z")).digest("hex")]);
-  assert.deepEqual([got?.[2]["content-length"], got?.[2]["content-type"], got?.[2].expect], [String(sizeBytes), "application/octet-stream", "100-continue"]);
-  assert.deepEqual(progress, Array.from({ length: 100 }, (_, index) => (index + 1) * PIECE.length));
+  assert.deepEqual(
+    [got?.[0], got?.[1]],
+    [sizeBytes, createHash("sha256").update(Buffer.alloc(sizeBytes, "z")).digest("hex")],
+  );
+  assert.deepEqual(
+    [got?.[2]["content-length"], got?.[2]["content-type"], got?.[2].expect],
+    [String(sizeBytes), "application/octet-stream", "100-continue"],
+  );
+  assert.deepEqual(
+    progress,
+    Array.from({ length: 100 }, (_, index) => (index + 1) * PIECE.length),
+  );
 });
 
 test("sends an empty body", async (t) => {
-  const client = await serverOf(t, (server) => server.on("request", (req, res) => req.resume().on("end", () => res.writeHead(201).end())));
+  const client = await serverOf(t, (server) =>
+    server.on("request", (req, res) => req.resume().on("end", () => res.writeHead(201).end())),
+  );
   assert.equal((await client.upload("PUT", "/", { sizeBytes: 0, source: source(0).bytes })).status, 201);
 });
 
 test("reads not one byte of the source where the daemon refuses by the headers", async (t) => {
-  const client = await serverOf(t, (server) => server.on("checkContinue", (_req, res) => refuse(res, 413, "image_too_large")));
+  const client = await serverOf(t, (server) =>
+    server.on("checkContinue", (_req, res) => refuse(res, 413, "image_too_large")),
+  );
   const { bytes, read } = source(1_000);
   const error = await failure(client.upload("PUT", "/", { sizeBytes: 1_000 * PIECE.length, source: bytes }));
   assert.deepEqual([error.status, error.code, read()], [413, "image_too_large", 0]);
@@ -90,16 +113,18 @@ test("stops in the middle when the daemon refuses there, and reports the refusal
   for (const manner of ["stay", "close", "destroy"]) {
     let closed = 0;
     const client = await serverOf(t, (server) =>
-      server.on("connection", (socket) => socket.on("close", () => (closed += 1))).on("request", (req, res) => {
-        let size = 0;
-        req.on("data", (part: Buffer) => {
-          size += part.length;
-          if (size < 5 * PIECE.length || res.headersSent) return;
-          if (manner !== "stay") res.setHeader("Connection", "close");
-          refuse(res, 507, "storage_full");
-          if (manner === "destroy") res.on("finish", () => setTimeout(() => req.destroy(), 20));
-        });
-      }),
+      server
+        .on("connection", (socket) => socket.on("close", () => (closed += 1)))
+        .on("request", (req, res) => {
+          let size = 0;
+          req.on("data", (part: Buffer) => {
+            size += part.length;
+            if (size < 5 * PIECE.length || res.headersSent) return;
+            if (manner !== "stay") res.setHeader("Connection", "close");
+            refuse(res, 507, "storage_full");
+            if (manner === "destroy") res.on("finish", () => setTimeout(() => req.destroy(), 20));
+          });
+        }),
     );
     const { bytes, read } = source(100_000);
     const error = await failure(client.upload("PUT", "/", { sizeBytes: 100_000 * PIECE.length, source: bytes }));
@@ -132,7 +157,10 @@ test("begins by itself when a server never says Continue", async (t) => {
   const clock = new ManualClock();
   const client = await serverOf(
     t,
-    (server) => server.on("checkContinue", (req: http.IncomingMessage, res: http.ServerResponse) => req.resume().on("end", () => res.writeHead(200).end())),
+    (server) =>
+      server.on("checkContinue", (req: http.IncomingMessage, res: http.ServerResponse) =>
+        req.resume().on("end", () => res.writeHead(200).end()),
+      ),
     clock,
   );
   const { bytes, read } = source(3);
@@ -156,7 +184,9 @@ test("gives up on a daemon that stops reading", async (t) => {
   };
   const client = await serverOf(t, (server) => server.on("request", stopReading), clock);
   const { bytes, read } = source(100_000);
-  const error = failure(client.upload("PUT", "/", { sizeBytes: 100_000 * PIECE.length, source: bytes, timeoutMs: 5_000 }));
+  const error = failure(
+    client.upload("PUT", "/", { sizeBytes: 100_000 * PIECE.length, source: bytes, timeoutMs: 5_000 }),
+  );
   await until(() => reached);
   // The kernel's buffers fill up, and then nothing moves any more.
   let [seen, same] = [0, 0];
@@ -171,7 +201,9 @@ test("gives up on a daemon that stops reading", async (t) => {
 });
 
 test("fails, and closes the source, where it holds more or less than promised", async (t) => {
-  const client = await serverOf(t, (server) => server.on("request", (req) => req.on("error", () => undefined).resume()));
+  const client = await serverOf(t, (server) =>
+    server.on("request", (req) => req.on("error", () => undefined).resume()),
+  );
   const short = await failure(client.upload("PUT", "/", { sizeBytes: 3 * PIECE.length, source: source(2).bytes }));
   assert.match(short.message, /ended after 131072 of 196608 bytes/);
   let closed = false;
@@ -187,12 +219,17 @@ test("fails, and closes the source, where it holds more or less than promised", 
 });
 
 test("fails with the reason where the source cannot be read", async (t) => {
-  const client = await serverOf(t, (server) => server.on("request", (req) => req.on("error", () => undefined).resume()));
+  const client = await serverOf(t, (server) =>
+    server.on("request", (req) => req.on("error", () => undefined).resume()),
+  );
   async function* broken(): AsyncGenerator<Uint8Array> {
     yield PIECE;
     throw new Error("EIO: the disk is dying");
   }
-  assert.match((await failure(client.upload("PUT", "/", { sizeBytes: 2 * PIECE.length, source: broken() }))).message, /disk is dying/);
+  assert.match(
+    (await failure(client.upload("PUT", "/", { sizeBytes: 2 * PIECE.length, source: broken() }))).message,
+    /disk is dying/,
+  );
 });
 
 test("says that nothing listens before it reads the source", async (t) => {
@@ -203,7 +240,10 @@ test("says that nothing listens before it reads the source", async (t) => {
   const client = new Client({ apiUrl: `http://127.0.0.1:${port}`, clock: systemClock, userAgent: "test/1" });
   t.after(() => client.close());
   const { bytes, read } = source(3);
-  assert.equal((await failure(client.upload("PUT", "/", { sizeBytes: 3 * PIECE.length, source: bytes }))).code, "unreachable");
+  assert.equal(
+    (await failure(client.upload("PUT", "/", { sizeBytes: 3 * PIECE.length, source: bytes }))).code,
+    "unreachable",
+  );
   assert.equal(read(), 0);
 });
 

@@ -1,4 +1,7 @@
-/** Holds the generated configuration file to describing every setting and to meaning exactly the defaults, as it stands and uncommented. */
+/**
+ * Holds the generated configuration file to describing every setting and to meaning exactly the defaults, as it stands
+ * and uncommented.
+ */
 import assert from "node:assert/strict";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -29,15 +32,28 @@ test("the generated file means the defaults, as it stands and with every setting
 });
 
 test("as it stands it sets nothing; uncommented it sets every setting", () => {
-  const keysOf = (toml: string): string[] => [...parseToml(toml)].flatMap(([section, table]) => (table instanceof TomlTable ? [...table.keys()].map((key) => `${section}.${key}`) : []));
+  const keysOf = (toml: string): string[] =>
+    [...parseToml(toml)].flatMap(([section, table]) =>
+      table instanceof TomlTable ? [...table.keys()].map((key) => `${section}.${key}`) : [],
+    );
   assert.deepEqual(keysOf(generated), []);
-  assert.deepEqual(keysOf(uncommented), listSettings().map(({ section, key }) => `${section}.${key}`));
+  assert.deepEqual(
+    keysOf(uncommented),
+    listSettings().map(({ section, key }) => `${section}.${key}`),
+  );
 });
 
 test("right above each setting stand its docs, what it takes, its default and its variable", () => {
   for (const { key, variable, setting } of listSettings()) {
-    const lines = [...setting.docs, `Takes ${setting.expected}.`, `Default: ${setting.literal}. Variable: ${variable}.${setting.reload ? " Applied on SIGHUP." : ""}`];
-    assert.ok(generated.includes(`\n${lines.map((line) => `# ${line}\n`).join("")}#${key} = ${setting.literal}\n`), variable);
+    const lines = [
+      ...setting.docs,
+      `Takes ${setting.expected}.`,
+      `Default: ${setting.literal}. Variable: ${variable}.${setting.reload ? " Applied on SIGHUP." : ""}`,
+    ];
+    assert.ok(
+      generated.includes(`\n${lines.map((line) => `# ${line}\n`).join("")}#${key} = ${setting.literal}\n`),
+      variable,
+    );
   }
 });
 

@@ -6,7 +6,16 @@ import { nearestName } from "../../src/config/nearest.ts";
 const KEYS = ["host", "port", "socket", "read_timeout", "write_timeout", "idle_timeout", "max_connections"];
 
 test("finds the name behind swapped, missing, doubled and wrong letters", () => {
-  for (const [given, meant] of [["prot", "port"], ["hst", "host"], ["hostt", "host"], ["sockat", "socket"], ["read-timeout", "read_timeout"], ["Port", "port"], ["max_conections", "max_connections"], ["wirte_timeuot", "write_timeout"]] as const) {
+  for (const [given, meant] of [
+    ["prot", "port"],
+    ["hst", "host"],
+    ["hostt", "host"],
+    ["sockat", "socket"],
+    ["read-timeout", "read_timeout"],
+    ["Port", "port"],
+    ["max_conections", "max_connections"],
+    ["wirte_timeuot", "write_timeout"],
+  ] as const) {
     assert.equal(nearestName(given, KEYS), meant, given);
   }
 });

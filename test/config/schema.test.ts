@@ -45,16 +45,26 @@ test("every row has lines for operators, a default that it takes itself, and a v
 });
 
 test("only what authenticates somebody is secret, and only certificates, origins and licences are reloaded", () => {
-  const marked = (mark: "secret" | "reload"): string[] => listSettings().filter(({ setting }) => setting[mark]).map(({ section, key }) => `${section}.${key}`);
+  const marked = (mark: "secret" | "reload"): string[] =>
+    listSettings()
+      .filter(({ setting }) => setting[mark])
+      .map(({ section, key }) => `${section}.${key}`);
   assert.deepEqual(marked("secret"), ["license.key", "license.key_hashes"]);
-  assert.deepEqual(marked("reload"), ["server.tls_cert", "server.tls_key", "license.key", "license.key_hashes", "cors.allowed_origins"]);
+  assert.deepEqual(marked("reload"), [
+    "server.tls_cert",
+    "server.tls_key",
+    "license.key",
+    "license.key_hashes",
+    "cors.allowed_origins",
+  ]);
 });
 
 test("an integer is whole, not a float, and within its range", () => {
   accepts("server.port", "0", 0);
   accepts("server.port", "65535", 65535);
   accepts("server.port", "0x1f90", 8080);
-  for (const written of ["-1", "65536", "8080.0", '"8080"', "true", "[8080]", "9223372036854775807"]) refuses("server.port", written, /^must be a whole number from 0 to 65535, not /);
+  for (const written of ["-1", "65536", "8080.0", '"8080"', "true", "[8080]", "9223372036854775807"])
+    refuses("server.port", written, /^must be a whole number from 0 to 65535, not /);
   accepts("journal.segment_bytes", "4096", 4096);
   refuses("journal.segment_bytes", "4095", /from 4096 to/);
   accepts("images.max_bytes", "9007199254740991", Number.MAX_SAFE_INTEGER);
@@ -65,13 +75,18 @@ test("an integer is whole, not a float, and within its range", () => {
 test("a text variable of an integer is read as strictly as the file", () => {
   const { setting } = find("images.max_bytes");
   assert.equal(setting.fromText("9007199254740991"), Number.MAX_SAFE_INTEGER);
-  for (const text of ["", " 1", "1 ", "+1", "-1", "1.0", "1e3", "0x10", "01", "1_000", "99999999999999999999"]) assert.throws(() => setting.fromText(text), BadValue, text);
+  for (const text of ["", " 1", "1 ", "+1", "-1", "1.0", "1e3", "0x10", "01", "1_000", "99999999999999999999"])
+    assert.throws(() => setting.fromText(text), BadValue, text);
 });
 
 test("a boolean is true or false, in a variable too", () => {
   const { setting } = find("auth.localhost_bypass");
-  assert.deepEqual([setting.fromText("true"), setting.fromText("false"), setting.fromToml(false)], [true, false, false]);
-  for (const text of ["", "1", "yes", "True", "FALSE"]) assert.throws(() => setting.fromText(text), /must be true or false/, text);
+  assert.deepEqual(
+    [setting.fromText("true"), setting.fromText("false"), setting.fromToml(false)],
+    [true, false, false],
+  );
+  for (const text of ["", "1", "yes", "True", "FALSE"])
+    assert.throws(() => setting.fromText(text), /must be true or false/, text);
   refuses("auth.localhost_bypass", "1", /must be true or false, not 1/);
 });
 
@@ -80,7 +95,19 @@ test("a duration is a text with units, whole milliseconds, within its range", ()
   accepts("hosts.offline_after", '"1s"', 1_000);
   accepts("hosts.offline_after", '"1d"', 86_400_000);
   accepts("hosts.check_interval", '"0.5s"', 500);
-  for (const written of ["30", '"30"', '"999ms"', '"25h"', '""', '"-5s"', '"1s "', '"1.0005s"', '"forever"', "00:00:30"]) refuses("hosts.offline_after", written, /^must be a duration such as "1m30s", from 1s to 24h, not /);
+  for (const written of [
+    "30",
+    '"30"',
+    '"999ms"',
+    '"25h"',
+    '""',
+    '"-5s"',
+    '"1s "',
+    '"1.0005s"',
+    '"forever"',
+    "00:00:30",
+  ])
+    refuses("hosts.offline_after", written, /^must be a duration such as "1m30s", from 1s to 24h, not /);
 });
 
 test("retention is a duration or forever", () => {
@@ -101,8 +128,10 @@ test("a choice is one of its values, in their case", () => {
 });
 
 test("a host is an address without brackets, or a name", () => {
-  for (const host of ["::", "::1", "127.0.0.1", "0.0.0.0", "fe80::1%eth0", "localhost", "h-1.example.com"]) accepts("server.host", `"${host}"`, host);
-  for (const host of ["", "[::]", "127.0.0.1:8080", "256.1.1.1", "1.2.3", "http://x", "a b", "-a", "a..b", "a_b"]) refuses("server.host", `"${host}"`, /must be an IP address/);
+  for (const host of ["::", "::1", "127.0.0.1", "0.0.0.0", "fe80::1%eth0", "localhost", "h-1.example.com"])
+    accepts("server.host", `"${host}"`, host);
+  for (const host of ["", "[::]", "127.0.0.1:8080", "256.1.1.1", "1.2.3", "http://x", "a b", "-a", "a..b", "a_b"])
+    refuses("server.host", `"${host}"`, /must be an IP address/);
 });
 
 test("a host name has at most 253 characters", () => {
@@ -120,31 +149,78 @@ test("paths keep control characters out, data_dir is not empty, a socket's path 
 });
 
 test("an origin is written as browsers send it, exact or with one star for the names below a domain", () => {
-  for (const origin of ["https://ui.example.com", "http://localhost:3000", "https://ui.example.com:8443", "https://*.example.com", "https://*.eu.example.com", "http://[::1]:3000", "https://xn--mnchen-3ya.example"]) accepts("cors.allowed_origins", `["${origin}"]`, [origin]);
-  for (const origin of ["*", "null", "", "ui.example.com", "ftp://example.com", "https://", "https://*", "https://*.*.com", "https://ui.*.com", "file:///x", "https://a*.example.com"]) refuses("cors.allowed_origins", `["${origin}"]`, /must be origins such as/);
-  const corrected = [["https://ui.example.com/", "https://ui.example.com"], ["https://UI.example.com", "https://ui.example.com"], ["https://ui.example.com:443", "https://ui.example.com"], ["https://u@ui.example.com", "https://ui.example.com"], ["https://*.Example.com/x", "https://*.example.com"]];
-  for (const [given, right] of corrected) assert.throws(() => find("cors.allowed_origins").setting.fromText(given ?? ""), { message: `must be written as browsers send it ("${right}"), not "${given}"` });
-  for (const origin of ["https://*.com", "https://*.localhost", "https://*.example.com:8443"]) refuses("cors.allowed_origins", `["${origin}"]`, /must name a domain below a top-level one/);
+  for (const origin of [
+    "https://ui.example.com",
+    "http://localhost:3000",
+    "https://ui.example.com:8443",
+    "https://*.example.com",
+    "https://*.eu.example.com",
+    "http://[::1]:3000",
+    "https://xn--mnchen-3ya.example",
+  ])
+    accepts("cors.allowed_origins", `["${origin}"]`, [origin]);
+  for (const origin of [
+    "*",
+    "null",
+    "",
+    "ui.example.com",
+    "ftp://example.com",
+    "https://",
+    "https://*",
+    "https://*.*.com",
+    "https://ui.*.com",
+    "file:///x",
+    "https://a*.example.com",
+  ])
+    refuses("cors.allowed_origins", `["${origin}"]`, /must be origins such as/);
+  const corrected = [
+    ["https://ui.example.com/", "https://ui.example.com"],
+    ["https://UI.example.com", "https://ui.example.com"],
+    ["https://ui.example.com:443", "https://ui.example.com"],
+    ["https://u@ui.example.com", "https://ui.example.com"],
+    ["https://*.Example.com/x", "https://*.example.com"],
+  ];
+  for (const [given, right] of corrected)
+    assert.throws(() => find("cors.allowed_origins").setting.fromText(given ?? ""), {
+      message: `must be written as browsers send it ("${right}"), not "${given}"`,
+    });
+  for (const origin of ["https://*.com", "https://*.localhost", "https://*.example.com:8443"])
+    refuses("cors.allowed_origins", `["${origin}"]`, /must name a domain below a top-level one/);
   refuses("cors.allowed_origins", '["http://*.example.com"]', /must be origins such as/);
 });
 
 test("a list is a list of texts; in a variable commas part it and blanks do not count", () => {
   const { setting } = find("cors.allowed_origins");
-  assert.deepEqual(setting.fromText(" https://a.example , https://b.example,,https://a.example"), ["https://a.example", "https://b.example"]);
+  assert.deepEqual(setting.fromText(" https://a.example , https://b.example,,https://a.example"), [
+    "https://a.example",
+    "https://b.example",
+  ]);
   assert.deepEqual(setting.fromText(""), []);
-  refuses("cors.allowed_origins", '"https://a.example"', /^must be a list, each an origin .*, not "https:\/\/a\.example"$/);
+  refuses(
+    "cors.allowed_origins",
+    '"https://a.example"',
+    /^must be a list, each an origin .*, not "https:\/\/a\.example"$/,
+  );
   refuses("cors.allowed_origins", "[1]", /not 1$/);
 });
 
 test("licence hashes are 64 lower-case hex characters, and no message quotes one or a key", () => {
   const hash = "0123456789abcdef".repeat(4);
   accepts("license.key_hashes", `["${hash}"]`, [hash]);
-  for (const written of [`["${hash.toUpperCase()}"]`, `["${hash}0"]`, `["${hash.slice(1)}"]`, `"${hash}"`, "[12345678]", `["sha256:${hash}"]`]) {
+  for (const written of [
+    `["${hash.toUpperCase()}"]`,
+    `["${hash}0"]`,
+    `["${hash.slice(1)}"]`,
+    `"${hash}"`,
+    "[12345678]",
+    `["sha256:${hash}"]`,
+  ]) {
     refuses("license.key_hashes", written, /^must be [^0-9]*(?:SHA-256|64)/);
     refuses("license.key_hashes", written, /^(?!.*(?:12345678|0123456789|ABCDEF))/);
   }
   accepts("license.key", '"a key with blanks inside"', "a key with blanks inside");
-  for (const written of ['"hunter2\\n"', '" hunter2"', "{ hunter2 = 1 }", '["hunter2"]']) refuses("license.key", written, /^must (?!.*hunter2)/);
+  for (const written of ['"hunter2\\n"', '" hunter2"', "{ hunter2 = 1 }", '["hunter2"]'])
+    refuses("license.key", written, /^must (?!.*hunter2)/);
 });
 
 test("a message shows a long value only in part, on one line", () => {
@@ -153,5 +229,12 @@ test("a message shows a long value only in part, on one line", () => {
 });
 
 test("a message names a value of a type that the setting does not know", () => {
-  for (const [written, shown] of [["1.5", "the float 1.5"], ["2026-01-31", "the date 2026-01-31"], ["{ a = 1 }", "a table"], ["[1]", "a list"], ["true", "true"]] as const) refuses("server.port", written, new RegExp(`, not ${shown}$`));
+  for (const [written, shown] of [
+    ["1.5", "the float 1.5"],
+    ["2026-01-31", "the date 2026-01-31"],
+    ["{ a = 1 }", "a table"],
+    ["[1]", "a list"],
+    ["true", "true"],
+  ] as const)
+    refuses("server.port", written, new RegExp(`, not ${shown}$`));
 });

@@ -1,4 +1,7 @@
-/** Holds the TOML decoder to the rules of TOML 1.0.0: the distilled set always, and the public toml-test suite where TOML_TEST_DIR names its folder. */
+/**
+ * Holds the TOML decoder to the rules of TOML 1.0.0: the distilled set always, and the public toml-test suite where
+ * TOML_TEST_DIR names its folder.
+ */
 import assert from "node:assert/strict";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -45,13 +48,23 @@ function toTagged(value: TomlValue): unknown {
   return { type: "integer", value: String(value) };
 }
 
-const DATE_TAGS = { "offset-date-time": "datetime", "local-date-time": "datetime-local", "local-date": "date-local", "local-time": "time-local" } as const;
+const DATE_TAGS = {
+  "offset-date-time": "datetime",
+  "local-date-time": "datetime-local",
+  "local-date": "date-local",
+  "local-time": "time-local",
+} as const;
 
 /** The suite writes fractions with three digits, and floats in several ways: both sides are brought to one form. */
 function normalise(expected: unknown): unknown {
   if (Array.isArray(expected)) return expected.map(normalise);
   if (typeof expected !== "object" || expected === null) return expected;
-  if ("type" in expected && "value" in expected && typeof expected.type === "string" && typeof expected.value === "string") {
+  if (
+    "type" in expected &&
+    "value" in expected &&
+    typeof expected.type === "string" &&
+    typeof expected.value === "string"
+  ) {
     if (expected.type === "float") return { type: "float", value: Number(expected.value.replace("inf", "Infinity")) };
     const isDate = Object.values<string>(DATE_TAGS).includes(expected.type);
     return { type: expected.type, value: isDate ? trimFraction(expected.value) : expected.value };

@@ -1,4 +1,7 @@
-/** Holds the TOML decoder to what the rules of the language leave open: places, bytes, bounds, and that it always ends with a table or a TomlError. */
+/**
+ * Holds the TOML decoder to what the rules of the language leave open: places, bytes, bounds, and that it always ends
+ * with a table or a TomlError.
+ */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { decodeToml, parseToml, TomlError, TomlTable } from "../../src/config/toml.ts";
@@ -23,14 +26,17 @@ test("an error is one sentence with line and column, and a caret under the chara
 
 test("a caret stands right under tabs, wide lines, control characters and CRLF", () => {
   assert.match(errorOf(() => parseToml("\ta\t= x\r\n")).caret, /\n1 \| \ta\t= x\n {2}\| \t \t {2}\^$/);
-  const [, line = "", caret = ""] = errorOf(() => parseToml(`a = "${"😀".repeat(300)}" y${"z".repeat(300)}`)).caret.split("\n");
+  const [, line = "", caret = ""] = errorOf(() =>
+    parseToml(`a = "${"😀".repeat(300)}" y${"z".repeat(300)}`),
+  ).caret.split("\n");
   assert.equal(Array.from(line)[caret.indexOf("^")], "y");
   assert.ok(Array.from(line).length < 120);
   assert.match(errorOf(() => parseToml("a = 1 \u001b[2J")).caret, /a = 1 \ufffd\[2J\n/);
 });
 
 test("an error's message quotes no value", () => {
-  for (const toml of ['a = "secret', "a = secret", "a = 'secret' 1", 'a = "secret\\q"', "a = 0secret", "a = [secret"]) assert.doesNotMatch(errorOf(() => parseToml(toml)).message, /secret/);
+  for (const toml of ['a = "secret', "a = secret", "a = 'secret' 1", 'a = "secret\\q"', "a = 0secret", "a = [secret"])
+    assert.doesNotMatch(errorOf(() => parseToml(toml)).message, /secret/);
 });
 
 test("every key knows the line on which it was first written", () => {
@@ -62,7 +68,8 @@ test("reads UTF-8 bytes, also a replacement character that is really there", () 
 });
 
 test("a hundred thousand brackets are too deep, not too much for the stack", () => {
-  for (const open of ["[", "{a=", "[{a=[", "[\n"]) assert.match(errorOf(() => parseToml(`a = ${open.repeat(100_000)}`)).message, /deeper than 128 levels/);
+  for (const open of ["[", "{a=", "[{a=[", "[\n"])
+    assert.match(errorOf(() => parseToml(`a = ${open.repeat(100_000)}`)).message, /deeper than 128 levels/);
   assert.match(errorOf(() => parseToml(`${"a.".repeat(100_000)}b = 1`)).message, /deeper than 128 levels/);
   assert.match(errorOf(() => parseToml("[".repeat(100_000))).message, /expected a key/);
 });
@@ -73,7 +80,8 @@ test("half a megabyte of one thing neither stops the decoder nor its stack", () 
   const began = process.cpuUsage().user;
   for (const part of documents) {
     const long = part.repeat(many / part.length);
-    for (const toml of [long, `a = ${long}`, `a = "${long}"`, `a = """${long}"""`, `a = [${long}]`]) endsWell(Buffer.from(toml));
+    for (const toml of [long, `a = ${long}`, `a = "${long}"`, `a = """${long}"""`, `a = [${long}]`])
+      endsWell(Buffer.from(toml));
   }
   // Processor time, so that a busy machine does not count; quadratic work would take minutes.
   assert.ok(process.cpuUsage().user - began < 20_000_000, "the decoder is not linear");
@@ -84,8 +92,11 @@ function endsWell(bytes: Uint8Array): void {
   try {
     assert.ok(decodeToml(bytes) instanceof TomlTable);
   } catch (error) {
-    if (!(error instanceof TomlError)) assert.fail(`${JSON.stringify(Buffer.from(bytes).toString("latin1").slice(0, 200))} threw ${String(error)}`);
-    assert.ok(error.line >= 1 && error.column >= 1 && error.line <= bytes.length + 1 && error.column <= bytes.length + 1);
+    if (!(error instanceof TomlError))
+      assert.fail(`${JSON.stringify(Buffer.from(bytes).toString("latin1").slice(0, 200))} threw ${String(error)}`);
+    assert.ok(
+      error.line >= 1 && error.column >= 1 && error.line <= bytes.length + 1 && error.column <= bytes.length + 1,
+    );
   }
 }
 
@@ -105,13 +116,17 @@ test("random bytes and random TOML characters end with a table or a TomlError", 
   const alphabet = Buffer.from("ab01-_.=[]{},\"'\\\n\r #:TZ+exu\t\u00e9");
   for (let round = 0; round < 20_000; round += 1) {
     const length = random(40);
-    endsWell(Uint8Array.from({ length }, () => (round % 2 === 0 ? random(256) : (alphabet[random(alphabet.length)] ?? 0))));
+    endsWell(
+      Uint8Array.from({ length }, () => (round % 2 === 0 ? random(256) : (alphabet[random(alphabet.length)] ?? 0))),
+    );
   }
 });
 
 test("mutated documents end with a table or a TomlError", () => {
   const random = createRandom(2);
-  const sources = [...VALID, ...INVALID].map(({ toml }) => Buffer.from(toml)).filter((bytes) => bytes.length > 0 && bytes.length < 500);
+  const sources = [...VALID, ...INVALID]
+    .map(({ toml }) => Buffer.from(toml))
+    .filter((bytes) => bytes.length > 0 && bytes.length < 500);
   for (let round = 0; round < 30_000; round += 1) {
     const bytes = [...(sources[random(sources.length)] ?? [])];
     const other = sources[random(sources.length)] ?? Buffer.alloc(0);

@@ -9,15 +9,34 @@ test("no words run the daemon with the default config", () => {
 });
 
 test("flags take their value as the next word or after an equals sign", () => {
-  assert.deepEqual(parseArguments(["--config", "/a", "--data-dir=/b=c"]), { command: { name: "run" }, configPath: "/a", dataDir: "/b=c" });
+  assert.deepEqual(parseArguments(["--config", "/a", "--data-dir=/b=c"]), {
+    command: { name: "run" },
+    configPath: "/a",
+    dataDir: "/b=c",
+  });
 });
 
 test("each command is found, with its own flags", () => {
-  assert.deepEqual(parseArguments(["journal", "verify", "--head", `7:${SUM}`]).command, { name: "journal-verify", head: { seq: 7, sum: SUM } });
-  assert.deepEqual(parseArguments(["journal", "dump", "--after", "5", "--secrets"]).command, { name: "journal-dump", filter: { after: 5, actor: null, since: null, type: null }, secrets: true });
+  assert.deepEqual(parseArguments(["journal", "verify", "--head", `7:${SUM}`]).command, {
+    name: "journal-verify",
+    head: { seq: 7, sum: SUM },
+  });
+  assert.deepEqual(parseArguments(["journal", "dump", "--after", "5", "--secrets"]).command, {
+    name: "journal-dump",
+    filter: { after: 5, actor: null, since: null, type: null },
+    secrets: true,
+  });
   assert.deepEqual(parseArguments(["journal", "compact"]).command, { name: "journal-compact" });
-  assert.deepEqual(parseArguments(["images", "verify", "--config=/c"]), { command: { name: "images-verify" }, configPath: "/c", dataDir: null });
-  assert.deepEqual(parseArguments(["backup", "my file", "--data-dir", "/d"]), { command: { name: "backup", file: "my file" }, configPath: null, dataDir: "/d" });
+  assert.deepEqual(parseArguments(["images", "verify", "--config=/c"]), {
+    command: { name: "images-verify" },
+    configPath: "/c",
+    dataDir: null,
+  });
+  assert.deepEqual(parseArguments(["backup", "my file", "--data-dir", "/d"]), {
+    command: { name: "backup", file: "my file" },
+    configPath: null,
+    dataDir: "/d",
+  });
   assert.deepEqual(parseArguments(["restore", "-"]).command, { name: "restore", file: "-" });
   assert.equal(parseArguments(["--check-config"]).command.name, "check-config");
   assert.equal(parseArguments(["--generate-config"]).command.name, "generate-config");
@@ -49,7 +68,26 @@ for (const [words, reason] of [
 }
 
 test("every command and flag that the parser knows is in --help", () => {
-  for (const word of ["journal verify", "journal dump", "journal compact", "images verify", "backup FILE", "restore FILE", "--config", "--data-dir", "--check-config", "--generate-config", "--version", "--help", "--head", "--after", "--actor", "--since", "--type", "--secrets"]) {
+  for (const word of [
+    "journal verify",
+    "journal dump",
+    "journal compact",
+    "images verify",
+    "backup FILE",
+    "restore FILE",
+    "--config",
+    "--data-dir",
+    "--check-config",
+    "--generate-config",
+    "--version",
+    "--help",
+    "--head",
+    "--after",
+    "--actor",
+    "--since",
+    "--type",
+    "--secrets",
+  ]) {
     assert.ok(USAGE.includes(word), word);
   }
 });

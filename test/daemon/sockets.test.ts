@@ -30,10 +30,17 @@ test("takes what OpenFile= passed as notify for no socket, and finds it by its n
   const env = { LISTEN_PID: "7", LISTEN_FDS: "3", LISTEN_FDNAMES: "zwrmd-tcp:notify:zwrmd-unix" };
   assert.deepEqual(
     inheritedListeners(env, 7, never).map((listener) => listener.kind === "inherited" && [listener.fd, listener.name]),
-    [[3, "zwrmd-tcp"], [5, "zwrmd-unix"]],
+    [
+      [3, "zwrmd-tcp"],
+      [5, "zwrmd-unix"],
+    ],
   );
   assert.equal(inheritedDescriptor(env, 7, "notify"), 4);
   assert.equal(inheritedDescriptor(env, 8, "notify"), null);
   assert.equal(inheritedDescriptor(env, 7, "other"), null);
-  assert.deepEqual(inheritedListeners({ ...env, LISTEN_FDS: "1", LISTEN_FDNAMES: "notify" }, 7, never), [], "then it opens its own");
+  assert.deepEqual(
+    inheritedListeners({ ...env, LISTEN_FDS: "1", LISTEN_FDNAMES: "notify" }, 7, never),
+    [],
+    "then it opens its own",
+  );
 });

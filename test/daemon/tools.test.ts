@@ -4,7 +4,15 @@ import { resolve } from "node:path";
 import { loadConfig } from "../../src/config/load.ts";
 import { apiUrlOf, isWanted } from "../../src/daemon/tools.ts";
 
-const RECORD = { sum: "s", seq: 7, batch: 7, at: "2026-01-02T03:04:05.000Z", type: "host.registered", actor: { kind: "host", id: "h-1", ip: null }, data: {} };
+const RECORD = {
+  sum: "s",
+  seq: 7,
+  batch: 7,
+  at: "2026-01-02T03:04:05.000Z",
+  type: "host.registered",
+  actor: { kind: "host", id: "h-1", ip: null },
+  data: {},
+};
 const ANY = { after: 0, actor: null, since: null, type: null };
 
 test("a dump's conditions all have to hold", () => {
@@ -23,7 +31,8 @@ for (const [what, filter, expected] of [
   ["a whole type", { type: "host.registered" }, true],
   ["the beginning of a word", { type: "hos" }, false],
 ] as const) {
-  test(`a dump by ${what} ${expected ? "has" : "leaves out"} the line`, () => assert.equal(isWanted(RECORD, { ...ANY, ...filter }), expected));
+  test(`a dump by ${what} ${expected ? "has" : "leaves out"} the line`, () =>
+    assert.equal(isWanted(RECORD, { ...ANY, ...filter }), expected));
 }
 
 test("the running daemon is asked at its socket, also where the config names that from the folder of its start", () => {

@@ -1,4 +1,7 @@
-/** A file layer that fails on demand: one chosen call of chosen kinds goes wrong, everything else goes to the layer below. */
+/**
+ * A file layer that fails on demand: one chosen call of chosen kinds goes wrong, everything else goes to the layer
+ * below.
+ */
 import { messageOf } from "../../src/lib/errors.ts";
 import type { DiskSpace, Files, FileStat } from "../../src/lib/files.ts";
 
@@ -7,8 +10,10 @@ export type Call = keyof Files | "create";
 
 /**
  * What the chosen call does.
- * `short`: a write takes half of its bytes, and all goes on. `full`: no room from here until `makeRoom`. `short, then full`: both.
- * `full once`: somebody else made room at once. `EIO`: that one call fails. `EIO for good`: so do all calls after it, as if the process had died here.
+ * `short`: a write takes half of its bytes, and all goes on. `full`: no room from here until `makeRoom`. `short, then
+ * full`: both.
+ * `full once`: somebody else made room at once. `EIO`: that one call fails. `EIO for good`: so do all calls after it,
+ * as if the process had died here.
  */
 export type Failure = "short" | "short, then full" | "full" | "full once" | "EIO" | "EIO for good";
 
@@ -163,14 +168,24 @@ export class FaultyFiles implements Files {
 /** Runs at a time: a real disk answers several of them while it would answer one. */
 const TOGETHER = 4;
 
-/** Runs `run` for the first, second, … call that `calls` names, until one run ends without having met its fault. Gives the number of faults met. */
-export async function forEveryCall(calls: readonly Call[], failure: Failure, run: (plan: Plan) => Promise<FaultyFiles>): Promise<number> {
+/**
+ * Runs `run` for the first, second, … call that `calls` names, until one run ends without having met its fault. Gives
+ * the number of faults met.
+ */
+export async function forEveryCall(
+  calls: readonly Call[],
+  failure: Failure,
+  run: (plan: Plan) => Promise<FaultyFiles>,
+): Promise<number> {
   const MOST = 3_000;
   const isMet = async (at: number): Promise<boolean> => {
     try {
       return (await run({ calls, at, failure })).hit !== null;
     } catch (error) {
-      throw new Error(`${failure} at call ${at} of ${calls.length === 0 ? "any kind" : calls.join(", ")}: ${messageOf(error)}`, { cause: error });
+      throw new Error(
+        `${failure} at call ${at} of ${calls.length === 0 ? "any kind" : calls.join(", ")}: ${messageOf(error)}`,
+        { cause: error },
+      );
     }
   };
   for (let met = 0; met < MOST; met += TOGETHER) {

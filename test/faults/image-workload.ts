@@ -1,4 +1,7 @@
-/** What the laboratory does with an image store while the disk fails: imports, again and together, wrong and broken ones, removals, a second start; and what was said of it. */
+/**
+ * What the laboratory does with an image store while the disk fails: imports, again and together, wrong and broken
+ * ones, removals, a second start; and what was said of it.
+ */
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { type Digest, digestOfHex } from "../../src/images/paths.ts";
@@ -107,7 +110,10 @@ async function openStore({ files, folder, ledger, makeRoom }: ImageWorkload): Pr
     ledger.complaints.push(messageOf(error));
     makeRoom();
     // It is started again, once.
-    return store.open().then(() => store, () => null);
+    return store.open().then(
+      () => store,
+      () => null,
+    );
   }
   return store;
 }
@@ -121,10 +127,21 @@ async function* pieces(bytes: Buffer, breaksOff: boolean): AsyncGenerator<Uint8A
   if (breaksOff) throw new Error("the client hung up");
 }
 
-export async function put(store: ImageStore, ledger: ImageLedger, { digest, bytes }: Image, declares: boolean): Promise<void> {
+export async function put(
+  store: ImageStore,
+  ledger: ImageLedger,
+  { digest, bytes }: Image,
+  declares: boolean,
+): Promise<void> {
   ledger.importing(digest);
   try {
-    const imported = await bounded("import", store.import(digest, pieces(bytes, false), { declaredBytes: declares ? bytes.length : null, maxBytes: MAX_BYTES }));
+    const imported = await bounded(
+      "import",
+      store.import(digest, pieces(bytes, false), {
+        declaredBytes: declares ? bytes.length : null,
+        maxBytes: MAX_BYTES,
+      }),
+    );
     assert.equal(imported.sizeBytes, bytes.length);
     ledger.promise(digest, "there");
   } catch (error) {
@@ -135,7 +152,10 @@ export async function put(store: ImageStore, ledger: ImageLedger, { digest, byte
 async function remove(store: ImageStore, ledger: ImageLedger, { digest }: Image): Promise<void> {
   ledger.promise(digest, "either");
   try {
-    await bounded("remove", store.remove(digest, () => false));
+    await bounded(
+      "remove",
+      store.remove(digest, () => false),
+    );
     ledger.promise(digest, "gone");
   } catch (error) {
     complain(ledger, error);
@@ -143,18 +163,35 @@ async function remove(store: ImageStore, ledger: ImageLedger, { digest }: Image)
 }
 
 /** Wrong or broken bytes: refused as such, unless the disk fails first. */
-async function assertRefused(store: ImageStore, ledger: ImageLedger, { digest, bytes }: Image, code: "digest_mismatch" | "malformed_request"): Promise<void> {
+async function assertRefused(
+  store: ImageStore,
+  ledger: ImageLedger,
+  { digest, bytes }: Image,
+  code: "digest_mismatch" | "malformed_request",
+): Promise<void> {
   const source = pieces(bytes, code === "malformed_request");
-  const error = await bounded("import", store.import(digest, source, { declaredBytes: null, maxBytes: MAX_BYTES })).then(() => null, (refusal: unknown) => refusal);
+  const error = await bounded(
+    "import",
+    store.import(digest, source, { declaredBytes: null, maxBytes: MAX_BYTES }),
+  ).then(
+    () => null,
+    (refusal: unknown) => refusal,
+  );
   if (!(error instanceof ApiError) || error.code !== code) complain(ledger, error);
 }
 
 function complain(ledger: ImageLedger, error: unknown): void {
-  assert.ok(error instanceof ApiError && ["storage_failed", "storage_full"].includes(error.code), `the disk's failure is told as one: ${String(error)}`);
+  assert.ok(
+    error instanceof ApiError && ["storage_failed", "storage_full"].includes(error.code),
+    `the disk's failure is told as one: ${String(error)}`,
+  );
   ledger.complaints.push(error.message);
 }
 
-/** What lies in the store after a start: digests whose files are true. Throws where a file is not, or where an upload's remains lie about. */
+/**
+ * What lies in the store after a start: digests whose files are true. Throws where a file is not, or where an upload's
+ * remains lie about.
+ */
 export async function startStore(files: Files, folder: string): Promise<ReadonlySet<string>> {
   const store = new ImageStore({ files, imagesDir: folder, log: quiet });
   await bounded("open", store.open());

@@ -1,4 +1,7 @@
-/** What the laboratory does with a journal while the disk fails: rounds of concurrent changes over several segments, snapshots, a compaction, a second start. */
+/**
+ * What the laboratory does with a journal while the disk fails: rounds of concurrent changes over several segments,
+ * snapshots, a compaction, a second start.
+ */
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { compactJournal } from "../../src/journal/compact.ts";
@@ -32,24 +35,52 @@ export interface Workload {
 }
 
 /** Opens a journal and gives what it replayed; throws what `Journal.open` throws. */
-export async function openJournal(files: Files, folder: string, complaints: string[] = [], segmentBytes = SEGMENT_BYTES): Promise<{ readonly journal: Journal; readonly memory: Memory }> {
+export async function openJournal(
+  files: Files,
+  folder: string,
+  complaints: string[] = [],
+  segmentBytes = SEGMENT_BYTES,
+): Promise<{ readonly journal: Journal; readonly memory: Memory }> {
   const memory = new Memory();
-  const journal = await bounded("Journal.open", Journal.open({ folder, files, clock: systemClock, log: logInto(complaints), segmentBytes }, memory));
+  const journal = await bounded(
+    "Journal.open",
+    Journal.open({ folder, files, clock: systemClock, log: logInto(complaints), segmentBytes }, memory),
+  );
   return { journal, memory };
 }
 
-/** The whole life: two starts, six rounds, three snapshots, a compaction that lets several segments go. Never throws for a disk that fails, and never hangs. */
+/**
+ * The whole life: two starts, six rounds, three snapshots, a compaction that lets several segments go. Never throws for
+ * a disk that fails, and never hangs.
+ */
 export async function liveTwice(workload: Workload): Promise<void> {
-  await live(workload, [[700, 700, 700, 700], [300, 9_000, 300], [2_500, 2_500, 2_500], [4_096, 200]]);
-  await live(workload, [[500, 500], [6_000, 100, 100]], true);
+  await live(workload, [
+    [700, 700, 700, 700],
+    [300, 9_000, 300],
+    [2_500, 2_500, 2_500],
+    [4_096, 200],
+  ]);
+  await live(
+    workload,
+    [
+      [500, 500],
+      [6_000, 100, 100],
+    ],
+    true,
+  );
 }
 
-export async function live({ files, folder, ledger, makeRoom, onOpened }: Workload, rounds: readonly (readonly number[])[], compacts = false): Promise<void> {
+export async function live(
+  { files, folder, ledger, makeRoom, onOpened }: Workload,
+  rounds: readonly (readonly number[])[],
+  compacts = false,
+): Promise<void> {
   const opened = await complaining(ledger, () => openJournal(files, folder, ledger.complaints));
   if (opened !== null) onOpened?.();
   // Somebody makes room and starts the daemon again.
   makeRoom();
-  const { journal, memory } = opened ?? (await complaining(ledger, () => openJournal(files, folder, ledger.complaints))) ?? {};
+  const { journal, memory } =
+    opened ?? (await complaining(ledger, () => openJournal(files, folder, ledger.complaints))) ?? {};
   if (journal === undefined || memory === undefined) return;
   ledger.judge(memory.seen);
   for (const [index, round] of rounds.entries()) {
@@ -84,12 +115,18 @@ async function change(journal: Journal, ledger: Ledger, bytes: number): Promise<
       throw error;
     }
   } catch (error) {
-    assert.ok(error instanceof JournalOff && error.reason !== "", `a change is refused with a reason, not with ${messageOf(error)}`);
+    assert.ok(
+      error instanceof JournalOff && error.reason !== "",
+      `a change is refused with a reason, not with ${messageOf(error)}`,
+    );
     ledger.complaints.push(error.message);
   }
 }
 
-/** After a round: a journal that is off says why, and where that is for want of room only, it works again as soon as there is some. */
+/**
+ * After a round: a journal that is off says why, and where that is for want of room only, it works again as soon as
+ * there is some.
+ */
 async function recoverRoom(journal: Journal, ledger: Ledger, makeRoom: () => void): Promise<void> {
   const { writability } = journal;
   assert.equal(journal.lastSeq, journal.durable.seq, "between rounds nothing is in flight");
@@ -102,7 +139,10 @@ async function recoverRoom(journal: Journal, ledger: Ledger, makeRoom: () => voi
   if (journal.durable.seq % 2 === 0) await bounded("probe", journal.probe());
   else await changeTogether(journal, ledger, [100, 100]);
   const now = journal.writability;
-  assert.ok(now.writable || now.reason.includes("EIO"), "writing works again when there is room, unless the disk failed meanwhile");
+  assert.ok(
+    now.writable || now.reason.includes("EIO"),
+    "writing works again when there is room, unless the disk failed meanwhile",
+  );
 }
 
 async function snapshot(files: Files, folder: string): Promise<void> {
@@ -115,7 +155,10 @@ async function complaining<T>(ledger: Ledger, step: () => Promise<T>): Promise<T
   try {
     return await step();
   } catch (error) {
-    assert.ok(systemCode(error) !== null || /EIO|ENOSPC/.test(messageOf(error)), `an error of the disk is told as one: ${String(error)}`);
+    assert.ok(
+      systemCode(error) !== null || /EIO|ENOSPC/.test(messageOf(error)),
+      `an error of the disk is told as one: ${String(error)}`,
+    );
     ledger.complaints.push(messageOf(error));
     return null;
   }
@@ -143,7 +186,11 @@ export async function assertChain(files: Files, folder: string, seen: readonly S
       if (previous === null && seq === 1) previous = { seq: 0, sum: "0".repeat(64) };
       if (previous !== null) {
         assert.equal(seq, previous.seq + 1);
-        assert.equal(sum, createHash("sha256").update(previous.sum).update(rest).digest("hex"), `the sum of seq ${seq}`);
+        assert.equal(
+          sum,
+          createHash("sha256").update(previous.sum).update(rest).digest("hex"),
+          `the sum of seq ${seq}`,
+        );
       }
       previous = { seq, sum };
     }

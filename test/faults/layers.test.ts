@@ -1,4 +1,7 @@
-/** The laboratory itself: the disk in memory behaves like a real one, a power cut leaves what it may and nothing else, faults strike where they are planned. */
+/**
+ * The laboratory itself: the disk in memory behaves like a real one, a power cut leaves what it may and nothing else,
+ * faults strike where they are planned.
+ */
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { mkdtempSync, rmSync } from "node:fs";
@@ -21,7 +24,10 @@ async function randomLife(files: Files, folder: string, seed: number): Promise<r
   const name = (): string => `${folder}/${pick(["a", "b", "sub/c", "sub/d", "missing/e"])}`;
   const told: string[] = [];
   const tell = async (what: string, step: () => Promise<unknown>): Promise<void> => {
-    const result = await step().then((value) => JSON.stringify(value), (error: unknown) => systemCode(error) ?? String(error));
+    const result = await step().then(
+      (value) => JSON.stringify(value),
+      (error: unknown) => systemCode(error) ?? String(error),
+    );
     told.push(`${what}: ${result}`);
   };
   await files.mkdir(`${folder}/sub`);
@@ -31,7 +37,12 @@ async function randomLife(files: Files, folder: string, seed: number): Promise<r
     const action = pick(["write", "write", "truncate", "rename", "unlink", "list"]);
     if (action === "rename") await tell(action, () => files.rename(path, other));
     else if (action === "unlink") await tell(action, () => files.unlink(path));
-    else if (action === "list") await tell(action, async () => [await files.list(folder), await files.list(`${folder}/sub`), await files.list(`${folder}/missing`)]);
+    else if (action === "list")
+      await tell(action, async () => [
+        await files.list(folder),
+        await files.list(`${folder}/sub`),
+        await files.list(`${folder}/missing`),
+      ]);
     else {
       await tell(`${action} ${flags}`, async () => {
         const fd = await files.open(path, flags);
@@ -43,7 +54,9 @@ async function randomLife(files: Files, folder: string, seed: number): Promise<r
         } finally {
           await files.close(fd);
         }
-        return createHash("sha256").update(await readWhole(files, path)).digest("hex");
+        return createHash("sha256")
+          .update(await readWhole(files, path))
+          .digest("hex");
       });
     }
     await tell("stat", async () => (await files.stat(path))?.size ?? null);
@@ -67,7 +80,13 @@ async function survivors(files: PowerCutFiles, path: string): Promise<readonly s
   const found: string[] = [];
   for (const { root } of new Frozen(files, new PageNumbers()).survivors(4_096, seeded(1))) {
     const bytes = await contentOf(root, path);
-    found.push(bytes === null ? "no file" : Array.from({ length: bytes.length / 4_096 }, (_, page) => bytes.toString("latin1", page * 4_096, page * 4_096 + 1)).join(""));
+    found.push(
+      bytes === null
+        ? "no file"
+        : Array.from({ length: bytes.length / 4_096 }, (_, page) =>
+            bytes.toString("latin1", page * 4_096, page * 4_096 + 1),
+          ).join(""),
+    );
   }
   return [...new Set(found)].sort();
 }
@@ -76,20 +95,24 @@ function contentOf(root: MemoryFolder, path: string): Promise<Buffer | null> {
   return readWhole(new PowerCutFiles(root), path).catch(() => null);
 }
 
-test("a power cut leaves any subset of unsynced pages under any of their sizes, the name or not, and all of what was synced", async () => {
-  const files = new PowerCutFiles();
-  const fd = await files.open("/file", "wx");
-  await writeAll(files, fd, Buffer.alloc(4_096, "a"), 0);
-  assert.deepEqual(await survivors(files, "/file"), ["", "\0", "a", "no file"]);
-  await files.syncFolder("/");
-  await files.datasync(fd);
-  assert.deepEqual(await survivors(files, "/file"), ["a"]);
-  await writeAll(files, fd, Buffer.alloc(8_192, "b"), 4_096);
-  assert.deepEqual(await survivors(files, "/file"), ["a", "a\0\0", "a\0b", "ab\0", "abb"]);
-  await files.truncate(fd, 0);
-  await files.datasync(fd);
-  assert.deepEqual(await survivors(files, "/file"), [""]);
-});
+test(
+  "a power cut leaves any subset of unsynced pages under any of their sizes, the name or not, and all of " +
+    "what was synced",
+  async () => {
+    const files = new PowerCutFiles();
+    const fd = await files.open("/file", "wx");
+    await writeAll(files, fd, Buffer.alloc(4_096, "a"), 0);
+    assert.deepEqual(await survivors(files, "/file"), ["", "\0", "a", "no file"]);
+    await files.syncFolder("/");
+    await files.datasync(fd);
+    assert.deepEqual(await survivors(files, "/file"), ["a"]);
+    await writeAll(files, fd, Buffer.alloc(8_192, "b"), 4_096);
+    assert.deepEqual(await survivors(files, "/file"), ["a", "a\0\0", "a\0b", "ab\0", "abb"]);
+    await files.truncate(fd, 0);
+    await files.datasync(fd);
+    assert.deepEqual(await survivors(files, "/file"), [""]);
+  },
+);
 
 test("pages that a failed sync forgot stay lost to later syncs, until they are written again", async () => {
   const files = new PowerCutFiles();
@@ -112,7 +135,11 @@ test("a rename that was not synced leaves the old name, the new one or both, nev
   await files.rename("/old", "/new/name");
   const found: string[] = [];
   for (const { root } of new Frozen(files, new PageNumbers()).survivors(64, seeded(1))) {
-    found.push([await contentOf(root, "/old"), await contentOf(root, "/new/name")].map((bytes) => (bytes === null ? "-" : "+")).join(""));
+    found.push(
+      [await contentOf(root, "/old"), await contentOf(root, "/new/name")]
+        .map((bytes) => (bytes === null ? "-" : "+"))
+        .join(""),
+    );
   }
   assert.deepEqual(found.sort(), ["++", "+-", "-+"]);
 });

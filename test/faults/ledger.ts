@@ -36,7 +36,15 @@ export class Ledger {
   /** A new change of about `bytes` bytes that is like no other. */
   change(bytes: number): { readonly mark: number; readonly entry: JournalEntry } {
     const mark = ++this.#marks;
-    return { mark, entry: { at: "2026-01-02T03:04:05.678Z", type: CHANGE_TYPE, actor: ACTOR, data: { mark, padding: String.fromCharCode(97 + (mark % 26)).repeat(bytes) } } };
+    return {
+      mark,
+      entry: {
+        at: "2026-01-02T03:04:05.678Z",
+        type: CHANGE_TYPE,
+        actor: ACTOR,
+        data: { mark, padding: String.fromCharCode(97 + (mark % 26)).repeat(bytes) },
+      },
+    };
   }
 
   submitted(seq: number, mark: number, { type, data }: JournalEntry): Told {
@@ -49,7 +57,10 @@ export class Ledger {
     this.#acknowledged.push(told);
   }
 
-  /** `isSure`: the client was told that it was not written, and that is no matter of a failed sync or a disk that failed for good. */
+  /**
+   * `isSure`: the client was told that it was not written, and that is no matter of a failed sync or a disk that failed
+   * for good.
+   */
   refused(told: Told, isSure: boolean): void {
     if (isSure) this.#refused.push(told);
   }
@@ -58,16 +69,24 @@ export class Ledger {
     return { acknowledged: this.#acknowledged.length, refused: this.#refused.length };
   }
 
-  /** Throws where `seen` lacks an acknowledged record, or has one that was never submitted so, half there, out of order, or refused. */
+  /**
+   * Throws where `seen` lacks an acknowledged record, or has one that was never submitted so, half there, out of order,
+   * or refused.
+   */
   judge(seen: readonly Seen[], said: Said = this.said): void {
     seen.forEach((record, index) => {
       assert.equal(record.seq, index + 1, "a replay has no gaps and no order of its own");
       if (record.type === SEGMENT_TYPE) return;
       const submitted = this.#submitted.get(record.seq) ?? [];
-      assert.ok(submitted.some(({ type, data }) => type === record.type && isDeepStrictEqual(data, record.data)), `seq ${record.seq} was never submitted as it was replayed`);
+      assert.ok(
+        submitted.some(({ type, data }) => type === record.type && isDeepStrictEqual(data, record.data)),
+        `seq ${record.seq} was never submitted as it was replayed`,
+      );
     });
-    for (const { seq, mark } of this.#acknowledged.slice(0, said.acknowledged)) assert.equal(markOf(seen[seq - 1]), mark, `acknowledged seq ${seq} is there`);
-    for (const { seq, mark } of this.#refused.slice(0, said.refused)) assert.notEqual(markOf(seen[seq - 1]), mark, `seq ${seq} was refused and is there`);
+    for (const { seq, mark } of this.#acknowledged.slice(0, said.acknowledged))
+      assert.equal(markOf(seen[seq - 1]), mark, `acknowledged seq ${seq} is there`);
+    for (const { seq, mark } of this.#refused.slice(0, said.refused))
+      assert.notEqual(markOf(seen[seq - 1]), mark, `seq ${seq} was refused and is there`);
   }
 }
 

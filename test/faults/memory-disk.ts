@@ -1,4 +1,7 @@
-/** What a disk may hold after a power cut, kept as versions: of every page, size and name the one that is surely on disk, and all younger ones. It knows no paths. */
+/**
+ * What a disk may hold after a power cut, kept as versions: of every page, size and name the one that is surely on
+ * disk, and all younger ones. It knows no paths.
+ */
 
 export const PAGE = 4096;
 const ZEROS = new Uint8Array(PAGE);
@@ -25,7 +28,9 @@ export function added<T>(versions: Versions<T>, value: T): Versions<T> {
 /** What is left when a sync ends that began while `last` was the latest; versions are told apart by identity. */
 function synced<T>(versions: Versions<T>, last: T): Versions<T> {
   const [first, ...rest] = versions.all.slice(versions.all.indexOf(last));
-  return versions.isForgotten || first === undefined || !versions.all.includes(last) ? versions : { all: [first, ...rest], isForgotten: false };
+  return versions.isForgotten || first === undefined || !versions.all.includes(last)
+    ? versions
+    : { all: [first, ...rest], isForgotten: false };
 }
 
 /** A regular file. Pages are never changed in place, so that versions can share them. */
@@ -64,7 +69,8 @@ export class MemoryFile {
     const end = position + bytes.length;
     if (end > this.size) this.sizes = added(this.sizes, { bytes: end });
     // Writing out these pages takes the size with them.
-    else if (end > Math.min(...this.sizes.all.map((size) => size.bytes))) this.sizes = { ...this.sizes, isForgotten: false };
+    else if (end > Math.min(...this.sizes.all.map((size) => size.bytes)))
+      this.sizes = { ...this.sizes, isForgotten: false };
   }
 
   truncate(length: number): void {
@@ -88,7 +94,8 @@ export class MemoryFile {
   }
 
   failSync(): void {
-    for (const [index, versions] of this.pages) if (versions.all.length > 1) this.pages.set(index, { ...versions, isForgotten: true });
+    for (const [index, versions] of this.pages)
+      if (versions.all.length > 1) this.pages.set(index, { ...versions, isForgotten: true });
     if (this.sizes.all.length > 1) this.sizes = { ...this.sizes, isForgotten: true };
   }
 
@@ -124,7 +131,8 @@ export class MemoryFolder {
   beginSync(): () => void {
     const bindings = Array.from(this.names, ([name, versions]) => [name, latest(versions)] as const);
     return () => {
-      for (const [name, binding] of bindings) this.names.set(name, synced(this.names.get(name) ?? one(binding), binding));
+      for (const [name, binding] of bindings)
+        this.names.set(name, synced(this.names.get(name) ?? one(binding), binding));
     };
   }
 }

@@ -1,4 +1,7 @@
-/** A whole disk in memory behind the `Files` interface, which knows what of it was synced; a power cut may come before any call takes effect. */
+/**
+ * A whole disk in memory behind the `Files` interface, which knows what of it was synced; a power cut may come before
+ * any call takes effect.
+ */
 import type { DiskSpace, Files, FileStat } from "../../src/lib/files.ts";
 import { type Binding, MemoryFile, MemoryFolder } from "./memory-disk.ts";
 
@@ -24,7 +27,10 @@ function systemError(code: string, path: string): Error {
 export class PowerCutFiles implements Files {
   readonly root: MemoryFolder;
   readonly moves: Move[] = [];
-  /** Called before a call takes effect: whoever was told something up to now was told it before this call had done anything. */
+  /**
+   * Called before a call takes effect: whoever was told something up to now was told it before this call had done
+   * anything.
+   */
   beforeEffect: (call: keyof Files) => void = () => undefined;
   readonly #descriptors = new Map<number, Descriptor>();
   readonly #ids = new Map<MemoryFile | MemoryFolder, number>();
@@ -91,7 +97,8 @@ export class PowerCutFiles implements Files {
     const target = this.#parent(to);
     const node = source.folder.get(source.name);
     if (node === null) throw systemError("ENOENT", from);
-    if (node instanceof MemoryFolder || target.folder.get(target.name) instanceof MemoryFolder) throw systemError("EISDIR", to);
+    if (node instanceof MemoryFolder || target.folder.get(target.name) instanceof MemoryFolder)
+      throw systemError("EISDIR", to);
     if (source.folder === target.folder && source.name === target.name) return;
     const made = this.#binding(node);
     const gone = this.#binding(null);
@@ -138,7 +145,9 @@ export class PowerCutFiles implements Files {
     const found = this.#find(path);
     if (found === null) return null;
     const id = String(this.#idOf(found));
-    return found instanceof MemoryFile ? { size: found.size, mtimeMs: 0, isFile: true, id } : { size: 0, mtimeMs: 0, isFile: false, id };
+    return found instanceof MemoryFile
+      ? { size: found.size, mtimeMs: 0, isFile: true, id }
+      : { size: 0, mtimeMs: 0, isFile: false, id };
   }
 
   async space(): Promise<DiskSpace> {

@@ -1,4 +1,7 @@
-/** Runs something on a disk in memory and, for a power cut before every effect of every call, gives the disks that may be left and what had been said by then. */
+/**
+ * Runs something on a disk in memory and, for a power cut before every effect of every call, gives the disks that may
+ * be left and what had been said by then.
+ */
 import { messageOf } from "../../src/lib/errors.ts";
 import type { MemoryFolder } from "./memory-disk.ts";
 import { PowerCutFiles } from "./power-cut-files.ts";
@@ -28,10 +31,16 @@ export class PowerCuts<T> {
   }
 
   /**
-   * Starts anew on every survivor, at most `most` for each moment, and judges what the start found by what had been said.
-   * A disk that was seen before is judged again and not started again. Gives the numbers of moments and of different disks.
+   * Starts anew on every survivor, at most `most` for each moment, and judges what the start found by what had been
+   * said. A disk that was seen before is judged again and not started again. Gives the numbers of moments and of
+   * different disks.
    */
-  async judgeAll<R>(most: number, dice: Dice, start: (disk: MemoryFolder) => Promise<R>, judge: (found: R, said: T) => void): Promise<{ readonly moments: number; readonly disks: number }> {
+  async judgeAll<R>(
+    most: number,
+    dice: Dice,
+    start: (disk: MemoryFolder) => Promise<R>,
+    judge: (found: R, said: T) => void,
+  ): Promise<{ readonly moments: number; readonly disks: number }> {
     this.#note("at the end");
     this.files.beforeEffect = () => undefined;
     const found = new Map<string, R>();

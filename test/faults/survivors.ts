@@ -1,4 +1,7 @@
-/** The disks that a power cut may leave behind: every choice among the versions of pages, sizes and names, all of them where they are few, seeded ones where not. */
+/**
+ * The disks that a power cut may leave behind: every choice among the versions of pages, sizes and names, all of them
+ * where they are few, seeded ones where not.
+ */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Binding, latest, MemoryFile, MemoryFolder, one, PAGE, type Versions } from "./memory-disk.ts";
@@ -71,7 +74,10 @@ export class Frozen {
     return product;
   }
 
-  /** All survivors where there are at most `most`; else `most` of them: nothing unsynced, everything, each thing alone, each thing missing, the rest by `dice`. Each looks different. */
+  /**
+   * All survivors where there are at most `most`; else `most` of them: nothing unsynced, everything, each thing alone,
+   * each thing missing, the rest by `dice`. Each looks different.
+   */
   *survivors(most: number, dice: Dice): Generator<Survivor> {
     const seen = new Set<string>();
     for (const choose of this.choices <= most ? allChoices() : someChoices(most, dice)) {
@@ -85,9 +91,11 @@ export class Frozen {
   /** Null where the choice would lose a file on its way from one name to another. */
   #survivor(choose: Choose): Survivor | null {
     const chosen = new Map<MemoryFolder, Map<string, Binding>>();
-    for (const [folder, names] of this.#folders) chosen.set(folder, new Map(Array.from(names, ([name, versions]) => [name, pick(versions, choose)])));
+    for (const [folder, names] of this.#folders)
+      chosen.set(folder, new Map(Array.from(names, ([name, versions]) => [name, pick(versions, choose)])));
     const idOf = (folder: MemoryFolder, name: string): number => chosen.get(folder)?.get(name)?.id ?? 0;
-    for (const { from, to } of this.#moves) if (idOf(from.folder, from.name) >= from.id && idOf(to.folder, to.name) < to.id) return null;
+    for (const { from, to } of this.#moves)
+      if (idOf(from.folder, from.name) >= from.id && idOf(to.folder, to.name) < to.id) return null;
     const files = new Map(Array.from(this.#files, ([file, frozen]) => [file, this.#surviving(frozen, choose)]));
     let print = "";
     const build = (folder: MemoryFolder): MemoryFolder => {
@@ -169,12 +177,14 @@ function* someChoices(most: number, dice: Dice): Generator<Choose> {
 
 /** Every file by its path, sorted; null stands for a folder. */
 function filesOf(folder: MemoryFolder, prefix: string): [path: string, file: MemoryFile | null][] {
-  return [...folder.names].sort(([a], [b]) => (a < b ? -1 : 1)).flatMap(([name, versions]): [string, MemoryFile | null][] => {
-    const { node } = latest(versions);
-    const path = `${prefix}/${name}`;
-    if (node instanceof MemoryFolder) return [[path, null], ...filesOf(node, path)];
-    return node === null ? [] : [[path, node]];
-  });
+  return [...folder.names]
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .flatMap(([name, versions]): [string, MemoryFile | null][] => {
+      const { node } = latest(versions);
+      const path = `${prefix}/${name}`;
+      if (node instanceof MemoryFolder) return [[path, null], ...filesOf(node, path)];
+      return node === null ? [] : [[path, node]];
+    });
 }
 
 function bytesOf(file: MemoryFile): Uint8Array {

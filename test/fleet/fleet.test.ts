@@ -1,4 +1,7 @@
-/** The fleet's executor: who is heard, who is called offline, and what a heartbeat is told, also while the journal is off. */
+/**
+ * The fleet's executor: who is heard, who is called offline, and what a heartbeat is told, also while the journal is
+ * off.
+ */
 import assert from "node:assert/strict";
 import test from "node:test";
 import type { EventData } from "../../src/state/events.ts";
@@ -58,22 +61,30 @@ test("a pause that began right after a sweep is one too, however little late the
   assert.equal(hostOf(world.state, "h-1").health, "online");
 });
 
-test("what has arrived is read before anyone is called offline: a beat that comes with the sweep still counts", async () => {
-  const world = begin(registered("h-1"), registered("h-2"));
-  await world.clock.run(30_000, 50);
-  await beat(world);
-  await world.clock.run(500, 50);
-  const lost = world.log.records.flatMap(({ type, data }) => (type === "host.lost" ? [(data as EventData["host.lost"]).host_ids] : []));
-  assert.deepEqual(lost, [["h-2"]]);
-});
+test(
+  "what has arrived is read before anyone is called offline: a beat that comes with the sweep still " + "counts",
+  async () => {
+    const world = begin(registered("h-1"), registered("h-2"));
+    await world.clock.run(30_000, 50);
+    await beat(world);
+    await world.clock.run(500, 50);
+    const lost = world.log.records.flatMap(({ type, data }) =>
+      type === "host.lost" ? [(data as EventData["host.lost"]).host_ids] : [],
+    );
+    assert.deepEqual(lost, [["h-2"]]);
+  },
+);
 
-test("a host whose beat was read right after the pause is called offline in time when it falls silent then", async () => {
-  const world = begin(registered("h-1"));
-  world.clock.pause(3_600_000);
-  await beat(world);
-  await world.clock.run(OFFLINE_AFTER + OFFLINE_AFTER / 4 + 500, 50);
-  assert.equal(hostOf(world.state, "h-1").health, "offline");
-});
+test(
+  "a host whose beat was read right after the pause is called offline in time when it " + "falls silent then",
+  async () => {
+    const world = begin(registered("h-1"));
+    world.clock.pause(3_600_000);
+    await beat(world);
+    await world.clock.run(OFFLINE_AFTER + OFFLINE_AFTER / 4 + 500, 50);
+    assert.equal(hostOf(world.state, "h-1").health, "offline");
+  },
+);
 
 test("hosts that fall silent in a storm are held, also those of the sweep before", async () => {
   const world = begin(...Array.from({ length: 9 }, (_, index) => registered(`h-${index}`)));
@@ -83,11 +94,17 @@ test("hosts that fall silent in a storm are held, also those of the sweep before
   await world.clock.run(8_000, 500);
   await keepAlive([3, 4, 5, 6, 7, 8]);
   await world.clock.run(23_000, 500);
-  assert.deepEqual([0, 1, 2, 3].map((id) => hostOf(world.state, `h-${id}`).health), ["offline", "offline", "offline", "online"]);
+  assert.deepEqual(
+    [0, 1, 2, 3].map((id) => hostOf(world.state, `h-${id}`).health),
+    ["offline", "offline", "offline", "online"],
+  );
   assert.equal(hostOf(world.state, "h-0").replacement_held, false);
   await keepAlive([4, 5, 6, 7, 8]);
   await world.clock.run(15_000, 500);
-  assert.deepEqual([0, 1, 2, 3].map((id) => [hostOf(world.state, `h-${id}`).health, hostOf(world.state, `h-${id}`).replacement_held]), Array(4).fill(["offline", true]));
+  assert.deepEqual(
+    [0, 1, 2, 3].map((id) => [hostOf(world.state, `h-${id}`).health, hostOf(world.state, `h-${id}`).replacement_held]),
+    Array(4).fill(["offline", true]),
+  );
   assert.equal(hostOf(world.state, "h-4").replacement_held, false);
 });
 
@@ -98,13 +115,21 @@ test("hosts lost longer ago than offline_after make no storm with one that falls
     await world.clock.run(10_000, 500);
   }
   await world.clock.run(5_000, 500);
-  assert.deepEqual([0, 1, 2, 3, 4].map((id) => hostOf(world.state, `h-${id}`).health), ["offline", "offline", "offline", "offline", "online"]);
+  assert.deepEqual(
+    [0, 1, 2, 3, 4].map((id) => hostOf(world.state, `h-${id}`).health),
+    ["offline", "offline", "offline", "offline", "online"],
+  );
   assert.equal(hostOf(world.state, "h-3").replacement_held, false);
 });
 
 test("a beat that changes nothing is answered at once and writes nothing", () => {
   const world = begin(registered("h-1"));
-  const answer = world.fleet.agentCalls.heartbeat("h-1", null, beatOf({ usage: { cpus: 1, memory_mb: 2, disk_mb: 3 }, machines: [] }), SYSTEM);
+  const answer = world.fleet.agentCalls.heartbeat(
+    "h-1",
+    null,
+    beatOf({ usage: { cpus: 1, memory_mb: 2, disk_mb: 3 }, machines: [] }),
+    SYSTEM,
+  );
   assert.ok(!(answer instanceof Promise));
   assert.deepEqual([answer.host_id, answer.cluster_id, answer.status, answer.machines], ["h-1", "c_1", "active", []]);
   assert.equal(world.log.lastSeq, 0);
@@ -114,13 +139,19 @@ test("a beat that changes nothing is answered at once and writes nothing", () =>
 test("the list is in the answer whenever the observed revision is not the current one", async () => {
   const world = begin(registered("h-1"), created(specOf("m-1"), "h-1"));
   const first = await beat(world);
-  assert.deepEqual(first.machines?.map(({ id }) => id), ["m-1"]);
+  assert.deepEqual(
+    first.machines?.map(({ id }) => id),
+    ["m-1"],
+  );
   const second = await beat(world, { observed_revision: first.revision });
   assert.ok(!("machines" in second));
   assert.equal(second.revision, first.revision);
   await happen(world, created(specOf("m-2"), "h-1"));
   const third = await beat(world, { observed_revision: first.revision });
-  assert.deepEqual(third.machines?.map(({ id }) => id), ["m-1", "m-2"]);
+  assert.deepEqual(
+    third.machines?.map(({ id }) => id),
+    ["m-1", "m-2"],
+  );
   assert.notEqual(third.revision, first.revision);
 });
 
@@ -138,7 +169,12 @@ test("a machine missing from a list is gone by the revision that the agent had, 
 test("an older beat that arrives late is answered and otherwise ignored", async () => {
   const world = begin(registered("h-1"), created(specOf("m-1"), "h-1"));
   await beat(world, { boot_id: "a", beat: 2, machines: [says("m-1", "running")] });
-  const late = await beat(world, { boot_id: "a", beat: 1, machines: [says("m-1", "starting")], usage: { cpus: 9, memory_mb: 9, disk_mb: 9 } });
+  const late = await beat(world, {
+    boot_id: "a",
+    beat: 1,
+    machines: [says("m-1", "starting")],
+    usage: { cpus: 9, memory_mb: 9, disk_mb: 9 },
+  });
   assert.equal(late.host_id, "h-1");
   assert.equal(machineOf(world.state, "m-1").state, "running");
   assert.equal(world.fleet.presence.usageOf("h-1"), null);
@@ -250,7 +286,10 @@ test("two agents under one id are one line of the log for as long as it lasts, a
     world.clock.advance(1_000);
   }
   const told = world.log.records.filter(({ type }) => type === "host.id_conflict");
-  assert.deepEqual(told.map(({ data }) => data), [{ host_id: "h-1", boot_ids: ["b", "a"] }]);
+  assert.deepEqual(
+    told.map(({ data }) => data),
+    [{ host_id: "h-1", boot_ids: ["b", "a"] }],
+  );
   const host = world.state.hosts.get("h-1");
   assert.ok(host !== undefined);
   assert.match(world.fleet.view(world.state, host).trouble ?? "", /two agents beat under this id \(boot ids b and a\)/);

@@ -1,4 +1,6 @@
-/** The fleet's executor: answers that are held until there is something to tell, and drains that move on by themselves. */
+/**
+ * The fleet's executor: answers that are held until there is something to tell, and drains that move on by themselves.
+ */
 import assert from "node:assert/strict";
 import test from "node:test";
 import { turn } from "../support/clock.ts";
@@ -27,7 +29,8 @@ test("a held answer leaves when a drain stops machines, and when another beat en
   for (const change of ["drain", "beat"]) {
     const world = begin(registered("h-1"), created(specOf("m-1"), "h-1"));
     const answer = watch(held(world, 25_000));
-    if (change === "drain") await happen(world, { type: "host.drain_forced", data: { host_id: "h-1", machine_ids: ["m-1"] } });
+    if (change === "drain")
+      await happen(world, { type: "host.drain_forced", data: { host_id: "h-1", machine_ids: ["m-1"] } });
     else {
       // An agent that has not seen the list can end nothing that it did not start.
       await beat(world, { machines: [says("m-1", "running")] });
@@ -48,30 +51,37 @@ test("a held answer stays held for what does not change the list", async () => {
   assert.equal(answer.state, "waits");
 });
 
-test("a held answer leaves when its time is over, when the client leaves, when the host leaves, and when the daemon stops", async () => {
-  const ways: Readonly<Record<string, (world: World, cancel: () => void) => Promise<void>>> = {
-    time: ({ clock }) => clock.run(25_100, 100),
-    client: async (_world, cancel) => cancel(),
-    host: (world) => happen(world, { type: "host.deregistered", data: { host_id: "h-1", reason: null } }),
-    stop: async ({ fleet }) => fleet.stop(),
-  };
-  for (const [name, way] of Object.entries(ways)) {
-    const world = begin(registered("h-1"));
-    let cancel = (): void => undefined;
-    const answer = watch(held(world, 25_000, (leave) => (cancel = leave)));
-    await world.clock.run(20_000, 1_000);
-    assert.equal(answer.state, "waits", name);
-    await way(world, cancel);
-    await turn();
-    assert.equal(answer.state, "answered", name);
-  }
-});
+test(
+  "a held answer leaves when its time is over, when the client leaves, when the host leaves, and when " +
+    "the daemon stops",
+  async () => {
+    const ways: Readonly<Record<string, (world: World, cancel: () => void) => Promise<void>>> = {
+      time: ({ clock }) => clock.run(25_100, 100),
+      client: async (_world, cancel) => cancel(),
+      host: (world) => happen(world, { type: "host.deregistered", data: { host_id: "h-1", reason: null } }),
+      stop: async ({ fleet }) => fleet.stop(),
+    };
+    for (const [name, way] of Object.entries(ways)) {
+      const world = begin(registered("h-1"));
+      let cancel = (): void => undefined;
+      const answer = watch(held(world, 25_000, (leave) => (cancel = leave)));
+      await world.clock.run(20_000, 1_000);
+      assert.equal(answer.state, "waits", name);
+      await way(world, cancel);
+      await turn();
+      assert.equal(answer.state, "answered", name);
+    }
+  },
+);
 
 test("a host without machines is in maintenance as soon as its drain is on disk", async () => {
   const world = begin(registered("h-1"));
   await happen(world, drainStarted("h-1"));
   await turn();
-  assert.deepEqual([hostOf(world.state, "h-1").mode, world.state.drains.get("h-1")?.state], ["maintenance", "completed"]);
+  assert.deepEqual(
+    [hostOf(world.state, "h-1").mode, world.state.drains.get("h-1")?.state],
+    ["maintenance", "completed"],
+  );
 });
 
 test("a host with machines is in maintenance when its agent has reported none, and not before", async () => {
@@ -88,7 +98,11 @@ test("a host with machines is in maintenance when its agent has reported none, a
 });
 
 test("a deadline is seen without anyone asking", async () => {
-  const world = begin(registered("h-1"), created(specOf("m-1"), "h-1"), drainStarted("h-1", { deadline_at: "2026-01-02T03:04:08.678Z", machine_ids: ["m-1"] }));
+  const world = begin(
+    registered("h-1"),
+    created(specOf("m-1"), "h-1"),
+    drainStarted("h-1", { deadline_at: "2026-01-02T03:04:08.678Z", machine_ids: ["m-1"] }),
+  );
   await world.clock.run(2_500, 100);
   assert.equal(world.state.drains.get("h-1")?.state, "draining");
   await world.clock.run(1_100, 100);

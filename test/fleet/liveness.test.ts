@@ -1,10 +1,28 @@
 /** Who is called offline, when the daemon does not trust its own clock, and what is a storm. */
 import assert from "node:assert/strict";
 import test from "node:test";
-import { decideLost, decideReplaceLost, isStorm, pausedFor, quietAfter, sweepInterval } from "../../src/fleet/liveness.ts";
+import {
+  decideLost,
+  decideReplaceLost,
+  isStorm,
+  pausedFor,
+  quietAfter,
+  sweepInterval,
+} from "../../src/fleet/liveness.ts";
 import type { State } from "../../src/state/state.ts";
 import type { Event } from "../../src/state/events.ts";
-import { CALM, apply, created, heard, hostOf, lost, machineOf, registered, specOf, stateAfter } from "../support/rows.ts";
+import {
+  CALM,
+  apply,
+  created,
+  heard,
+  hostOf,
+  lost,
+  machineOf,
+  registered,
+  specOf,
+  stateAfter,
+} from "../support/rows.ts";
 
 const NOBODY: ReadonlySet<string> = new Set();
 
@@ -26,14 +44,25 @@ test("the sweep runs four times in an offline_after, at least every check_interv
 });
 
 test("a timer that comes a little late was not paused", () => {
-  for (const [gap, interval] of [[7_500, 7_500], [7_000, 7_500], [11_250, 7_500], [450, 250], [250, 250]] as const) assert.equal(pausedFor(gap, interval), 0, `${gap} of ${interval}`);
+  for (const [gap, interval] of [
+    [7_500, 7_500],
+    [7_000, 7_500],
+    [11_250, 7_500],
+    [450, 250],
+    [250, 250],
+  ] as const)
+    assert.equal(pausedFor(gap, interval), 0, `${gap} of ${interval}`);
 });
 
-test("a timer that comes half an interval late, and 200 ms, was paused for all of the gap: nobody knows when in it that began", () => {
-  assert.equal(pausedFor(11_251, 7_500), 11_251);
-  assert.equal(pausedFor(451, 250), 451);
-  assert.equal(pausedFor(60_000, 7_500), 60_000);
-});
+test(
+  "a timer that comes half an interval late, and 200 ms, was paused for all of the gap: nobody knows " +
+    "when in it that began",
+  () => {
+    assert.equal(pausedFor(11_251, 7_500), 11_251);
+    assert.equal(pausedFor(451, 250), 451);
+    assert.equal(pausedFor(60_000, 7_500), 60_000);
+  },
+);
 
 const STORMS: readonly [lostHosts: number, online: number, storm: boolean][] = [
   [1, 1, false],
@@ -65,15 +94,28 @@ for (const [lostHosts, online, storm] of STORMS) {
 }
 
 test("nobody silent is no event", () => {
-  assert.equal(decideLost(fleetOf(3), () => false, NOBODY, CALM), null);
-  assert.equal(decideLost(stateAfter(), () => true, NOBODY, CALM), null);
+  assert.equal(
+    decideLost(fleetOf(3), () => false, NOBODY, CALM),
+    null,
+  );
+  assert.equal(
+    decideLost(stateAfter(), () => true, NOBODY, CALM),
+    null,
+  );
 });
 
 test("a host that is offline is not lost again, and does not count as online", () => {
   const state = fleetOf(4);
   apply(state, lost("h-0", "h-1"));
-  assert.equal(decideLost(state, (id) => id < "h-2", NOBODY, CALM), null);
-  assert.deepEqual(decideLost(state, () => true, NOBODY, CALM)?.data, { host_ids: ["h-2", "h-3"], held_host_ids: [], replace_after: null });
+  assert.equal(
+    decideLost(state, (id) => id < "h-2", NOBODY, CALM),
+    null,
+  );
+  assert.deepEqual(decideLost(state, () => true, NOBODY, CALM)?.data, {
+    host_ids: ["h-2", "h-3"],
+    held_host_ids: [],
+    replace_after: null,
+  });
 });
 
 test("hosts are named in order, whatever order they registered in", () => {
@@ -87,7 +129,11 @@ test("a storm that comes in two sweeps is one, and holds the hosts of the first 
   assert.deepEqual(first?.data.held_host_ids, []);
   apply(state, first);
   const second = decideLost(state, silent(4), new Set(first.data.host_ids), CALM);
-  assert.deepEqual(second?.data, { host_ids: ["h-3"], held_host_ids: ["h-0", "h-1", "h-2", "h-3"], replace_after: null });
+  assert.deepEqual(second?.data, {
+    host_ids: ["h-3"],
+    held_host_ids: ["h-0", "h-1", "h-2", "h-3"],
+    replace_after: null,
+  });
   apply(state, second);
   for (const id of ["h-0", "h-1", "h-2", "h-3"]) assert.ok(hostOf(state, id).replacement_held, id);
 });
@@ -97,19 +143,26 @@ test("hosts lost longer ago than offline_after, or heard again since, count for 
   apply(state, lost("h-0", "h-1", "h-2"));
   assert.deepEqual(decideLost(state, silent(4), NOBODY, CALM)?.data.held_host_ids, []);
   apply(state, heard("h-0", [], true), heard("h-1", [], true));
-  assert.deepEqual(decideLost(state, (id) => id === "h-3", new Set(["h-0", "h-1", "h-2"]), CALM)?.data.held_host_ids, []);
+  assert.deepEqual(
+    decideLost(state, (id) => id === "h-3", new Set(["h-0", "h-1", "h-2"]), CALM)?.data.held_host_ids,
+    [],
+  );
   apply(state, { type: "host.deregistered", data: { host_id: "h-2", reason: null } });
   assert.deepEqual(decideLost(state, (id) => id === "h-3", new Set(["h-2", "h-9"]), CALM)?.data.held_host_ids, []);
 });
 
 test("a third is counted of the hosts that were online before the storm began", () => {
-  // 12 online, 4 lost at first: 8 are left. One more makes 5 of 12, which is more than a third; 5 of 8 is not the question.
+  // 12 online, 4 lost at first: 8 are left. One more makes 5 of 12, which is more than a third; 5 of 8 is not the
+  // question.
   const state = fleetOf(12);
   apply(state, lost("h-0", "h-1", "h-2", "h-3"));
   assert.equal(decideLost(state, silent(5), new Set(["h-0", "h-1", "h-2", "h-3"]), CALM)?.data.held_host_ids.length, 5);
   const larger = fleetOf(15);
   apply(larger, lost("h-0", "h-1", "h-2", "h-3"));
-  assert.equal(decideLost(larger, silent(5), new Set(["h-0", "h-1", "h-2", "h-3"]), CALM)?.data.held_host_ids.length, 0);
+  assert.equal(
+    decideLost(larger, silent(5), new Set(["h-0", "h-1", "h-2", "h-3"]), CALM)?.data.held_host_ids.length,
+    0,
+  );
 });
 
 test("the hold is lifted by a host-admin, for every held host at once, and by being heard", () => {
@@ -126,22 +179,52 @@ test("the hold is lifted by a host-admin, for every held host at once, and by be
 });
 
 test("the machines of a lost host are unknown, and those that ended stay as they ended", () => {
-  const state = stateAfter(registered("h-1"), registered("h-2"), created(specOf("m-1"), "h-1"), created(specOf("m-2"), "h-1"), created(specOf("m-3"), "h-2"));
-  apply(state, heard("h-1", [{ id: "m-1", state: "running" }, { id: "m-2", state: "stopped" }]), lost("h-1"));
+  const state = stateAfter(
+    registered("h-1"),
+    registered("h-2"),
+    created(specOf("m-1"), "h-1"),
+    created(specOf("m-2"), "h-1"),
+    created(specOf("m-3"), "h-2"),
+  );
+  apply(
+    state,
+    heard("h-1", [
+      { id: "m-1", state: "running" },
+      { id: "m-2", state: "stopped" },
+    ]),
+    lost("h-1"),
+  );
   assert.deepEqual([machineOf(state, "m-1").state, machineOf(state, "m-1").reason], ["unknown", "host_offline"]);
   assert.equal(machineOf(state, "m-2").state, "stopped");
   assert.equal(machineOf(state, "m-3").state, "pending");
 });
 
-test("where the hosts that are quiet would make it a storm, nothing is replaced until they are heard or lost too", () => {
-  const state = stateAfter(...Array.from({ length: 9 }, (_, index) => registered(`h-${index}`)));
-  const quiet = new Set(["h-1", "h-2", "h-3"]);
-  const decide = (also: readonly string[]): Event | null => decideLost(state, (id) => id === "h-0", new Set(), { isQuiet: (id) => quiet.has(id) || also.includes(id), until: "later" });
-  assert.deepEqual(decide([]), { type: "host.lost", data: { host_ids: ["h-0"], held_host_ids: [], replace_after: "later" } });
-  quiet.delete("h-3");
-  assert.deepEqual(decide([]), { type: "host.lost", data: { host_ids: ["h-0"], held_host_ids: [], replace_after: null } }, "three of nine are no storm");
-  assert.deepEqual(decide(["h-0", "h-5"]), { type: "host.lost", data: { host_ids: ["h-0"], held_host_ids: [], replace_after: "later" } });
-});
+test(
+  "where the hosts that are quiet would make it a storm, nothing is replaced until they are heard or " + "lost too",
+  () => {
+    const state = stateAfter(...Array.from({ length: 9 }, (_, index) => registered(`h-${index}`)));
+    const quiet = new Set(["h-1", "h-2", "h-3"]);
+    const decide = (also: readonly string[]): Event | null =>
+      decideLost(state, (id) => id === "h-0", new Set(), {
+        isQuiet: (id) => quiet.has(id) || also.includes(id),
+        until: "later",
+      });
+    assert.deepEqual(decide([]), {
+      type: "host.lost",
+      data: { host_ids: ["h-0"], held_host_ids: [], replace_after: "later" },
+    });
+    quiet.delete("h-3");
+    assert.deepEqual(
+      decide([]),
+      { type: "host.lost", data: { host_ids: ["h-0"], held_host_ids: [], replace_after: null } },
+      "three of nine are no storm",
+    );
+    assert.deepEqual(decide(["h-0", "h-5"]), {
+      type: "host.lost",
+      data: { host_ids: ["h-0"], held_host_ids: [], replace_after: "later" },
+    });
+  },
+);
 
 test("hosts of one failure are quiet when the first of them is lost: the longest time between two beats before", () => {
   assert.equal(quietAfter(30_000, 10_000), 17_000);

@@ -1,4 +1,7 @@
-/** Every action in every mode and health: the table as it was agreed, written out here, held against the table and against the decisions that carry it out. */
+/**
+ * Every action in every mode and health: the table as it was agreed, written out here, held against the table and
+ * against the decisions that carry it out.
+ */
 import assert from "node:assert/strict";
 import test from "node:test";
 import { runningDrain } from "../../src/fleet/drain-terms.ts";
@@ -13,13 +16,37 @@ import type { Event } from "../../src/state/events.ts";
 import type { State } from "../../src/state/state.ts";
 import type { Health, Mode } from "../../src/state/types.ts";
 import { START_WALL } from "../support/clock.ts";
-import { CALM, CAPACITY, apply, drainStarted, factsOf, hostOf, lost, registered, sinceAt, stateAfter } from "../support/rows.ts";
+import {
+  CALM,
+  CAPACITY,
+  apply,
+  drainStarted,
+  factsOf,
+  hostOf,
+  lost,
+  registered,
+  sinceAt,
+  stateAfter,
+} from "../support/rows.ts";
 
 const MODE_NAMES: readonly Mode[] = ["active", "draining", "maintenance"];
 const HEALTHS: readonly Health[] = ["online", "offline"];
-const ACTIONS: readonly Action[] = ["register", "heartbeat", "deregister", "remove", "drain", "undrain", "activate", "complete", "lose"];
+const ACTIONS: readonly Action[] = [
+  "register",
+  "heartbeat",
+  "deregister",
+  "remove",
+  "drain",
+  "undrain",
+  "activate",
+  "complete",
+  "lose",
+];
 
-/** A mode: the host's, or for `deregister` and `remove` its id's, afterwards. A 409's code: refused. "nothing": the action is none here. */
+/**
+ * A mode: the host's, or for `deregister` and `remove` its id's, afterwards. A 409's code: refused. "nothing": the
+ * action is none here.
+ */
 const TABLE: readonly [action: Action, mode: Mode, health: Health, outcome: string][] = [
   ["register", "active", "online", "active"],
   ["register", "active", "offline", "active"],
@@ -87,11 +114,23 @@ function stateOf(mode: Mode, health: Health): State {
 
 /** The real decision for an action, as the executor asks for it. */
 const DECIDE: Readonly<Record<Action, (state: State) => Event | null>> = {
-  register: (state) => decideRegister(state, { host_id: "h-1", facts: factsOf("h-1", { agent_version: "2.0.0" }), capacity: CAPACITY, key: null }),
+  register: (state) =>
+    decideRegister(state, {
+      host_id: "h-1",
+      facts: factsOf("h-1", { agent_version: "2.0.0" }),
+      capacity: CAPACITY,
+      key: null,
+    }),
   heartbeat: (state) => decideHeard(state, hostOf(state, "h-1"), { key: null, machines: [], current: true }),
   deregister: (state) => decideDeregister(state, "h-1", null, null),
   remove: (state) => decideRemove(state, "h-1"),
-  drain: (state) => decideDrain(state, "h-1", { max_parallel: undefined, deadline_seconds: undefined, reason: undefined, force: undefined }, START_WALL),
+  drain: (state) =>
+    decideDrain(
+      state,
+      "h-1",
+      { max_parallel: undefined, deadline_seconds: undefined, reason: undefined, force: undefined },
+      START_WALL,
+    ),
   undrain: (state) => decideUndrain(state, "h-1"),
   activate: (state) => decideActivate(state, "h-1"),
   complete: (state) => {
@@ -101,7 +140,11 @@ const DECIDE: Readonly<Record<Action, (state: State) => Event | null>> = {
   lose: (state) => decideLost(state, () => true, new Set(), CALM),
 };
 
-const HEALTH_AFTER: Readonly<Partial<Record<Action, Health>>> = { register: "online", heartbeat: "online", lose: "offline" };
+const HEALTH_AFTER: Readonly<Partial<Record<Action, Health>>> = {
+  register: "online",
+  heartbeat: "online",
+  lose: "offline",
+};
 
 test("the table here has each action in each mode and health once", () => {
   assert.equal(TABLE.length, ACTIONS.length * MODE_NAMES.length * HEALTHS.length);
@@ -118,7 +161,14 @@ for (const [action, mode, health, outcome] of TABLE) {
     if (outcome.startsWith("host_")) {
       assert.deepEqual(effect, { refuse: outcome });
       for (const refused of [() => nextMode(host, action), () => DECIDE[action](state)]) {
-        assert.throws(refused, (error) => error instanceof ApiError && error.code === outcome && error.status === 409 && error.message.includes("h-1"));
+        assert.throws(
+          refused,
+          (error) =>
+            error instanceof ApiError &&
+            error.code === outcome &&
+            error.status === 409 &&
+            error.message.includes("h-1"),
+        );
       }
       return;
     }
@@ -137,16 +187,31 @@ for (const [action, mode, health, outcome] of TABLE) {
       assert.equal(state.departedHosts.get("h-1")?.mode ?? "active", outcome);
       return;
     }
-    assert.deepEqual([hostOf(state, "h-1").mode, hostOf(state, "h-1").health], [outcome, HEALTH_AFTER[action] ?? health]);
+    assert.deepEqual(
+      [hostOf(state, "h-1").mode, hostOf(state, "h-1").health],
+      [outcome, HEALTH_AFTER[action] ?? health],
+    );
   });
 }
 
 test("a refusal says what the host is and what to do", () => {
-  assert.throws(() => nextMode(hostOf(stateOf("maintenance", "online"), "h-1"), "drain"), /in maintenance already.*Activate it first/);
+  assert.throws(
+    () => nextMode(hostOf(stateOf("maintenance", "online"), "h-1"), "drain"),
+    /in maintenance already.*Activate it first/,
+  );
   assert.throws(() => nextMode(hostOf(stateOf("active", "online"), "h-1"), "undrain"), /is active, not draining/);
-  assert.throws(() => nextMode(hostOf(stateOf("draining", "online"), "h-1"), "activate"), /is draining, not in maintenance; undrain it instead/);
-  assert.throws(() => nextMode(hostOf(stateOf("active", "online"), "h-1"), "activate"), /is active, not in maintenance\.$/);
-  assert.throws(() => nextMode(hostOf(stateOf("active", "online"), "h-1"), "remove"), /is online\. End its agent first/);
+  assert.throws(
+    () => nextMode(hostOf(stateOf("draining", "online"), "h-1"), "activate"),
+    /is draining, not in maintenance; undrain it instead/,
+  );
+  assert.throws(
+    () => nextMode(hostOf(stateOf("active", "online"), "h-1"), "activate"),
+    /is active, not in maintenance\.$/,
+  );
+  assert.throws(
+    () => nextMode(hostOf(stateOf("active", "online"), "h-1"), "remove"),
+    /is online\. End its agent first/,
+  );
 });
 
 test("the status for people is offline where the host is, else its mode", () => {
@@ -161,11 +226,15 @@ test("a host in maintenance that drops out comes back in maintenance, with its r
   const event = DECIDE.heartbeat(state);
   assert.ok(event !== null);
   apply(state, event);
-  assert.deepEqual([hostOf(state, "h-1").mode, hostOf(state, "h-1").mode_reason, hostOf(state, "h-1").offline_since], ["maintenance", "disk", null]);
+  assert.deepEqual(
+    [hostOf(state, "h-1").mode, hostOf(state, "h-1").mode_reason, hostOf(state, "h-1").offline_since],
+    ["maintenance", "disk", null],
+  );
 });
 
 test("an action on a host that is not there is a 404", () => {
   const state = stateAfter();
-  for (const action of ["drain", "undrain", "activate"] as const) assert.throws(() => DECIDE[action](state), { code: "host_not_found", status: 404 });
+  for (const action of ["drain", "undrain", "activate"] as const)
+    assert.throws(() => DECIDE[action](state), { code: "host_not_found", status: 404 });
   assert.throws(() => DECIDE.deregister(state), { code: "host_not_registered", status: 404 });
 });

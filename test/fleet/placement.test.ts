@@ -1,4 +1,7 @@
-/** Where a machine goes and why: each obstacle in words and numbers, what is preferred among hosts that fit, and why nowhere. */
+/**
+ * Where a machine goes and why: each obstacle in words and numbers, what is preferred among hosts that fit, and why
+ * nowhere.
+ */
 import assert from "node:assert/strict";
 import test from "node:test";
 import type { Need } from "../../src/fleet/placement.ts";
@@ -13,8 +16,17 @@ function pick(stage: Stage, need: Partial<Need> = {}, excluded: ReadonlyMap<stri
   return choose(stage.scene, { ...NEED, ...need }, excluded)?.hostId ?? null;
 }
 
-function reasons(stage: Stage, need: Partial<Need> = {}, excluded: ReadonlyMap<string, string> = NONE): Record<string, string> {
-  return Object.fromEntries(explain(stage.scene, { ...NEED, ...need }, excluded, null).map((row) => [row.host_id, `${row.chosen ? "chosen" : row.fits ? "fits" : "no"}: ${row.reason}`]));
+function reasons(
+  stage: Stage,
+  need: Partial<Need> = {},
+  excluded: ReadonlyMap<string, string> = NONE,
+): Record<string, string> {
+  return Object.fromEntries(
+    explain(stage.scene, { ...NEED, ...need }, excluded, null).map((row) => [
+      row.host_id,
+      `${row.chosen ? "chosen" : row.fits ? "fits" : "no"}: ${row.reason}`,
+    ]),
+  );
 }
 
 /** A machine of `app` on a host. */
@@ -23,10 +35,17 @@ function occupy(stage: Stage, id: string, hostId: string, cpus = 1, app = "other
 }
 
 test("every obstacle is told in words and numbers, one row a host, sorted", () => {
-  const stage = new Stage().hosts("h-7-fits", "h-1-offline", "h-2-draining", "h-3-maintenance").host("h-4-north", { region: "north" }).host("h-5-cpus", { capacity: { cpus: 4 } }).host("h-6-memory", { capacity: { memory_mb: 1_000 } });
+  const stage = new Stage()
+    .hosts("h-7-fits", "h-1-offline", "h-2-draining", "h-3-maintenance")
+    .host("h-4-north", { region: "north" })
+    .host("h-5-cpus", { capacity: { cpus: 4 } })
+    .host("h-6-memory", { capacity: { memory_mb: 1_000 } });
   occupy(stage, "m-1", "h-5-cpus", 3);
   occupy(stage, "m-2", "h-6-memory", 1, "other", 600);
-  stage.lose("h-1-offline").drain("h-2-draining").do({ type: "host.drain_finished", data: { host_id: "h-3-maintenance", state: "completed", mode: "maintenance" } });
+  stage
+    .lose("h-1-offline")
+    .drain("h-2-draining")
+    .do({ type: "host.drain_finished", data: { host_id: "h-3-maintenance", state: "completed", mode: "maintenance" } });
   assert.deepEqual(reasons(stage, { region: "default" }), {
     "h-1-offline": `no: offline since ${AT}`,
     "h-2-draining": "no: draining",
@@ -36,7 +55,10 @@ test("every obstacle is told in words and numbers, one row a host, sorted", () =
     "h-6-memory": "no: needs 512 MiB, has 400 of 1000 free",
     "h-7-fits": "chosen: 0 of the app's machines here, 0 in datacenter default; 25 % full with it",
   });
-  assert.deepEqual(explain(stage.scene, NEED, NONE, null).map((row) => row.host_id), [...stage.state.hosts.keys()].sort());
+  assert.deepEqual(
+    explain(stage.scene, NEED, NONE, null).map((row) => row.host_id),
+    [...stage.state.hosts.keys()].sort(),
+  );
 });
 
 test("a host that is exactly full with the machine fits, one cpu or one MiB less does not", () => {
@@ -46,7 +68,13 @@ test("a host that is exactly full with the machine fits, one cpu or one MiB less
 });
 
 test("machines that have ended hold nothing; those that are unknown or stopping do", () => {
-  for (const [state, free] of [["stopped", true], ["failed", true], ["unknown", false], ["stopping", false], ["starting", false]] as const) {
+  for (const [state, free] of [
+    ["stopped", true],
+    ["failed", true],
+    ["unknown", false],
+    ["stopping", false],
+    ["starting", false],
+  ] as const) {
     const stage = new Stage().host("h-1", { capacity: { cpus: 2 } });
     occupy(stage, "m-1", "h-1", 1);
     stage.do(heard("h-1", [{ id: "m-1", state }]));
@@ -73,7 +101,10 @@ test("spread takes the emptiest host by what it has least of, pack the fullest t
 });
 
 test("replicas are kept apart: by host first, then by datacenter, and only then the strategy counts", () => {
-  const stage = new Stage().host("h-1", { datacenter: "a" }).host("h-2", { datacenter: "a" }).host("h-3", { datacenter: "b" });
+  const stage = new Stage()
+    .host("h-1", { datacenter: "a" })
+    .host("h-2", { datacenter: "a" })
+    .host("h-3", { datacenter: "b" });
   occupy(stage, "m-1", "h-1", 1, "web");
   occupy(stage, "m-2", "h-3", 6);
   assert.equal(pick(stage), "h-3", "the other datacenter, though it is fuller");
@@ -105,12 +136,22 @@ test("of equal hosts the one with the lowest id is taken, whatever order they ca
 test("the decision says by which strategy, among how many, and what spoke for it", () => {
   const stage = new Stage().hosts("h-1", "h-2").host("h-3", { capacity: { cpus: 1 } });
   occupy(stage, "m-1", "h-1", 1, "web");
-  assert.equal(choose(stage.scene, NEED, NONE)?.why, "spread: chosen of 2 that fit among 3 hosts; 0 of the app's machines here, 1 in datacenter default; 25 % full with it");
+  assert.equal(
+    choose(stage.scene, NEED, NONE)?.why,
+    "spread: chosen of 2 that fit among 3 hosts; 0 of the app's machines here, 1 in datacenter default; 25 " +
+      "% full with it",
+  );
 });
 
 test("explain marks the host that was taken, also where another one would be taken now", () => {
   const stage = new Stage().hosts("h-1", "h-2");
-  assert.deepEqual(explain(stage.scene, NEED, NONE, "h-2").map((row) => [row.host_id, row.chosen]), [["h-1", false], ["h-2", true]]);
+  assert.deepEqual(
+    explain(stage.scene, NEED, NONE, "h-2").map((row) => [row.host_id, row.chosen]),
+    [
+      ["h-1", false],
+      ["h-2", true],
+    ],
+  );
 });
 
 test("machines that are imagined take room and are company, and the state knows nothing of them", () => {
@@ -132,52 +173,81 @@ test("nowhere, because there is no host, none in the region, or none that is act
   const stage = new Stage().hosts("h-1", "h-2").host("h-3", { region: "north" });
   assert.equal(whyNowhere(stage.scene, { ...NEED, region: "south" }), "no host is in region south; 3 are elsewhere");
   stage.lose("h-1").drain("h-2");
-  assert.equal(whyNowhere(stage.scene, { ...NEED, region: "default" }), "none of the 2 hosts in region default is active (1 offline, 1 draining)");
+  assert.equal(
+    whyNowhere(stage.scene, { ...NEED, region: "default" }),
+    "none of the 2 hosts in region default is active (1 offline, 1 draining)",
+  );
   stage.drain("h-3");
   assert.equal(whyNowhere(stage.scene, NEED), "none of the 3 hosts is active (1 offline, 2 draining)");
 });
 
 test("nowhere, because each active host was tried", () => {
   const stage = new Stage().hosts("h-1", "h-2");
-  const excluded = new Map([["h-1", "tried: exit code 3"], ["h-2", "tried: exit code 4"]]);
+  const excluded = new Map([
+    ["h-1", "tried: exit code 3"],
+    ["h-2", "tried: exit code 4"],
+  ]);
   assert.equal(whyNowhere(stage.scene, NEED, excluded), "each of the 2 active hosts was tried (tried: exit code 4)");
 });
 
 test("nowhere, because of cpus, of memory, or because no host has both", () => {
-  const stage = new Stage().host("h-1", { capacity: { cpus: 2, memory_mb: 4_000 } }).host("h-7", { capacity: { cpus: 3, memory_mb: 1_000 } });
+  const stage = new Stage()
+    .host("h-1", { capacity: { cpus: 2, memory_mb: 4_000 } })
+    .host("h-7", { capacity: { cpus: 3, memory_mb: 1_000 } });
   occupy(stage, "m-1", "h-7", 1);
   assert.equal(whyNowhere(stage.scene, { ...NEED, cpus: 4 }), "needs 4 cpus; the largest free host h-1 has 2");
-  assert.equal(whyNowhere(stage.scene, { ...NEED, memory_mb: 5_000 }), "needs 5000 MiB; the host with most free memory, h-1, has 4000");
+  assert.equal(
+    whyNowhere(stage.scene, { ...NEED, memory_mb: 5_000 }),
+    "needs 5000 MiB; the host with most free memory, h-1, has 4000",
+  );
   occupy(stage, "m-2", "h-1", 1);
-  assert.equal(whyNowhere(stage.scene, { ...NEED, memory_mb: 3_500 }), "needs 2 cpus and 3500 MiB on one host; h-7 has 2 and 744 MiB free, h-1 has 1 and 3744 MiB");
+  assert.equal(
+    whyNowhere(stage.scene, { ...NEED, memory_mb: 3_500 }),
+    "needs 2 cpus and 3500 MiB on one host; h-7 has 2 and 744 MiB free, h-1 has 1 and 3744 MiB",
+  );
 });
 
 test("one cpu is one cpu", () => {
-  assert.equal(whyNowhere(new Stage().host("h-1", { capacity: { cpus: 0 } }).scene, { ...NEED, cpus: 1 }), "needs 1 cpu; the largest free host h-1 has 0");
+  assert.equal(
+    whyNowhere(new Stage().host("h-1", { capacity: { cpus: 0 } }).scene, { ...NEED, cpus: 1 }),
+    "needs 1 cpu; the largest free host h-1 has 0",
+  );
 });
 
 /** What an agent reports of a machine that cannot be started for what is its host's fault. */
 function fail(stage: Stage, id: string, hostId: string, reason: string): void {
-  const report = { id, state: "failed", ready: false, reason, exit_code: null, started_at: null, fault: "host" } as const;
+  const report = {
+    id,
+    state: "failed",
+    ready: false,
+    reason,
+    exit_code: null,
+    started_at: null,
+    fault: "host",
+  } as const;
   stage.do({ type: "host.heard", data: { host_id: hostId, key_hash: null, machines: [report] } });
 }
 
-test("a host that could not start a machine ranks last, and says why, until one that came later is healthy or ten minutes have passed", () => {
-  const stage = new Stage().hosts("h-1", "h-2", "h-3");
-  occupy(stage, "m-1", "h-1");
-  fail(stage, "m-1", "h-1", "no space left on device");
-  occupy(stage, "m-2", "h-2", 4);
-  occupy(stage, "m-3", "h-3", 4);
-  assert.equal(pick(stage), "h-2", "though h-1 is the emptiest");
-  assert.match(reasons(stage)["h-1"] ?? "", /^fits: last of all \(no space left on device\); /);
-  assert.equal(pick(stage, { cpus: 8 }), "h-1", "where nothing else fits it is tried");
-  stage.wait(600_000);
-  assert.equal(pick(stage), "h-1");
-  fail(stage, "m-1", "h-1", "no space left on device");
-  occupy(stage, "m-4", "h-1");
-  stage.do({ type: "machine.healthy", data: { app_id: "other", machine_ids: ["m-4"] } });
-  assert.equal(stage.state.hosts.get("h-1")?.trouble, null);
-});
+test(
+  "a host that could not start a machine ranks last, and says why, until one that came later is healthy " +
+    "or ten minutes have passed",
+  () => {
+    const stage = new Stage().hosts("h-1", "h-2", "h-3");
+    occupy(stage, "m-1", "h-1");
+    fail(stage, "m-1", "h-1", "no space left on device");
+    occupy(stage, "m-2", "h-2", 4);
+    occupy(stage, "m-3", "h-3", 4);
+    assert.equal(pick(stage), "h-2", "though h-1 is the emptiest");
+    assert.match(reasons(stage)["h-1"] ?? "", /^fits: last of all \(no space left on device\); /);
+    assert.equal(pick(stage, { cpus: 8 }), "h-1", "where nothing else fits it is tried");
+    stage.wait(600_000);
+    assert.equal(pick(stage), "h-1");
+    fail(stage, "m-1", "h-1", "no space left on device");
+    occupy(stage, "m-4", "h-1");
+    stage.do({ type: "machine.healthy", data: { app_id: "other", machine_ids: ["m-4"] } });
+    assert.equal(stage.state.hosts.get("h-1")?.trouble, null);
+  },
+);
 
 test("nothing is said to be in the way where a host fits", () => {
   const stage = new Stage().hosts("h-1");

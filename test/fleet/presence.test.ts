@@ -101,7 +101,11 @@ test("two boot ids that alternate within offline_after are two agents under one 
   const presence = new Presence(OFFLINE_AFTER);
   beat(presence, 0, "a", 1);
   beat(presence, 10, "b", 1);
-  assert.throws(() => beat(presence, 10 + OFFLINE_AFTER - 1, "a", 2), (error) => error instanceof Error && "code" in error && error.code === "host_id_in_use" && /a .*b|b .*a/.test(error.message));
+  assert.throws(
+    () => beat(presence, 10 + OFFLINE_AFTER - 1, "a", 2),
+    (error) =>
+      error instanceof Error && "code" in error && error.code === "host_id_in_use" && /a .*b|b .*a/.test(error.message),
+  );
 });
 
 test("the agent that took over goes on being heard, and the refused one keeps nobody alive", () => {
@@ -113,17 +117,21 @@ test("the agent that took over goes on being heard, and the refused one keeps no
   assert.ok(beat(presence, 20_001, "b", 2));
 });
 
-test("two agents under one id are told of when one of them has been refused three times, not for a beat that was still on its way", () => {
-  const presence = new Presence(OFFLINE_AFTER);
-  beat(presence, 0, "a", 1);
-  beat(presence, 10, "b", 1);
-  for (const number of [2, 3]) {
-    assert.throws(() => beat(presence, 20, "a", number));
-    assert.equal(presence.conflictOf("h-1"), null);
-  }
-  assert.throws(() => beat(presence, 30, "a", 4));
-  assert.deepEqual(presence.conflictOf("h-1")?.bootIds, ["b", "a"]);
-});
+test(
+  "two agents under one id are told of when one of them has been refused three times, not for a beat " +
+    "that was still on its way",
+  () => {
+    const presence = new Presence(OFFLINE_AFTER);
+    beat(presence, 0, "a", 1);
+    beat(presence, 10, "b", 1);
+    for (const number of [2, 3]) {
+      assert.throws(() => beat(presence, 20, "a", number));
+      assert.equal(presence.conflictOf("h-1"), null);
+    }
+    assert.throws(() => beat(presence, 30, "a", 4));
+    assert.deepEqual(presence.conflictOf("h-1")?.bootIds, ["b", "a"]);
+  },
+);
 
 test("each field of usage keeps what was said of it last; what was never said is null", () => {
   const presence = new Presence(OFFLINE_AFTER);

@@ -1,4 +1,7 @@
-/** The executor of an app's steps: at once upon events, again for what waits, and nothing lost or doubled when the journal fails. */
+/**
+ * The executor of an app's steps: at once upon events, again for what waits, and nothing lost or doubled when the
+ * journal fails.
+ */
 import assert from "node:assert/strict";
 import test from "node:test";
 import type { Deployment } from "../../src/state/types.ts";
@@ -13,7 +16,10 @@ const APP: Event = { type: "app.created", data: { app_id: "web", org_id: "o_1", 
 function deployed(replicas: number, id = "dep_1", more: Partial<Deployment> = {}): Event {
   const workload = workloadOf();
   const { cpus = workload.cpus } = more;
-  return { type: "deployment.created", data: { deployment: { id, app_id: "web", org_id: "o_1", replicas, ...workload, cpus }, idempotency: null } };
+  return {
+    type: "deployment.created",
+    data: { deployment: { id, app_id: "web", org_id: "o_1", replicas, ...workload, cpus }, idempotency: null },
+  };
 }
 
 /** Lets every step that is due be taken and reach the disk. */
@@ -25,16 +31,23 @@ async function rest(world: World): Promise<void> {
 }
 
 function placed({ state }: World): string[] {
-  return state.machinesOf("web").filter(({ removing }) => !removing).map(({ host_id }) => host_id ?? "-").sort();
+  return state
+    .machinesOf("web")
+    .filter(({ removing }) => !removing)
+    .map(({ host_id }) => host_id ?? "-")
+    .sort();
 }
 
-test("a deployment is carried out as soon as it is on disk, without a sweep, and each placement is counted", async () => {
-  const world = begin(registered("h-1"), registered("h-2"), APP);
-  await happen(world, deployed(2));
-  await rest(world);
-  assert.deepEqual(placed(world), ["h-1", "h-2"]);
-  assert.deepEqual(world.placements, ["placed", "placed"]);
-});
+test(
+  "a deployment is carried out as soon as it is on disk, without a sweep, and each " + "placement is counted",
+  async () => {
+    const world = begin(registered("h-1"), registered("h-2"), APP);
+    await happen(world, deployed(2));
+    await rest(world);
+    assert.deepEqual(placed(world), ["h-1", "h-2"]);
+    assert.deepEqual(world.placements, ["placed", "placed"]);
+  },
+);
 
 test("nothing is done on the word of a line that is not on disk", async () => {
   const world = begin(registered("h-1"), APP);
@@ -64,13 +77,22 @@ test("what waits for room is placed when a host comes, without anybody asking", 
 });
 
 test("two apps never get the same room", async () => {
-  const world = begin(registered("h-1"), APP, { type: "app.created", data: { app_id: "api", org_id: "o_1", name: "api", idempotency: null } });
+  const world = begin(registered("h-1"), APP, {
+    type: "app.created",
+    data: { app_id: "api", org_id: "o_1", name: "api", idempotency: null },
+  });
   const other = deployed(8, "dep_2");
   assert.ok(other.type === "deployment.created");
-  await Promise.all([happen(world, deployed(8)), happen(world, { ...other, data: { ...other.data, deployment: { ...other.data.deployment, app_id: "api" } } })]);
+  await Promise.all([
+    happen(world, deployed(8)),
+    happen(world, { ...other, data: { ...other.data, deployment: { ...other.data.deployment, app_id: "api" } } }),
+  ]);
   await world.clock.run(2_000, 100);
   const on = world.state.machines.group("h-1");
-  assert.equal(on.reduce((sum, machine) => sum + machine.cpus, 0), 8);
+  assert.equal(
+    on.reduce((sum, machine) => sum + machine.cpus, 0),
+    8,
+  );
   assert.equal([...world.state.machines.values()].length, 16);
 });
 
@@ -93,30 +115,50 @@ test("steps whose write fails are taken back, and taken again when there is room
   world.log.writability = { writable: true };
   await world.clock.run(1_000, 100);
   assert.equal(placed(world).length, 4);
-  assert.equal(new Set(world.log.records.filter(({ type }) => type === "machine.created").map(({ data }) => JSON.stringify(data))).size, 4, "none twice");
+  assert.equal(
+    new Set(world.log.records.filter(({ type }) => type === "machine.created").map(({ data }) => JSON.stringify(data)))
+      .size,
+    4,
+    "none twice",
+  );
 });
 
-test("a failed write that another decision was made upon loses no step: every app is looked at again in a while", async () => {
-  const world = begin(registered("h-1"), registered("h-2"), APP, deployed(1), created(specOf("m-1"), "h-1"), heard("h-1", [{ id: "m-1", state: "running" }]));
-  await world.clock.run(1_000, 100);
-  await happen(world, { type: "deployment.moved", data: { deployment_id: "dep_1", app_id: "web", state: "completed", reason: null, target_id: "dep_1" } });
-  world.log.automatic = false;
-  // A stop is on its way to the disk while the drain's line arrives there: seen from there, nothing is to be moved.
-  void happen(world, drainStarted("h-1", { machine_ids: ["m-1"] })).catch(() => undefined);
-  const lostStop = watch(happen(world, { type: "machine.stop_requested", data: { machine_id: "m-1", idempotency: null } }));
-  world.log.sync(1);
-  await rest(world);
-  world.log.fail("no space");
-  await rest(world);
-  assert.equal(lostStop.state, "storage_failed");
-  world.log.automatic = true;
-  world.log.writability = { writable: true };
-  for (let i = 0; i < 13; i++) {
-    for (const id of ["h-1", "h-2"]) await beat(world, {}, id);
-    await world.clock.run(5_000, 500);
-  }
-  assert.equal(world.state.machines.get("m-1")?.replaced_by, "m-new-1");
-});
+test(
+  "a failed write that another decision was made upon loses no step: every app is looked at again in a " + "while",
+  async () => {
+    const world = begin(
+      registered("h-1"),
+      registered("h-2"),
+      APP,
+      deployed(1),
+      created(specOf("m-1"), "h-1"),
+      heard("h-1", [{ id: "m-1", state: "running" }]),
+    );
+    await world.clock.run(1_000, 100);
+    await happen(world, {
+      type: "deployment.moved",
+      data: { deployment_id: "dep_1", app_id: "web", state: "completed", reason: null, target_id: "dep_1" },
+    });
+    world.log.automatic = false;
+    // A stop is on its way to the disk while the drain's line arrives there: seen from there, nothing is to be moved.
+    void happen(world, drainStarted("h-1", { machine_ids: ["m-1"] })).catch(() => undefined);
+    const lostStop = watch(
+      happen(world, { type: "machine.stop_requested", data: { machine_id: "m-1", idempotency: null } }),
+    );
+    world.log.sync(1);
+    await rest(world);
+    world.log.fail("no space");
+    await rest(world);
+    assert.equal(lostStop.state, "storage_failed");
+    world.log.automatic = true;
+    world.log.writability = { writable: true };
+    for (let i = 0; i < 13; i++) {
+      for (const id of ["h-1", "h-2"]) await beat(world, {}, id);
+      await world.clock.run(5_000, 500);
+    }
+    assert.equal(world.state.machines.get("m-1")?.replaced_by, "m-new-1");
+  },
+);
 
 test("while the journal is off nothing is placed; when it works again, it goes on without anybody asking", async () => {
   const world = begin(registered("h-1"), APP);

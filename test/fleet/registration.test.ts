@@ -1,14 +1,33 @@
 /** How a host joins, comes back and leaves, and the key that binds its id. */
 import assert from "node:assert/strict";
 import test from "node:test";
-import { checkHostKey, decideDeregister, decideRegister, decideUnbindKey, getHost } from "../../src/fleet/registration.ts";
+import {
+  checkHostKey,
+  decideDeregister,
+  decideRegister,
+  decideUnbindKey,
+  getHost,
+} from "../../src/fleet/registration.ts";
 import type { Registration } from "../../src/fleet/registration.ts";
 import { ApiError } from "../../src/lib/errors.ts";
 import { sha256Hex } from "../../src/lib/ids.ts";
 import type { Event } from "../../src/state/events.ts";
 import type { State } from "../../src/state/state.ts";
 import type { HostFacts } from "../../src/state/types.ts";
-import { AT, CAPACITY, apply, created, drainStarted, factsOf, hostOf, lost, machineOf, registered, specOf, stateAfter } from "../support/rows.ts";
+import {
+  AT,
+  CAPACITY,
+  apply,
+  created,
+  drainStarted,
+  factsOf,
+  hostOf,
+  lost,
+  machineOf,
+  registered,
+  specOf,
+  stateAfter,
+} from "../support/rows.ts";
 
 const KEY = "k".repeat(32);
 const OTHER = "o".repeat(32);
@@ -66,7 +85,8 @@ for (const [what, change] of NEWS) {
     const state = stateAfter();
     decide(state, decideRegister(state, asks({ facts: factsOf("h-1", { labels: { a: "1" } }) })));
     decide(state, decideRegister(state, asks({ facts: factsOf("h-1", { labels: { a: "1" }, ...change }) })));
-    for (const [name, value] of Object.entries(change)) assert.equal(JSON.stringify(hostOf(state, "h-1")[name as keyof HostFacts]), JSON.stringify(value));
+    for (const [name, value] of Object.entries(change))
+      assert.equal(JSON.stringify(hostOf(state, "h-1")[name as keyof HostFacts]), JSON.stringify(value));
     assert.equal(decideRegister(state, asks({ facts: factsOf("h-1", { labels: { a: "1" }, ...change }) })), null);
   });
 }
@@ -83,7 +103,10 @@ test("an offline host that registers is online again, though it says nothing new
   const state = stateAfter(registered("h-1", { mode: "maintenance", mode_reason: "disk" }), lost("h-1"));
   decide(state, decideRegister(state, asks()));
   const { health, mode, mode_reason, offline_since } = hostOf(state, "h-1");
-  assert.deepEqual({ health, mode, mode_reason, offline_since }, { health: "online", mode: "maintenance", mode_reason: "disk", offline_since: null });
+  assert.deepEqual(
+    { health, mode, mode_reason, offline_since },
+    { health: "online", mode: "maintenance", mode_reason: "disk", offline_since: null },
+  );
 });
 
 test("the first key that a host sends binds its id; only its hash is in the event", () => {
@@ -101,26 +124,61 @@ test("a host that registered without a key is bound by the first one that it reg
 
 for (const [what, bound] of [
   ["a host", stateAfter(registered("h-1", { key_hash: sha256Hex(KEY) }))],
-  ["a host that left", stateAfter(registered("h-1", { key_hash: sha256Hex(KEY) }), { type: "host.deregistered", data: { host_id: "h-1", reason: null } })],
+  [
+    "a host that left",
+    stateAfter(registered("h-1", { key_hash: sha256Hex(KEY) }), {
+      type: "host.deregistered",
+      data: { host_id: "h-1", reason: null },
+    }),
+  ],
 ] as const) {
   test(`the id of ${what} takes its own key only`, () => {
     for (const key of [null, OTHER, "", KEY.slice(1), sha256Hex(KEY)]) {
-      assert.equal(codeOf(() => checkHostKey(bound, "h-1", key)), "host_key_mismatch", String(key));
-      assert.equal(codeOf(() => decideRegister(bound, asks({ key }))), "host_key_mismatch");
-      assert.equal(codeOf(() => decideDeregister(bound, "h-1", key, null)), "host_key_mismatch");
+      assert.equal(
+        codeOf(() => checkHostKey(bound, "h-1", key)),
+        "host_key_mismatch",
+        String(key),
+      );
+      assert.equal(
+        codeOf(() => decideRegister(bound, asks({ key }))),
+        "host_key_mismatch",
+      );
+      assert.equal(
+        codeOf(() => decideDeregister(bound, "h-1", key, null)),
+        "host_key_mismatch",
+      );
     }
-    assert.equal(codeOf(() => checkHostKey(bound, "h-1", KEY)), "done");
-    assert.equal(codeOf(() => decideRegister(bound, asks({ key: KEY }))), "done");
-    assert.equal(codeOf(() => checkHostKey(bound, "h-2", null)), "done");
+    assert.equal(
+      codeOf(() => checkHostKey(bound, "h-1", KEY)),
+      "done",
+    );
+    assert.equal(
+      codeOf(() => decideRegister(bound, asks({ key: KEY }))),
+      "done",
+    );
+    assert.equal(
+      codeOf(() => checkHostKey(bound, "h-2", null)),
+      "done",
+    );
   });
 }
 
 test("a mismatch is a 403 that says what was sent and how to unbind, and shows no key", () => {
   const state = stateAfter(registered("h-1", { key_hash: sha256Hex(KEY) }));
-  assert.throws(() => checkHostKey(state, "h-1", null), (error) => error instanceof ApiError && error.status === 403 && /no X-Zwrm-Host-Key.*zwrm host unbind-key h-1/.test(error.message));
+  assert.throws(
+    () => checkHostKey(state, "h-1", null),
+    (error) =>
+      error instanceof ApiError &&
+      error.status === 403 &&
+      /no X-Zwrm-Host-Key.*zwrm host unbind-key h-1/.test(error.message),
+  );
   assert.throws(
     () => checkHostKey(state, "h-1", OTHER),
-    (error) => error instanceof ApiError && /another X-Zwrm-Host-Key/.test(error.message) && !error.message.includes(OTHER) && !error.message.includes(sha256Hex(KEY)),
+    (error) =>
+      error instanceof ApiError &&
+      /another X-Zwrm-Host-Key/.test(error.message) &&
+      !error.message.includes(OTHER) &&
+      !error.message.includes(sha256Hex(KEY)),
   );
 });
 
@@ -132,20 +190,35 @@ test("an unbound id, of a host or of one that left, is bound by the next key", (
     assert.equal(decideUnbindKey(state, "h-1"), null);
     decide(state, decideRegister(state, asks({ key: OTHER })));
     assert.equal(hostOf(state, "h-1").key_hash, sha256Hex(OTHER));
-    assert.equal(codeOf(() => checkHostKey(state, "h-1", KEY)), "host_key_mismatch");
+    assert.equal(
+      codeOf(() => checkHostKey(state, "h-1", KEY)),
+      "host_key_mismatch",
+    );
   }
 });
 
 test("there is no key to unbind of an id that was never here", () => {
-  assert.equal(codeOf(() => decideUnbindKey(stateAfter(), "h-1")), "host_not_found");
+  assert.equal(
+    codeOf(() => decideUnbindKey(stateAfter(), "h-1")),
+    "host_not_found",
+  );
 });
 
 test("a host that left is not in the list, and a second leave is a 404", () => {
   const state = stateAfter(registered("h-1"));
   decide(state, decideDeregister(state, "h-1", null, "rack 4 goes"));
-  assert.equal(codeOf(() => getHost(state, "h-1")), "host_not_found");
-  assert.equal(codeOf(() => decideDeregister(state, "h-1", null, null)), "host_not_registered");
-  assert.equal(codeOf(() => decideDeregister(state, "h-2", null, null)), "host_not_registered");
+  assert.equal(
+    codeOf(() => getHost(state, "h-1")),
+    "host_not_found",
+  );
+  assert.equal(
+    codeOf(() => decideDeregister(state, "h-1", null, null)),
+    "host_not_registered",
+  );
+  assert.equal(
+    codeOf(() => decideDeregister(state, "h-2", null, null)),
+    "host_not_registered",
+  );
 });
 
 test("an id that leaves while draining or in maintenance comes back in maintenance, with reason, key and past", () => {
@@ -154,12 +227,20 @@ test("an id that leaves while draining or in maintenance comes back in maintenan
     ["maintenance", { type: "host.drain_finished", data: { host_id: "h-1", state: "completed", mode: "maintenance" } }],
   ];
   for (const [name, event] of events) {
-    const state = stateAfter(registered("h-1", { key_hash: sha256Hex(KEY), mode_reason: "disk" }), created(specOf("m-1"), "h-1"), event);
+    const state = stateAfter(
+      registered("h-1", { key_hash: sha256Hex(KEY), mode_reason: "disk" }),
+      created(specOf("m-1"), "h-1"),
+      event,
+    );
     decide(state, decideDeregister(state, "h-1", KEY, null));
     assert.equal(state.drains.get("h-1")?.state, name === "draining" ? "cancelled" : undefined, name);
     decide(state, decideRegister(state, asks({ key: KEY })));
     const { mode, health, key_hash, ever_assigned } = hostOf(state, "h-1");
-    assert.deepEqual({ mode, health, key_hash, ever_assigned }, { mode: "maintenance", health: "online", key_hash: sha256Hex(KEY), ever_assigned: true }, name);
+    assert.deepEqual(
+      { mode, health, key_hash, ever_assigned },
+      { mode: "maintenance", health: "online", key_hash: sha256Hex(KEY), ever_assigned: true },
+      name,
+    );
     assert.equal(state.departedHosts.get("h-1"), undefined);
   }
 });

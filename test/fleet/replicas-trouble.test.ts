@@ -1,4 +1,6 @@
-/** Machines whose host is lost, that give up, that are stopped or deleted: what becomes of them, and of their replicas. */
+/**
+ * Machines whose host is lost, that give up, that are stopped or deleted: what becomes of them, and of their replicas.
+ */
 import assert from "node:assert/strict";
 import test from "node:test";
 import { toRfc3339 } from "../../src/lib/clock.ts";
@@ -6,14 +8,22 @@ import { APP, Stage } from "./stage.ts";
 
 /** An app of so many replicas, all up, on hosts with room. */
 function running(replicas: number, hosts = 4): Stage {
-  const stage = new Stage().hosts(...Array.from({ length: hosts }, (_, i) => `h-${i + 1}`)).deploy("dep_1", replicas).settle().ticks(3);
+  const stage = new Stage()
+    .hosts(...Array.from({ length: hosts }, (_, i) => `h-${i + 1}`))
+    .deploy("dep_1", replicas)
+    .settle()
+    .ticks(3);
   assert.equal(stage.ready().length, replicas);
   assert.equal(stage.deployment("dep_1").state, "completed");
   return stage;
 }
 
 function hostsOf(stage: Stage): string[] {
-  return stage.state.machinesOf(APP).filter(({ removing, state }) => !removing && state !== "failed").map(({ host_id }) => host_id ?? "-").sort();
+  return stage.state
+    .machinesOf(APP)
+    .filter(({ removing, state }) => !removing && state !== "failed")
+    .map(({ host_id }) => host_id ?? "-")
+    .sort();
 }
 
 function stop(stage: Stage, id: string): void {
@@ -24,31 +34,48 @@ function start(stage: Stage, id: string): void {
   stage.do({ type: "machine.start_requested", data: { machine_id: id, idempotency: null } });
 }
 
-test("the machines of a lost host are replaced elsewhere; when it is heard again after that, the originals are stopped", () => {
-  const stage = running(4);
-  stage.lose("h-1").ticks(3);
-  assert.equal(hostsOf(stage).filter((id) => id !== "h-1").length, 4);
-  assert.equal(stage.running().length, 5, "while the partition lasts both copies may run");
-  stage.find("h-1").ticks(3);
-  assert.deepEqual([stage.ready().length, stage.running().length, stage.state.hosts.get("h-1")?.health], [4, 4, "online"]);
-  assert.ok(hostsOf(stage).every((id) => id !== "h-1"));
-});
+test(
+  "the machines of a lost host are replaced elsewhere; when it is heard again after that, the originals " +
+    "are stopped",
+  () => {
+    const stage = running(4);
+    stage.lose("h-1").ticks(3);
+    assert.equal(hostsOf(stage).filter((id) => id !== "h-1").length, 4);
+    assert.equal(stage.running().length, 5, "while the partition lasts both copies may run");
+    stage.find("h-1").ticks(3);
+    assert.deepEqual(
+      [stage.ready().length, stage.running().length, stage.state.hosts.get("h-1")?.health],
+      [4, 4, "online"],
+    );
+    assert.ok(hostsOf(stage).every((id) => id !== "h-1"));
+  },
+);
 
-test("a lost host that is heard again before the replacement is up keeps its machine, and the replacement is given up", () => {
-  const stage = running(1, 2);
-  stage.fate = () => "hangs";
-  stage.lose("h-1").ticks(3);
-  assert.equal(stage.machine("m-001").replaced_by, "m-002");
-  stage.find("h-1").tick();
-  assert.deepEqual([stage.machine("m-002").removing, stage.machine("m-001").state, stage.machine("m-001").replaced_by], [true, "running", null]);
-  assert.deepEqual(stage.ticks(3).running(), ["m-001"]);
-});
+test(
+  "a lost host that is heard again before the replacement is up keeps its machine, and the replacement " +
+    "is given up",
+  () => {
+    const stage = running(1, 2);
+    stage.fate = () => "hangs";
+    stage.lose("h-1").ticks(3);
+    assert.equal(stage.machine("m-001").replaced_by, "m-002");
+    stage.find("h-1").tick();
+    assert.deepEqual(
+      [stage.machine("m-002").removing, stage.machine("m-001").state, stage.machine("m-001").replaced_by],
+      [true, "running", null],
+    );
+    assert.deepEqual(stage.ticks(3).running(), ["m-001"]);
+  },
+);
 
 test("while a host that is back has not said how its machine is, the replacement goes on", () => {
   const stage = running(1, 2);
   stage.fate = () => "hangs";
   stage.lose("h-1").ticks(2).host("h-1").settle();
-  assert.deepEqual([stage.state.hosts.get("h-1")?.health, stage.machine("m-001").state, stage.machine("m-002").removing], ["online", "unknown", false]);
+  assert.deepEqual(
+    [stage.state.hosts.get("h-1")?.health, stage.machine("m-001").state, stage.machine("m-002").removing],
+    ["online", "unknown", false],
+  );
 });
 
 test("held in a storm nothing is replaced, until a host-admin says so", () => {
@@ -61,7 +88,13 @@ test("held in a storm nothing is replaced, until a host-admin says so", () => {
 
 test("with on_host_loss wait, or restart never, a lost machine waits for its host", () => {
   for (const more of [{ on_host_loss: "wait" }, { restart: "never" }] as const) {
-    const stage = new Stage().hosts("h-1", "h-2").deploy("dep_1", 2, more).settle().ticks(3).lose("h-1").ticks(30, 60_000);
+    const stage = new Stage()
+      .hosts("h-1", "h-2")
+      .deploy("dep_1", 2, more)
+      .settle()
+      .ticks(3)
+      .lose("h-1")
+      .ticks(30, 60_000);
     assert.equal(stage.count("machine.created"), 2);
     stage.find("h-1").ticks(2);
     assert.deepEqual(stage.ready(), ["m-001", "m-002"]);
@@ -69,7 +102,11 @@ test("with on_host_loss wait, or restart never, a lost machine waits for its hos
 });
 
 test("a stopped machine counts as a replica, holds no capacity, and is placed anew when it is started", () => {
-  const stage = new Stage().host("h-1", { capacity: { cpus: 1 } }).deploy("dep_1", 1).settle().ticks(3);
+  const stage = new Stage()
+    .host("h-1", { capacity: { cpus: 1 } })
+    .deploy("dep_1", 1)
+    .settle()
+    .ticks(3);
   stop(stage, "m-001");
   stage.ticks(3);
   assert.deepEqual([stage.members(), stage.scene.allocated("h-1").cpus], [["m-001@h-1 stopped"], 0]);
@@ -93,7 +130,11 @@ test("a machine that was stopped while its host was lost is not brought back by 
   assert.equal(stage.machine("m-001").replaced_by, "m-002");
   stop(stage, "m-001");
   stage.ticks(5);
-  assert.deepEqual([stage.machine("m-002").removing, stage.machine("m-001").removing, stage.ready()], [true, false, ["m-001"]], "it runs where nobody hears");
+  assert.deepEqual(
+    [stage.machine("m-002").removing, stage.machine("m-001").removing, stage.ready()],
+    [true, false, ["m-001"]],
+    "it runs where nobody hears",
+  );
   stage.find("h-1").ticks(4);
   assert.deepEqual([stage.running(), stage.members()], [[], ["m-001@h-1 stopped"]]);
 });
@@ -102,37 +143,57 @@ test("a deleted machine is replaced, unless the replicas shrink", () => {
   const stage = running(2);
   stage.do({ type: "machine.removed", data: { machine_ids: ["m-001"], reason: "deleted" } }).ticks(3);
   assert.deepEqual(stage.ready(), ["m-002", "m-003"]);
-  stage.do({ type: "machine.removed", data: { machine_ids: ["m-002"], reason: "deleted" } }).scale(1).ticks(3);
+  stage
+    .do({ type: "machine.removed", data: { machine_ids: ["m-002"], reason: "deleted" } })
+    .scale(1)
+    .ticks(3);
   assert.deepEqual([stage.ready(), stage.running()], [["m-003"], ["m-003"]]);
 });
 
 test("the machines of a deleted app all go, also when their host is heard again only then", () => {
   const stage = running(4);
-  stage.lose("h-1").do({ type: "app.deleted", data: { app_id: APP } }).ticks(3);
-  assert.deepEqual(stage.running(), stage.running().filter((id) => stage.machine(id).host_id === "h-1"));
+  stage
+    .lose("h-1")
+    .do({ type: "app.deleted", data: { app_id: APP } })
+    .ticks(3);
+  assert.deepEqual(
+    stage.running(),
+    stage.running().filter((id) => stage.machine(id).host_id === "h-1"),
+  );
   stage.find("h-1").ticks(3);
   assert.deepEqual(stage.running(), []);
   assert.ok(stage.state.machinesOf(APP).every((machine) => machine.state === "stopped" && machine.ended_at !== null));
 });
 
-test("a machine that gave up is replaced on another host at once; what cannot run does not spin: 1 s doubling to 5 min", () => {
-  const stage = running(1, 3);
-  const starts: number[] = [];
-  for (let i = 0; i < 3_000; i++) {
-    const before = stage.count("machine.created");
-    const created = stage.tick().count("machine.created") > before;
-    if (created) starts.push(stage.now);
-    // It is ready for a moment, so each one replaces the one before, and then it dies.
-    const up = stage.ready()[0];
-    if (up !== undefined && stage.machine(up).ready && starts.length < 11 && !stage.machine(up).removing) stage.crash(up);
-  }
-  assert.equal(stage.machine("m-002").streak, 1);
-  assert.notEqual(stage.machine("m-002").host_id, "h-1");
-  const pauses = starts.slice(1).map((at, index) => at - (starts[index] ?? 0));
-  assert.ok(pauses.every((ms, index) => index === 0 || ms >= Math.min(300_000, 1_000 * 2 ** index)), pauses.join(" "));
-  assert.ok(pauses.every((ms) => ms < 310_000), pauses.join(" "));
-  assert.equal(stage.ready().length, 1);
-});
+test(
+  "a machine that gave up is replaced on another host at once; what cannot run does not spin: 1 s " +
+    "doubling to 5 min",
+  () => {
+    const stage = running(1, 3);
+    const starts: number[] = [];
+    for (let i = 0; i < 3_000; i++) {
+      const before = stage.count("machine.created");
+      const created = stage.tick().count("machine.created") > before;
+      if (created) starts.push(stage.now);
+      // It is ready for a moment, so each one replaces the one before, and then it dies.
+      const up = stage.ready()[0];
+      if (up !== undefined && stage.machine(up).ready && starts.length < 11 && !stage.machine(up).removing)
+        stage.crash(up);
+    }
+    assert.equal(stage.machine("m-002").streak, 1);
+    assert.notEqual(stage.machine("m-002").host_id, "h-1");
+    const pauses = starts.slice(1).map((at, index) => at - (starts[index] ?? 0));
+    assert.ok(
+      pauses.every((ms, index) => index === 0 || ms >= Math.min(300_000, 1_000 * 2 ** index)),
+      pauses.join(" "),
+    );
+    assert.ok(
+      pauses.every((ms) => ms < 310_000),
+      pauses.join(" "),
+    );
+    assert.equal(stage.ready().length, 1);
+  },
+);
 
 test("a clock that is put back by a day holds up no replacement", () => {
   const failing = running(1, 3);
@@ -161,7 +222,7 @@ test("a machine that was well for 10 minutes before it gave up begins with a new
 
 test("a new deployment does not wait for the streak of the old one", () => {
   const stage = running(1, 3);
-  for (let i = 0; i < 400 && (stage.machine(stage.members()[0]?.split("@")[0] ?? "").streak < 7); i++) {
+  for (let i = 0; i < 400 && stage.machine(stage.members()[0]?.split("@")[0] ?? "").streak < 7; i++) {
     const up = stage.ready()[0];
     if (up !== undefined && stage.machine(up).ready && !stage.machine(up).removing) stage.crash(up);
     stage.tick();
@@ -189,17 +250,23 @@ test("with restart never a machine that failed stays as it is", () => {
   assert.deepEqual([stage.count("machine.created"), stage.members()], [1, ["m-001@h-1 failed"]]);
 });
 
-test("what never ran does not go through the whole fleet: not when it is deployed, and not when its host is drained", () => {
-  const broken = (): Stage => {
-    const stage = new Stage().hosts(...Array.from({ length: 30 }, (_, index) => `h-${index}`));
-    stage.fate = () => "fails";
-    return stage;
-  };
-  assert.ok(broken().deploy("dep_1", 1).settle().ticks(240, 250).count("machine.created") <= 8, "1 s doubling to 30 s gives seven tries in the first minute");
-  const drained = broken();
-  drained.fate = () => "hangs";
-  drained.deploy("dep_1", 1).settle().ticks(3);
-  drained.fate = () => "fails";
-  drained.drain(drained.machine("m-001").host_id ?? "");
-  assert.ok(drained.ticks(240, 250).count("machine.created") <= 9);
-});
+test(
+  "what never ran does not go through the whole fleet: not when it is deployed, and not when its host is " + "drained",
+  () => {
+    const broken = (): Stage => {
+      const stage = new Stage().hosts(...Array.from({ length: 30 }, (_, index) => `h-${index}`));
+      stage.fate = () => "fails";
+      return stage;
+    };
+    assert.ok(
+      broken().deploy("dep_1", 1).settle().ticks(240, 250).count("machine.created") <= 8,
+      "1 s doubling to 30 s gives seven tries in the first minute",
+    );
+    const drained = broken();
+    drained.fate = () => "hangs";
+    drained.deploy("dep_1", 1).settle().ticks(3);
+    drained.fate = () => "fails";
+    drained.drain(drained.machine("m-001").host_id ?? "");
+    assert.ok(drained.ticks(240, 250).count("machine.created") <= 9);
+  },
+);

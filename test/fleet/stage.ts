@@ -1,4 +1,7 @@
-/** Apps on hosts without journal or clock: events happen, steps are taken until there is none, and agents do as they are told, one tick at a time. */
+/**
+ * Apps on hosts without journal or clock: events happen, steps are taken until there is none, and agents do as they are
+ * told, one tick at a time.
+ */
 import assert from "node:assert/strict";
 import { Allocations } from "../../src/fleet/allocations.ts";
 import { computeDesired } from "../../src/fleet/desired.ts";
@@ -64,7 +67,14 @@ export class Stage {
 
   host(id: string, more: Partial<HostFacts> & { capacity?: Partial<Capacity> } = {}): this {
     const { capacity, ...facts } = more;
-    const data = { host_id: id, facts: factsOf(id, facts), capacity: { ...CAPACITY, ...capacity }, key_hash: null, mode: "active", mode_reason: null } as const;
+    const data = {
+      host_id: id,
+      facts: factsOf(id, facts),
+      capacity: { ...CAPACITY, ...capacity },
+      key_hash: null,
+      mode: "active",
+      mode_reason: null,
+    } as const;
     return this.do({ type: "host.registered", data });
   }
 
@@ -74,9 +84,24 @@ export class Stage {
   }
 
   deploy(id: string, replicas: number, more: Partial<Deployment> = {}, appId = APP): this {
-    if (this.state.apps.get(appId) === undefined) this.do({ type: "app.created", data: { app_id: appId, org_id: "o_1", name: appId, idempotency: null } });
-    const { state: _state, reason: _reason, created_at: _created, asked_at: _asked, finished_at: _finished, last_failure: _last, ...given } = more;
-    return this.do({ type: "deployment.created", data: { deployment: { id, app_id: appId, org_id: "o_1", replicas, ...workloadOf(), ...given }, idempotency: null } });
+    if (this.state.apps.get(appId) === undefined)
+      this.do({ type: "app.created", data: { app_id: appId, org_id: "o_1", name: appId, idempotency: null } });
+    const {
+      state: _state,
+      reason: _reason,
+      created_at: _created,
+      asked_at: _asked,
+      finished_at: _finished,
+      last_failure: _last,
+      ...given
+    } = more;
+    return this.do({
+      type: "deployment.created",
+      data: {
+        deployment: { id, app_id: appId, org_id: "o_1", replicas, ...workloadOf(), ...given },
+        idempotency: null,
+      },
+    });
   }
 
   scale(replicas: number, deploymentId = this.state.apps.get(APP)?.deployment_id ?? ""): this {
@@ -84,8 +109,23 @@ export class Stage {
   }
 
   drain(hostId: string, more: { max_parallel?: number; deadline_at?: string | null; force?: boolean } = {}): this {
-    const machineIds = this.state.machines.group(hostId).filter(({ state }) => state !== "stopped" && state !== "failed").map(({ id }) => id).sort();
-    return this.do({ type: "host.drain_started", data: { host_id: hostId, max_parallel: 2, deadline_at: null, force: false, reason: null, machine_ids: machineIds, ...more } });
+    const machineIds = this.state.machines
+      .group(hostId)
+      .filter(({ state }) => state !== "stopped" && state !== "failed")
+      .map(({ id }) => id)
+      .sort();
+    return this.do({
+      type: "host.drain_started",
+      data: {
+        host_id: hostId,
+        max_parallel: 2,
+        deadline_at: null,
+        force: false,
+        reason: null,
+        machine_ids: machineIds,
+        ...more,
+      },
+    });
   }
 
   undrain(hostId: string): this {
@@ -111,10 +151,19 @@ export class Stage {
   get scene(): PlanScene {
     const newMachineId = (): string => `m-${String(++this.#made).padStart(3, "0")}`;
     const allocated: PlanScene["allocated"] = (hostId) => this.#allocations.of(this.state, hostId);
-    return { state: this.state, strategy: this.strategy, now: this.now, since: this.#elapsed.since, newMachineId, allocated };
+    return {
+      state: this.state,
+      strategy: this.strategy,
+      now: this.now,
+      since: this.#elapsed.since,
+      newMachineId,
+      allocated,
+    };
   }
 
-  /** Steps of every app until there is none; a plan that never comes to rest is an endless stream of events in the log. */
+  /**
+   * Steps of every app until there is none; a plan that never comes to rest is an endless stream of events in the log.
+   */
   settle(): this {
     for (let steps = 0; steps < 2_000; steps++) {
       const events = [...this.state.apps.values()].flatMap((app) => this.#next(app.id));
@@ -134,10 +183,18 @@ export class Stage {
   #nextOfDrain({ host_id: hostId }: Drain): Event[] {
     const host = this.state.hosts.get(hostId);
     const drain = runningDrain(this.state, hostId);
-    const event = host === undefined || drain === null ? null : planDrain(this.state, host, drain, this.#reported.get(hostId) ?? null, this.#elapsed.since);
+    const event =
+      host === undefined || drain === null
+        ? null
+        : planDrain(this.state, host, drain, this.#reported.get(hostId) ?? null, this.#elapsed.since);
     if (event === null) return [];
     this.do(event);
-    if (event.type === "host.drain_finished" && event.data.state === "completed") assert.deepEqual(this.liveOn(hostId), [], `the drain of ${hostId} is called completed while its agent has machines`);
+    if (event.type === "host.drain_finished" && event.data.state === "completed")
+      assert.deepEqual(
+        this.liveOn(hostId),
+        [],
+        `the drain of ${hostId} is called completed while its agent has machines`,
+      );
     return [event];
   }
 
@@ -148,7 +205,9 @@ export class Stage {
     return this;
   }
 
-  /** Time passes, every agent that is heard does one thing with each of its machines and tells, and the apps move on. */
+  /**
+   * Time passes, every agent that is heard does one thing with each of its machines and tells, and the apps move on.
+   */
   tick(ms = 1_000): this {
     this.wait(ms);
     for (const id of [...this.state.hosts.keys()].sort()) if (!this.silent.has(id) && !this.isLate(id)) this.#beat(id);
@@ -171,8 +230,17 @@ export class Stage {
       } else if (wanted.get(id) === "running") this.#moveOn(machineOf(this.state, id), local);
       else if (!this.stubborn.has(hostId)) local.state = local.state === "stopping" ? "stopped" : "stopping";
     }
-    for (const [id, desired] of wanted) if (!locals.has(id) && desired === "running") locals.set(id, { state: "starting", ready: false, exit_code: undefined });
-    const reports = [...locals].map(([id, { state, ready, exit_code }]) => ({ id, state, ready: state === "running" && ready, exit_code, reason: undefined, started_at: undefined }));
+    for (const [id, desired] of wanted)
+      if (!locals.has(id) && desired === "running")
+        locals.set(id, { state: "starting", ready: false, exit_code: undefined });
+    const reports = [...locals].map(([id, { state, ready, exit_code }]) => ({
+      id,
+      state,
+      ready: state === "running" && ready,
+      exit_code,
+      reason: undefined,
+      started_at: undefined,
+    }));
     this.#reported.set(hostId, reports.length);
     const event = decideHeard(this.state, hostOf(this.state, hostId), { key: null, machines: reports, current: true });
     if (event !== null) this.do(event);
@@ -197,18 +265,24 @@ export class Stage {
 
   /** What has not ended on the host, by its agent's own view. */
   liveOn(hostId: string): string[] {
-    return [...(this.#locals.get(hostId) ?? [])].filter(([, { state }]) => state !== "stopped" && state !== "failed").map(([id]) => id);
+    return [...(this.#locals.get(hostId) ?? [])]
+      .filter(([, { state }]) => state !== "stopped" && state !== "failed")
+      .map(([id]) => id);
   }
 
   /** Machines that really run, whatever the state thinks: by the agents' own view. */
   running(appId = APP): string[] {
-    const own = [...this.#locals.values()].flatMap((locals) => [...locals].filter(([, { state }]) => state === "running" || state === "stopping").map(([id]) => id));
+    const own = [...this.#locals.values()].flatMap((locals) =>
+      [...locals].filter(([, { state }]) => state === "running" || state === "stopping").map(([id]) => id),
+    );
     return own.filter((id) => this.state.machines.get(id)?.app_id === appId).sort();
   }
 
   /** Machines of the app that are ready, by the agents' own view. */
   ready(appId = APP): string[] {
-    const own = [...this.#locals.values()].flatMap((locals) => [...locals].filter(([, { state, ready }]) => state === "running" && ready).map(([id]) => id));
+    const own = [...this.#locals.values()].flatMap((locals) =>
+      [...locals].filter(([, { state, ready }]) => state === "running" && ready).map(([id]) => id),
+    );
     return own.filter((id) => this.state.machines.get(id)?.app_id === appId).sort();
   }
 

@@ -38,22 +38,50 @@ export function begin(...events: Event[]): World {
   const warnings: string[] = [];
   const placements: string[] = [];
   let made = 0;
-  const quiet: Log = { debug: () => undefined, info: () => undefined, warn: (message) => warnings.push(message), error: (message) => warnings.push(message) };
-  const fleet = new Fleet({ store, clock, log: quiet, offlineAfterMs: OFFLINE_AFTER, checkIntervalMs: 15_000, strategy: "spread", newMachineId: () => `m-new-${++made}`, onPlacement: (result) => placements.push(result), onIdConflict: () => undefined });
+  const quiet: Log = {
+    debug: () => undefined,
+    info: () => undefined,
+    warn: (message) => warnings.push(message),
+    error: (message) => warnings.push(message),
+  };
+  const fleet = new Fleet({
+    store,
+    clock,
+    log: quiet,
+    offlineAfterMs: OFFLINE_AFTER,
+    checkIntervalMs: 15_000,
+    strategy: "spread",
+    newMachineId: () => `m-new-${++made}`,
+    onPlacement: (result) => placements.push(result),
+    onIdConflict: () => undefined,
+  });
   fleet.start();
   return { log, clock, state, store, fleet, warnings, placements };
 }
 
 export function beatOf(more: Partial<Heartbeat> = {}): Heartbeat {
-  return { usage: undefined, machines: undefined, observed_revision: undefined, boot_id: undefined, beat: undefined, ...more };
+  return {
+    usage: undefined,
+    machines: undefined,
+    observed_revision: undefined,
+    boot_id: undefined,
+    beat: undefined,
+    ...more,
+  };
 }
 
-export async function beat({ fleet }: World, more: Partial<Heartbeat> = {}, hostId = "h-1", key: string | null = null): Promise<HeartbeatAnswer> {
+export async function beat(
+  { fleet }: World,
+  more: Partial<Heartbeat> = {},
+  hostId = "h-1",
+  key: string | null = null,
+): Promise<HeartbeatAnswer> {
   return fleet.agentCalls.heartbeat(hostId, key, beatOf(more), SYSTEM);
 }
 
 export async function join({ fleet }: World, hostId = "h-1", key: string | null = null): Promise<boolean> {
-  return (await fleet.agentCalls.register({ host_id: hostId, facts: factsOf(hostId), capacity: CAPACITY, key }, SYSTEM)).created;
+  return (await fleet.agentCalls.register({ host_id: hostId, facts: factsOf(hostId), capacity: CAPACITY, key }, SYSTEM))
+    .created;
 }
 
 export async function happen({ store }: World, event: Event): Promise<void> {

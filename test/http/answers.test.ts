@@ -32,7 +32,10 @@ test("keeps a client's own request id when it is one, and makes another where it
     assertError(answer, 404, "route_not_found");
   }
   await finishedCount(own.length + other.length);
-  assert.deepEqual(finished.slice(0, 3).map((entry) => entry.requestId), own);
+  assert.deepEqual(
+    finished.slice(0, 3).map((entry) => entry.requestId),
+    own,
+  );
 });
 
 test("gives every request another id", async (t) => {
@@ -49,7 +52,10 @@ test("HEAD runs GET's handler and sends its headers alone", async (t) => {
   assert.match(wire.text, /^HTTP\/1\.1 200 OK\r\n/);
   assert.match(wire.text, /\r\nContent-Length: 12\r\n/);
   assert.ok(wire.text.endsWith("\r\n\r\n"));
-  assert.deepEqual(finished.map(({ method, status, bytes }) => [method, status, bytes]), [["HEAD", 200, 0]]);
+  assert.deepEqual(
+    finished.map(({ method, status, bytes }) => [method, status, bytes]),
+    [["HEAD", 200, 0]],
+  );
 });
 
 test("HEAD of a download announces its length and sends nothing", async (t) => {
@@ -60,32 +66,38 @@ test("HEAD of a download announces its length and sends nothing", async (t) => {
   assert.ok(wire.text.endsWith("\r\n\r\n"));
 });
 
-test("an unknown path is 404, a wrong method 405 with Allow, a broken escape 400, and the connection stays", async (t) => {
-  const { connect } = await serve(t);
-  const wire = (await connect()).send(get("/nope"));
-  assertError(await wire.one(), 404, "route_not_found");
-  wire.send("DELETE /things/a HTTP/1.1\r\nHost: x\r\n\r\n");
-  const wrong = (await wire.count(2))[1] ?? assert.fail();
-  assertError(wrong, 405, "method_not_allowed");
-  assert.equal(wrong.headers["allow"], "GET, HEAD");
-  wire.send(get("/things/%zz"));
-  assertError((await wire.count(3))[2] ?? assert.fail(), 400, "malformed_request");
-  wire.send(get("/"));
-  assert.equal((await wire.count(4))[3]?.status, 200);
-});
+test(
+  "an unknown path is 404, a wrong method 405 with Allow, a broken escape 400, and " + "the connection stays",
+  async (t) => {
+    const { connect } = await serve(t);
+    const wire = (await connect()).send(get("/nope"));
+    assertError(await wire.one(), 404, "route_not_found");
+    wire.send("DELETE /things/a HTTP/1.1\r\nHost: x\r\n\r\n");
+    const wrong = (await wire.count(2))[1] ?? assert.fail();
+    assertError(wrong, 405, "method_not_allowed");
+    assert.equal(wrong.headers["allow"], "GET, HEAD");
+    wire.send(get("/things/%zz"));
+    assertError((await wire.count(3))[2] ?? assert.fail(), 400, "malformed_request");
+    wire.send(get("/"));
+    assert.equal((await wire.count(4))[3]?.status, 200);
+  },
+);
 
-test("what a handler throws or rejects with is a 500 that says nothing outside and all in the log, under the same id", async (t) => {
-  const { connect, errors } = await serve(t);
-  const wire = await connect();
-  for (const [index, path] of ["/throw", "/reject"].entries()) {
-    wire.send(get(path));
-    const answer = (await wire.count(index + 1))[index] ?? assert.fail();
-    assertError(answer, 500, "internal");
-    assert.doesNotMatch(answer.text, /secret/);
-    assert.equal(errors[index]?.fields["request_id"], answer.headers["x-request-id"]);
-    assert.match(String(errors[index]?.fields["stack"]), /secret detail[\s\S]*harness/);
-  }
-});
+test(
+  "what a handler throws or rejects with is a 500 that says nothing outside and all in the log, under " + "the same id",
+  async (t) => {
+    const { connect, errors } = await serve(t);
+    const wire = await connect();
+    for (const [index, path] of ["/throw", "/reject"].entries()) {
+      wire.send(get(path));
+      const answer = (await wire.count(index + 1))[index] ?? assert.fail();
+      assertError(answer, 500, "internal");
+      assert.doesNotMatch(answer.text, /secret/);
+      assert.equal(errors[index]?.fields["request_id"], answer.headers["x-request-id"]);
+      assert.match(String(errors[index]?.fields["stack"]), /secret detail[\s\S]*harness/);
+    }
+  },
+);
 
 test("a reply that cannot be sent as a header is a 500, not a split answer", async (t) => {
   const { connect, errors } = await serve(t);
@@ -117,6 +129,12 @@ test("the bytes and the status told at the end are those that were sent", async 
   const wire = (await connect()).send(get("/things/abc") + get("/download?size=200000"));
   await wire.count(2);
   await finishedCount(2);
-  assert.deepEqual(finished.map(({ status, bytes, aborted }) => [status, bytes, aborted]), [[200, 12, false], [200, 200_000, false]]);
+  assert.deepEqual(
+    finished.map(({ status, bytes, aborted }) => [status, bytes, aborted]),
+    [
+      [200, 12, false],
+      [200, 200_000, false],
+    ],
+  );
   assert.ok(finished.every(({ seconds }) => seconds > 0 && seconds < 5));
 });

@@ -13,10 +13,17 @@ const ROUTE: RouteShape = { method: "GET", pattern: "/", body: "none" };
 function contextOf(kind: "found" | "none"): Context<RouteShape, string> {
   const match = kind === "found" ? ({ kind, route: ROUTE, params: {} } as const) : ({ kind } as const);
   // Auth looks at neither of the first two.
-  return new Context({} as never, {} as never, "r", "/", "", match, { unixSocket: false, remoteAddress: null, localAddress: null });
+  return new Context({} as never, {} as never, "r", "/", "", match, {
+    unixSocket: false,
+    remoteAddress: null,
+    localAddress: null,
+  });
 }
 
-function run(context: Context<RouteShape, string>, authenticate: () => MaybePromise<string | null>): MaybePromise<Reply> {
+function run(
+  context: Context<RouteShape, string>,
+  authenticate: () => MaybePromise<string | null>,
+): MaybePromise<Reply> {
   return auth<RouteShape, string>(authenticate)(context, () => json(200, { caller: context.caller }));
 }
 
@@ -58,7 +65,11 @@ test("a middleware before Recovery that fails, and a listener to the end that fa
   t.after(() => server.close(0));
   const address = await server.listen({ host: "127.0.0.1", port: 0 });
   assert.ok(typeof address === "object");
-  for (const [path, status] of [["/", 200], ["/sync", 500], ["/async", 500]] as const) {
+  for (const [path, status] of [
+    ["/", 200],
+    ["/sync", 500],
+    ["/async", 500],
+  ] as const) {
     const wire = await Wire.connect(address.port);
     const answer = await wire.send(get(path)).one();
     assert.equal(answer.status, status);

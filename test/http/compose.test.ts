@@ -12,12 +12,14 @@ const CONTEXT = {} as Context<RouteShape, null>;
 
 test("runs in the array's order and back, without a promise where nobody has one", () => {
   const seen: string[] = [];
-  const mark = (name: string): M => (_context, next) => {
-    seen.push(`> ${name}`);
-    const reply = next();
-    seen.push(`< ${name}`);
-    return reply;
-  };
+  const mark =
+    (name: string): M =>
+    (_context, next) => {
+      seen.push(`> ${name}`);
+      const reply = next();
+      seen.push(`< ${name}`);
+      return reply;
+    };
   const reply = compose<RouteShape, null>([mark("a"), mark("b")])(CONTEXT, () => json(200, {}));
   assert.ok(!(reply instanceof Promise));
   assert.deepEqual(seen, ["> a", "> b", "< b", "< a"]);

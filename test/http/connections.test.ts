@@ -46,14 +46,25 @@ test("a flood beyond the limit leaves the connections that are there alone", asy
   const kept = (await connect()).send(get("/"));
   await kept.one();
   const flood = await Promise.all(Array.from({ length: 400 }, connect));
-  await until(() => server.connections <= 5 && flood.filter(({ closed }) => closed).length >= 396, "the end of the flood");
+  await until(
+    () => server.connections <= 5 && flood.filter(({ closed }) => closed).length >= 396,
+    "the end of the flood",
+  );
   kept.send(get("/"));
   assert.equal((await kept.count(2))[1]?.status, 200);
 });
 
 test("resets at any moment are no errors", async (t) => {
   const { connect, errors, server } = await serve(t);
-  const starts = ["", "G", `GET / HTTP/1.1\r\n${HOST}`, get("/"), get("/hold"), "\x16\x03", `CONNECT a:1 HTTP/1.1\r\n${HOST}\r\n`];
+  const starts = [
+    "",
+    "G",
+    `GET / HTTP/1.1\r\n${HOST}`,
+    get("/"),
+    get("/hold"),
+    "\x16\x03",
+    `CONNECT a:1 HTTP/1.1\r\n${HOST}\r\n`,
+  ];
   starts.push(get("/download?size=9000000"), `PUT /stream HTTP/1.1\r\n${HOST}Content-Length: 9\r\n\r\n123`);
   for (let round = 0; round < 5; round += 1) {
     const wires = await Promise.all(starts.map(async (bytes) => (await connect()).send(bytes)));
@@ -62,5 +73,8 @@ test("resets at any moment are no errors", async (t) => {
   }
   await until(() => server.connections === 0, "no connection");
   assert.equal((await (await connect()).send(get("/")).one()).status, 200);
-  assert.deepEqual(errors.filter(({ fields }) => fields["error"] !== "closed"), []);
+  assert.deepEqual(
+    errors.filter(({ fields }) => fields["error"] !== "closed"),
+    [],
+  );
 });

@@ -1,4 +1,7 @@
-/** Three thousand seeded requests, sound and broken: whatever comes, the layer neither crashes, nor hangs, nor answers 500. */
+/**
+ * Three thousand seeded requests, sound and broken: whatever comes, the layer neither crashes, nor hangs, nor answers
+ * 500.
+ */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { parseAnswers } from "../support/http.ts";
@@ -22,18 +25,123 @@ function random(seed: number): () => number {
   };
 }
 
-const METHODS = ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "CONNECT", "PROPFIND", "get", "G\0T", "", "__proto__"];
-const PATHS = ["/", "/json", "/none", "/stream", "/refuse-stream", "/refuse-at-once", "/things/a", "/things/%2e%2e", "/things/%", "/things/%ff", "/things/a%2Fb", "/download?size=3000", "/things/__proto__", "//", "/../../etc/passwd", "*", "http://x/json", "http://", "x:1", "/\u00e4", "/%00", "/a b", `/${"x".repeat(9_000)}`, "/?a#b", ""];
-const VERSIONS = ["HTTP/1.1", "HTTP/1.1", "HTTP/1.1", "HTTP/1.1", "HTTP/1.0", "HTTP/2.0", "HTTP/0.9", "HTP/1.1", "HTTP/1.10", ""];
-const HEADERS = [
-  "Host: x", "Host: x", "Host:", "host : x", "Content-Type: application/json", "Content-Type: application/json; charset=\"", "Content-Type: \u00ff", "Content-Length: 5", "Content-Length: 0", "Content-Length: -1",
-  "Content-Length: 99999999999", "Transfer-Encoding: chunked", "Transfer-Encoding: xchunked", "Transfer-Encoding: chunked, chunked", "Expect: 100-continue", "Expect: x", "Connection: close", "Connection: keep-alive, Upgrade",
-  "Upgrade: websocket", "Authorization: Bearer wrong", "Authorization: Bearer a", "X-Request-Id: a b", "Origin: https://app.example.com", "Origin: null", "Access-Control-Request-Method: POST", "X: \0", " folded", "no colon", ": empty",
-  `X-Long: ${"y".repeat(3_000)}`, "Content-Encoding: gzip", "Trailer: x", "TE: trailers", "Range: bytes=0-1", "Cookie: a=b",
+const METHODS = [
+  "GET",
+  "HEAD",
+  "POST",
+  "PUT",
+  "DELETE",
+  "OPTIONS",
+  "PATCH",
+  "TRACE",
+  "CONNECT",
+  "PROPFIND",
+  "get",
+  "G\0T",
+  "",
+  "__proto__",
 ];
-const SOUND_HEADERS = ["Content-Type: application/json", "Content-Type: application/json", "Authorization: Bearer wrong", "Origin: https://app.example.com", "Expect: 100-continue", "Connection: close"];
+const PATHS = [
+  "/",
+  "/json",
+  "/none",
+  "/stream",
+  "/refuse-stream",
+  "/refuse-at-once",
+  "/things/a",
+  "/things/%2e%2e",
+  "/things/%",
+  "/things/%ff",
+  "/things/a%2Fb",
+  "/download?size=3000",
+  "/things/__proto__",
+  "//",
+  "/../../etc/passwd",
+  "*",
+  "http://x/json",
+  "http://",
+  "x:1",
+  "/\u00e4",
+  "/%00",
+  "/a b",
+  `/${"x".repeat(9_000)}`,
+  "/?a#b",
+  "",
+];
+const VERSIONS = [
+  "HTTP/1.1",
+  "HTTP/1.1",
+  "HTTP/1.1",
+  "HTTP/1.1",
+  "HTTP/1.0",
+  "HTTP/2.0",
+  "HTTP/0.9",
+  "HTP/1.1",
+  "HTTP/1.10",
+  "",
+];
+const HEADERS = [
+  "Host: x",
+  "Host: x",
+  "Host:",
+  "host : x",
+  "Content-Type: application/json",
+  'Content-Type: application/json; charset="',
+  "Content-Type: \u00ff",
+  "Content-Length: 5",
+  "Content-Length: 0",
+  "Content-Length: -1",
+  "Content-Length: 99999999999",
+  "Transfer-Encoding: chunked",
+  "Transfer-Encoding: xchunked",
+  "Transfer-Encoding: chunked, chunked",
+  "Expect: 100-continue",
+  "Expect: x",
+  "Connection: close",
+  "Connection: keep-alive, Upgrade",
+  "Upgrade: websocket",
+  "Authorization: Bearer wrong",
+  "Authorization: Bearer a",
+  "X-Request-Id: a b",
+  "Origin: https://app.example.com",
+  "Origin: null",
+  "Access-Control-Request-Method: POST",
+  "X: \0",
+  " folded",
+  "no colon",
+  ": empty",
+  `X-Long: ${"y".repeat(3_000)}`,
+  "Content-Encoding: gzip",
+  "Trailer: x",
+  "TE: trailers",
+  "Range: bytes=0-1",
+  "Cookie: a=b",
+];
+const SOUND_HEADERS = [
+  "Content-Type: application/json",
+  "Content-Type: application/json",
+  "Authorization: Bearer wrong",
+  "Origin: https://app.example.com",
+  "Expect: 100-continue",
+  "Connection: close",
+];
 const SOUND_BODIES = ["", "{}", '{"a":1}', "[1]", "hello"];
-const BODIES = ["", "", "{}", '{"a":1}', "[]", "hello", "5\r\nhello\r\n0\r\n\r\n", "2\r\n{}\r\n0\r\nX: y\r\n\r\n", "zz\r\n", "fffffffff\r\nx", "\u0000\u0001\u0002", '{"__proto__":1}', "{".repeat(3_000), "0\r\n\r\n"];
+const BODIES = [
+  "",
+  "",
+  "{}",
+  '{"a":1}',
+  "[]",
+  "hello",
+  "5\r\nhello\r\n0\r\n\r\n",
+  "2\r\n{}\r\n0\r\nX: y\r\n\r\n",
+  "zz\r\n",
+  "fffffffff\r\nx",
+  "\u0000\u0001\u0002",
+  '{"__proto__":1}',
+  "{".repeat(3_000),
+  "0\r\n\r\n",
+];
 
 function makeRequest(next: () => number): string {
   const pick = (list: readonly string[]): string => list[Math.floor(next() * list.length)] ?? "";
@@ -44,9 +152,18 @@ function makeRequest(next: () => number): string {
   if (next() < 0.03) fields.push(...Array.from({ length: 120 }, (_, index) => `X-${index}: v`));
   const newline = next() < 0.03 ? "\n" : "\r\n";
   const body = mostly(SOUND_BODIES, BODIES);
-  if (next() < 0.8) fields.push(next() < 0.5 ? `Content-Length: ${Buffer.byteLength(body, "latin1")}` : "Transfer-Encoding: chunked");
-  const framed = fields.at(-1) === "Transfer-Encoding: chunked" ? `${body.length.toString(16)}\r\n${body}\r\n${body === "" ? "" : "0\r\n\r\n"}` : body;
-  const request = [`${mostly(METHODS.slice(0, 4), METHODS)} ${mostly(PATHS.slice(0, 7), PATHS)} ${mostly(["HTTP/1.1"], VERSIONS)}`, ...fields, "", framed].join(newline);
+  if (next() < 0.8)
+    fields.push(next() < 0.5 ? `Content-Length: ${Buffer.byteLength(body, "latin1")}` : "Transfer-Encoding: chunked");
+  const framed =
+    fields.at(-1) === "Transfer-Encoding: chunked"
+      ? `${body.length.toString(16)}\r\n${body}\r\n${body === "" ? "" : "0\r\n\r\n"}`
+      : body;
+  const request = [
+    `${mostly(METHODS.slice(0, 4), METHODS)} ${mostly(PATHS.slice(0, 7), PATHS)} ${mostly(["HTTP/1.1"], VERSIONS)}`,
+    ...fields,
+    "",
+    framed,
+  ].join(newline);
   if (next() < 0.7) return request;
   // A byte changed, cut off, or put in twice.
   const at = Math.floor(next() * request.length);
@@ -59,7 +176,10 @@ function makeRequest(next: () => number): string {
 async function attack({ connect }: Fixture, next: () => number): Promise<string> {
   const wire = await connect();
   const last = next() < 0.6 ? get("/", "Connection: close\r\n") : "";
-  const bytes = Buffer.from(Array.from({ length: 1 + Math.floor(next() * MOST_REQUESTS) }, () => makeRequest(next)).join("") + last, "latin1");
+  const bytes = Buffer.from(
+    Array.from({ length: 1 + Math.floor(next() * MOST_REQUESTS) }, () => makeRequest(next)).join("") + last,
+    "latin1",
+  );
   const cut = Math.floor(next() * bytes.length);
   wire.send(bytes.subarray(0, cut));
   await new Promise(setImmediate);
@@ -70,7 +190,8 @@ async function attack({ connect }: Fixture, next: () => number): Promise<string>
 }
 
 test("some 3,000 requests, sound and broken: no crash, no hang, no 500, every one counted out", async (t) => {
-  // What is fine and kept open ends by the idle limit, what is unfinished by the others: every connection must end by itself.
+  // What is fine and kept open ends by the idle limit, what is unfinished by the others: every connection must end by
+  // itself.
   const short = { headersTimeoutMs: 100, idleTimeoutMs: 250, discardMs: 50, writeTimeoutMs: 400 };
   const fixture = await serve(t, { limits: short, body: { timeoutMs: 80, maxBytes: 2_000 } });
   const statuses = new Map<number, number>();
@@ -94,7 +215,8 @@ test("some 3,000 requests, sound and broken: no crash, no hang, no 500, every on
   assert.equal(recorded.started, recorded.rows.length);
   assert.ok(finished.length >= recorded.started);
   // The dice must have met both what is served and what is refused.
-  for (const status of [200, 204, 400, 401, 404, 405, 408, 413, 414, 415, 417, 431]) assert.ok((statuses.get(status) ?? 0) > 0, `no ${status} among ${JSON.stringify([...statuses])}`);
+  for (const status of [200, 204, 400, 401, 404, 405, 408, 413, 414, 415, 417, 431])
+    assert.ok((statuses.get(status) ?? 0) > 0, `no ${status} among ${JSON.stringify([...statuses])}`);
   const wire = (await fixture.connect()).send(get("/"));
   assert.equal((await wire.one()).status, 200);
 });

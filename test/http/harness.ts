@@ -1,4 +1,7 @@
-/** A small server on port 0 with one route of each kind, and a client that sends exact bytes and waits for what it is told to wait for. */
+/**
+ * A small server on port 0 with one route of each kind, and a client that sends exact bytes and waits for what it is
+ * told to wait for.
+ */
 import assert from "node:assert/strict";
 import * as net from "node:net";
 import type { TestContext } from "node:test";
@@ -31,7 +34,12 @@ export interface TestRoute extends RouteShape {
   readonly handler: (context: TestContextOf) => MaybePromise<Reply>;
 }
 
-export function route(method: Method, pattern: string, body: RouteShape["body"], handler: TestRoute["handler"]): TestRoute {
+export function route(
+  method: Method,
+  pattern: string,
+  body: RouteShape["body"],
+  handler: TestRoute["handler"],
+): TestRoute {
   return { method, pattern, body, handler };
 }
 
@@ -75,24 +83,45 @@ export interface FixtureOptions {
   readonly routes?: readonly TestRoute[];
 }
 
-export async function serve(t: Pick<TestContext, "after">, { limits, body, clock = systemClock, routes = [] }: FixtureOptions = {}): Promise<Fixture> {
+export async function serve(
+  t: Pick<TestContext, "after">,
+  { limits, body, clock = systemClock, routes = [] }: FixtureOptions = {},
+): Promise<Fixture> {
   const finished: AccessEntry[] = [];
   const recorded: Fixture["recorded"] = { started: 0, rows: [] };
   const errors: Fixture["errors"] = [];
   const held: (() => void)[] = [];
   const cors = createCors<TestRoute, string>(["https://app.example.com", "https://*.wild.example"]);
   const note = (entry: AccessEntry): void => void finished.push(entry);
-  const log = { debug() {}, info() {}, warn() {}, error: (message: string, fields: LogFields = {}) => void errors.push({ message, fields }) };
+  const log = {
+    debug() {},
+    info() {},
+    warn() {},
+    error: (message: string, fields: LogFields = {}) => void errors.push({ message, fields }),
+  };
   const recorder = {
     requestStarted: () => void (recorded.started += 1),
-    requestFinished: (method: string, pattern: string, status: number) => void recorded.rows.push(`${method} ${pattern} ${status}`),
+    requestFinished: (method: string, pattern: string, status: number) =>
+      void recorded.rows.push(`${method} ${pattern} ${status}`),
   };
   const authenticate = (context: TestContextOf): string | null => {
-    if (context.header("authorization") === "Bearer wrong") throw new ApiError("unauthorized", "The token is not known.");
+    if (context.header("authorization") === "Bearer wrong")
+      throw new ApiError("unauthorized", "The token is not known.");
     return "someone";
   };
-  const chain = compose<TestRoute, string>([logger(note), recovery(log), cors.middleware, metrics(recorder), auth(authenticate)]);
-  const terminal = dispatch<TestRoute, string>((found, context) => found.handler(context), { maxBytes: 1024 * 1024, timeoutMs: 5_000, clock, ...body });
+  const chain = compose<TestRoute, string>([
+    logger(note),
+    recovery(log),
+    cors.middleware,
+    metrics(recorder),
+    auth(authenticate),
+  ]);
+  const terminal = dispatch<TestRoute, string>((found, context) => found.handler(context), {
+    maxBytes: 1024 * 1024,
+    timeoutMs: 5_000,
+    clock,
+    ...body,
+  });
   const server = createHttpServer<TestRoute, string>({
     router: new Router([...standardRoutes(held), ...routes]),
     handle: (context) => chain(context, terminal),
@@ -105,7 +134,17 @@ export async function serve(t: Pick<TestContext, "after">, { limits, body, clock
   assert.ok(typeof address === "object");
   t.after(() => server.close(0));
   const { port } = address;
-  return { server, port, finished, recorded, errors, cors, held, connect: () => Wire.connect(port), finishedCount: (count) => until(() => finished.length >= count, `${count} finished requests`) };
+  return {
+    server,
+    port,
+    finished,
+    recorded,
+    errors,
+    cors,
+    held,
+    connect: () => Wire.connect(port),
+    finishedCount: (count) => until(() => finished.length >= count, `${count} finished requests`),
+  };
 }
 
 function standardRoutes(held: (() => void)[]): TestRoute[] {
@@ -127,7 +166,12 @@ function standardRoutes(held: (() => void)[]): TestRoute[] {
       throw new ApiError("image_too_large", "Too large.");
     }),
     route("GET", "/download", "none", ({ query }) => pumpOf(Number(query.get("size") ?? "1000000"))),
-    route("GET", "/hold", "none", () => new Promise<Reply>((resolve) => held.push(() => resolve(json(200, { held: true }))))),
+    route(
+      "GET",
+      "/hold",
+      "none",
+      () => new Promise<Reply>((resolve) => held.push(() => resolve(json(200, { held: true })))),
+    ),
     route("GET", "/throw", "none", () => {
       throw new Error("secret detail");
     }),
@@ -185,7 +229,10 @@ export class Wire {
 
   /** Waits for so many whole answers (a 100 counts). */
   async count(wanted: number): Promise<Answer[]> {
-    await until(() => wholeAnswers(this.text) >= wanted, `${wanted} answers; there came ${JSON.stringify(this.text.slice(0, 300))}`);
+    await until(
+      () => wholeAnswers(this.text) >= wanted,
+      `${wanted} answers; there came ${JSON.stringify(this.text.slice(0, 300))}`,
+    );
     return this.answers;
   }
 
@@ -203,7 +250,10 @@ export class Wire {
 
 /** Answers of which header and body have come; one to HEAD must not stand before others. */
 function wholeAnswers(raw: string): number {
-  return parseAnswers(raw).filter(({ status, headers, body }) => status === 100 || status === 204 || body.length === Number(headers["content-length"] ?? 0)).length;
+  return parseAnswers(raw).filter(
+    ({ status, headers, body }) =>
+      status === 100 || status === 204 || body.length === Number(headers["content-length"] ?? 0),
+  ).length;
 }
 
 export const HOST = "Host: localhost\r\n";
@@ -214,5 +264,8 @@ export function get(path: string, headers = ""): string {
 
 export function post(path: string, body: string | Buffer, headers = "Content-Type: application/json\r\n"): Buffer {
   const bytes = Buffer.from(body);
-  return Buffer.concat([Buffer.from(`POST ${path} HTTP/1.1\r\n${HOST}${headers}Content-Length: ${bytes.length}\r\n\r\n`), bytes]);
+  return Buffer.concat([
+    Buffer.from(`POST ${path} HTTP/1.1\r\n${HOST}${headers}Content-Length: ${bytes.length}\r\n\r\n`),
+    bytes,
+  ]);
 }

@@ -69,7 +69,9 @@ test("takes the path of an absolute target", async (t) => {
 
 test("serves a request that offers an upgrade as if it had not", async (t) => {
   const { connect } = await serve(t);
-  const wire = (await connect()).send(get("/", "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n"));
+  const wire = (await connect()).send(
+    get("/", "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n"),
+  );
   assert.equal((await wire.one()).status, 200);
   wire.send(get("/", "Connection: Upgrade\r\nUpgrade: websocket\r\n"));
   assert.equal((await wire.count(2))[1]?.status, 200);
@@ -89,7 +91,10 @@ test("refuses CONNECT only after the answer that is owed before it", async (t) =
   wire.send("more");
   while (held.length === 0) await new Promise((resolve) => setTimeout(resolve, 5));
   held[0]?.();
-  assert.deepEqual((await wire.end()).map((answer) => answer.status), [200, 400]);
+  assert.deepEqual(
+    (await wire.end()).map((answer) => answer.status),
+    [200, 400],
+  );
 });
 
 test("sends 100 only when a body is wanted", async (t) => {
@@ -98,26 +103,46 @@ test("sends 100 only when a body is wanted", async (t) => {
   const wire = (await connect()).send(`POST /json HTTP/1.1\r\n${HOST}${expect}\r\n`);
   assert.equal((await wire.one()).status, 100);
   wire.send('{"a":1}');
-  assert.deepEqual((await wire.count(2)).map((answer) => answer.status), [100, 200]);
+  assert.deepEqual(
+    (await wire.count(2)).map((answer) => answer.status),
+    [100, 200],
+  );
 
   const wrong = (await connect()).send(`POST /json HTTP/1.1\r\n${HOST}Authorization: Bearer wrong\r\n${expect}\r\n`);
-  assert.deepEqual((await wrong.end()).map((answer) => answer.status), [401]);
-  const large = (await connect()).send(`POST /json HTTP/1.1\r\n${HOST}Expect: 100-continue\r\nContent-Type: application/json\r\nContent-Length: 99999999\r\n\r\n`);
-  assert.deepEqual((await large.end()).map((answer) => answer.status), [413]);
+  assert.deepEqual(
+    (await wrong.end()).map((answer) => answer.status),
+    [401],
+  );
+  const large = (await connect()).send(
+    `POST /json HTTP/1.1\r\n${HOST}Expect: 100-continue\r\nContent-Type: ` +
+      "application/json\r\nContent-Length: 99999999\r\n\r\n",
+  );
+  assert.deepEqual(
+    (await large.end()).map((answer) => answer.status),
+    [413],
+  );
 });
 
 test("a streaming route sends 100 when it starts to read, and none when it refuses first", async (t) => {
   const { connect } = await serve(t);
-  const head = (path: string): string => `PUT ${path} HTTP/1.1\r\n${HOST}Expect: 100-continue\r\nContent-Length: 5\r\n\r\n`;
+  const head = (path: string): string =>
+    `PUT ${path} HTTP/1.1\r\n${HOST}Expect: 100-continue\r\nContent-Length: 5\r\n\r\n`;
   const wire = (await connect()).send(head("/stream"));
   assert.equal((await wire.one()).status, 100);
   wire.send("12345");
   assert.equal((await wire.count(2))[1]?.text, '{"size":5}');
   const refused = (await connect()).send(head("/refuse-at-once"));
-  assert.deepEqual((await refused.end()).map((answer) => answer.status), [413]);
+  assert.deepEqual(
+    (await refused.end()).map((answer) => answer.status),
+    [413],
+  );
 });
 
 test("answers 417 to any other expectation", async (t) => {
   const { connect } = await serve(t);
-  assertError(await (await connect()).send(post("/json", "{}", "Expect: a-miracle\r\nContent-Type: application/json\r\n")).one(), 417, "expectation_failed");
+  assertError(
+    await (await connect()).send(post("/json", "{}", "Expect: a-miracle\r\nContent-Type: application/json\r\n")).one(),
+    417,
+    "expectation_failed",
+  );
 });

@@ -39,7 +39,8 @@ test("replaces the socket file of a dead process, not that of a living one, nor 
   const { server } = await serve(t);
   const dir = folder(t);
   const stale = join(dir, "stale.sock");
-  const script = `require("net").createServer().listen(${JSON.stringify(stale)}, () => process.kill(process.pid, "SIGKILL"))`;
+  const script =
+    `require("net").createServer().listen(${JSON.stringify(stale)}, () => ` + `process.kill(process.pid, "SIGKILL"))`;
   spawnSync(process.execPath, ["-e", script]);
   assert.ok(statSync(stale).isSocket());
   await server.listen({ path: stale });
@@ -83,7 +84,10 @@ test("listens on a descriptor that another process opened", async (t) => {
     process.stdout.write(await res.text());
     await server.close(100);
   `;
-  const result = spawnSync(process.execPath, ["--import", "tsx", "--input-type=module", "-e", child], { stdio: ["ignore", "pipe", "inherit", handle.fd], timeout: 20_000 });
+  const result = spawnSync(process.execPath, ["--import", "tsx", "--input-type=module", "-e", child], {
+    stdio: ["ignore", "pipe", "inherit", handle.fd],
+    timeout: 20_000,
+  });
   opened.close();
   assert.equal(result.stdout.toString(), '{"fd":3}');
   await server.close(100);
@@ -91,7 +95,23 @@ test("listens on a descriptor that another process opened", async (t) => {
 
 function certificate(dir: string, name: string): { cert: string; key: string } {
   const [key, cert] = [join(dir, `${name}.key`), join(dir, `${name}.crt`)];
-  const made = spawnSync("openssl", ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj", `/CN=${name}`, "-keyout", key, "-out", cert]);
+  const made = spawnSync("openssl", [
+    "req",
+    "-x509",
+    "-newkey",
+    "ec",
+    "-pkeyopt",
+    "ec_paramgen_curve:prime256v1",
+    "-nodes",
+    "-days",
+    "2",
+    "-subj",
+    `/CN=${name}`,
+    "-keyout",
+    key,
+    "-out",
+    cert,
+  ]);
   assert.equal(made.status, 0, made.stderr.toString());
   return { cert: readFileSync(cert, "utf8"), key: readFileSync(key, "utf8") };
 }
@@ -107,24 +127,27 @@ function askTls(port: number): Promise<{ status: number; certificate: PeerCertif
   });
 }
 
-test("serves TLS, reloads its certificate for the next connection, and stops in spite of half a handshake", async (t) => {
-  const dir = folder(t);
-  const { server, finished } = await serve(t, { limits: { maxConnections: 4 } });
-  const address = await server.listen({ host: "127.0.0.1", port: 0, tls: certificate(dir, "first") });
-  assert.ok(typeof address === "object");
-  const first = await askTls(address.port);
-  assert.deepEqual([first.status, first.certificate.subject.CN], [200, "first"]);
-  server.reload(certificate(dir, "second"));
-  assert.equal((await askTls(address.port)).certificate.subject.CN, "second");
-  assert.throws(() => server.reload({ cert: "none", key: "none" }));
-  assert.equal((await askTls(address.port)).certificate.subject.CN, "second");
-  await until(() => finished.length === 3, "three requests");
+test(
+  "serves TLS, reloads its certificate for the next connection, and stops in spite of " + "half a handshake",
+  async (t) => {
+    const dir = folder(t);
+    const { server, finished } = await serve(t, { limits: { maxConnections: 4 } });
+    const address = await server.listen({ host: "127.0.0.1", port: 0, tls: certificate(dir, "first") });
+    assert.ok(typeof address === "object");
+    const first = await askTls(address.port);
+    assert.deepEqual([first.status, first.certificate.subject.CN], [200, "first"]);
+    server.reload(certificate(dir, "second"));
+    assert.equal((await askTls(address.port)).certificate.subject.CN, "second");
+    assert.throws(() => server.reload({ cert: "none", key: "none" }));
+    assert.equal((await askTls(address.port)).certificate.subject.CN, "second");
+    await until(() => finished.length === 3, "three requests");
 
-  const half = net.connect(address.port, "127.0.0.1").on("error", () => undefined);
-  half.write("\x16\x03\x01");
-  await new Promise((resolve) => setTimeout(resolve, 50));
-  const began = performance.now();
-  await server.close(150);
-  assert.ok(performance.now() - began < 2_000);
-  half.destroy();
-});
+    const half = net.connect(address.port, "127.0.0.1").on("error", () => undefined);
+    half.write("\x16\x03\x01");
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    const began = performance.now();
+    await server.close(150);
+    assert.ok(performance.now() - began < 2_000);
+    half.destroy();
+  },
+);

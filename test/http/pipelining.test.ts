@@ -10,7 +10,10 @@ test("answers pipelined requests in their order, whoever is ready first", async 
   await new Promise(setImmediate);
   assert.equal(wire.text, "");
   held[0]?.();
-  assert.deepEqual((await wire.count(4)).map((answer) => answer.text), ['{"held":true}', '{"id":"b"}', '{"held":true}', '{"d":1}']);
+  assert.deepEqual(
+    (await wire.count(4)).map((answer) => answer.text),
+    ['{"held":true}', '{"id":"b"}', '{"held":true}', '{"d":1}'],
+  );
 });
 
 test("answers a thousand in one packet", async (t) => {
@@ -23,17 +26,27 @@ test("answers a thousand in one packet", async (t) => {
 
 test("downloads behind other answers begin when it is their turn", async (t) => {
   const { connect, held, finished, finishedCount } = await serve(t);
-  const wire = (await connect()).send(get("/hold") + get("/download?size=300000") + get("/download?size=200000") + get("/"));
+  const wire = (await connect()).send(
+    get("/hold") + get("/download?size=300000") + get("/download?size=200000") + get("/"),
+  );
   await until(() => held.length === 1, "the hold");
   held[0]?.();
-  assert.deepEqual((await wire.count(4)).map((answer) => answer.body.length), [13, 300_000, 200_000, 11]);
+  assert.deepEqual(
+    (await wire.count(4)).map((answer) => answer.body.length),
+    [13, 300_000, 200_000, 11],
+  );
   await finishedCount(4);
-  assert.deepEqual(finished.map(({ bytes }) => bytes), [13, 300_000, 200_000, 11]);
+  assert.deepEqual(
+    finished.map(({ bytes }) => bytes),
+    [13, 300_000, 200_000, 11],
+  );
 });
 
 test("a client that leaves with answers in line leaves no request behind", async (t) => {
   const { connect, held, finished, finishedCount, recorded } = await serve(t);
-  const wire = (await connect()).send(get("/hold") + get("/things/b") + get("/download") + post("/json", "{}").toString());
+  const wire = (await connect()).send(
+    get("/hold") + get("/things/b") + get("/download") + post("/json", "{}").toString(),
+  );
   await until(() => held.length === 1 && recorded.started === 4, "all four");
   wire.socket.resetAndDestroy();
   await finishedCount(4);

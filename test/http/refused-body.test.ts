@@ -21,7 +21,9 @@ test("a client that sends 3 MiB too much still sees the 413, then the connection
 test("what is announced may be sent to its end after the answer: nothing resets the connection before", async (t) => {
   const { connect } = await serve(t, { limits: { discardMs: 5_000 } });
   const half = Buffer.alloc(MIB, " ");
-  const wire = (await connect()).send(`POST /json HTTP/1.1\r\n${HOST}${TYPE}Content-Length: ${2 * MIB}\r\n\r\n`).send(half);
+  const wire = (await connect())
+    .send(`POST /json HTTP/1.1\r\n${HOST}${TYPE}Content-Length: ${2 * MIB}\r\n\r\n`)
+    .send(half);
   let reset = false;
   wire.socket.on("error", () => {
     reset = true;
@@ -36,7 +38,9 @@ test("what is announced may be sent to its end after the answer: nothing resets 
 
 test("a refusal in the middle of a stream is seen too", async (t) => {
   const { connect } = await serve(t);
-  const wire = (await connect()).send(`PUT /refuse-stream HTTP/1.1\r\n${HOST}Content-Length: ${3 * MIB}\r\n\r\n`).send(Buffer.alloc(3 * MIB));
+  const wire = (await connect())
+    .send(`PUT /refuse-stream HTTP/1.1\r\n${HOST}Content-Length: ${3 * MIB}\r\n\r\n`)
+    .send(Buffer.alloc(3 * MIB));
   assertError((await wire.end())[0] ?? assert.fail(), 413, "image_too_large");
 });
 
@@ -75,7 +79,10 @@ test("a sender that stops sending is not waited for longer than the limit", asyn
 test("a body that was read whole and refused costs no connection", async (t) => {
   const { connect } = await serve(t);
   const wire = (await connect()).send(post("/json", "[]")).send(get("/"));
-  assert.deepEqual((await wire.count(2)).map((answer) => answer.status), [400, 200]);
+  assert.deepEqual(
+    (await wire.count(2)).map((answer) => answer.status),
+    [400, 200],
+  );
   assert.equal(wire.closed, false);
 });
 
@@ -86,5 +93,8 @@ test("a body that is here already when the answer is decided costs no connection
   await new Promise(setImmediate);
   held[0]?.();
   wire.send(get("/"));
-  assert.deepEqual((await wire.count(2)).map((answer) => answer.status), [200, 200]);
+  assert.deepEqual(
+    (await wire.count(2)).map((answer) => answer.status),
+    [200, 200],
+  );
 });

@@ -51,7 +51,10 @@ function serve(req: http.IncomingMessage, res: http.ServerResponse): void {
   if (req.method === "HEAD") return void res.end();
   const pump = body(res, (bytes) => void (sentBytes += bytes));
   pumps.push(pump);
-  pump.then(() => res.end(), () => res.destroy());
+  pump.then(
+    () => res.end(),
+    () => res.destroy(),
+  );
 }
 
 /** The descriptors of this process that show our folder. */
@@ -78,7 +81,9 @@ async function connect(request: string): Promise<Socket> {
   return socket;
 }
 
-async function get(options: { method?: string; pauseAfter?: () => void } = {}): Promise<{ body: Buffer; complete: boolean }> {
+async function get(
+  options: { method?: string; pauseAfter?: () => void } = {},
+): Promise<{ body: Buffer; complete: boolean }> {
   const req = http.request({ port: port(), host: "127.0.0.1", method: options.method ?? "GET", agent: false }).end();
   const [res] = (await once(req, "response")) as [http.IncomingMessage];
   const parts: Buffer[] = [];
@@ -105,7 +110,14 @@ test("sends a whole file byte for byte and tells how much", async () => {
 
 test("sends any part byte for byte", async () => {
   const piece = 512 * 1024;
-  for (const [start, end] of [[0, 1], [CONTENT.length - 1, CONTENT.length], [7, piece + 7], [piece - 1, 2 * piece + 1], [0, 3 * piece], [5, 5]] as const) {
+  for (const [start, end] of [
+    [0, 1],
+    [CONTENT.length - 1, CONTENT.length],
+    [7, piece + 7],
+    [piece - 1, 2 * piece + 1],
+    [0, 3 * piece],
+    [5, 5],
+  ] as const) {
     extent = { start, end };
     const { body, complete } = await get();
     assert.equal(complete, true);
@@ -114,7 +126,11 @@ test("sends any part byte for byte", async () => {
 });
 
 test("sends right where every read is short", async () => {
-  files = { ...diskFiles, read: (fd, buffer, offset, length, position) => diskFiles.read(fd, buffer, offset, Math.min(length, 99_991), position) };
+  files = {
+    ...diskFiles,
+    read: (fd, buffer, offset, length, position) =>
+      diskFiles.read(fd, buffer, offset, Math.min(length, 99_991), position),
+  };
   assert.equal(digest((await get()).body), digest(CONTENT));
 });
 
@@ -132,18 +148,24 @@ test("leaks no descriptor over 50 clients that hang up", async () => {
     else socket.destroy();
   }
   assert.equal(pumps.length, 50);
-  for (const result of await Promise.allSettled(pumps)) assert.ok(result.status === "rejected" && result.reason instanceof ClientGone);
+  for (const result of await Promise.allSettled(pumps))
+    assert.ok(result.status === "rejected" && result.reason instanceof ClientGone);
   assert.deepEqual(openDescriptors(), []);
 });
 
 test("opens nothing for a client that left before the body began", async () => {
   files = { ...diskFiles, open: () => assert.fail("opened") };
   server.removeAllListeners("request");
-  const left = new Promise<http.ServerResponse>((resolve) => server.once("request", (_req, res) => res.once("close", () => resolve(res))));
+  const left = new Promise<http.ServerResponse>((resolve) =>
+    server.once("request", (_req, res) => res.once("close", () => resolve(res))),
+  );
   const socket = await connect(REQUEST);
   await once(server, "request");
   socket.destroy();
-  await assert.rejects(fileBody(files, path, 0, 9, sizes)(await left, () => undefined), ClientGone);
+  await assert.rejects(
+    fileBody(files, path, 0, 9, sizes)(await left, () => undefined),
+    ClientGone,
+  );
 });
 
 test("serves pipelined downloads one by one, and forgets those in the queue when the client leaves", async () => {
@@ -170,8 +192,14 @@ test("sends each of several pipelined downloads whole", async () => {
   const socket = await connect(REQUEST.repeat(2) + REQUEST.replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n"));
   const parts: Buffer[] = [];
   for await (const part of socket) parts.push(part as Buffer);
-  const bodies = Buffer.concat(parts).toString("latin1").split(/HTTP\/1\.1 200 [^]*?\r\n\r\n/).slice(1);
-  assert.deepEqual(bodies.map((body) => digest(Buffer.from(body, "latin1"))), Array(3).fill(digest(CONTENT.subarray(1, 2 * MIB))));
+  const bodies = Buffer.concat(parts)
+    .toString("latin1")
+    .split(/HTTP\/1\.1 200 [^]*?\r\n\r\n/)
+    .slice(1);
+  assert.deepEqual(
+    bodies.map((body) => digest(Buffer.from(body, "latin1"))),
+    Array(3).fill(digest(CONTENT.subarray(1, 2 * MIB))),
+  );
 });
 
 test("leaves nothing on a connection that is used again", async () => {
@@ -180,7 +208,9 @@ test("leaves nothing on a connection that is used again", async () => {
   const listeners: number[] = [];
   server.on("request", (req) => listeners.push(req.socket.listenerCount("close")));
   for (let round = 0; round < 8; round++) {
-    const [res] = (await once(http.get({ port: port(), host: "127.0.0.1", agent }), "response")) as [http.IncomingMessage];
+    const [res] = (await once(http.get({ port: port(), host: "127.0.0.1", agent }), "response")) as [
+      http.IncomingMessage,
+    ];
     await once(res.resume(), "close");
   }
   agent.destroy();
@@ -258,7 +288,9 @@ test("breaks off where the file is gone before it is opened", async () => {
 test("waits for a read in flight before it closes the file of a client that left", async () => {
   let reading = false;
   // A slow disk: the client is long gone when the second piece is there.
-  const gone = new Promise<void>((resolve) => server.once("connection", (accepted: Socket) => accepted.once("close", () => setImmediate(resolve))));
+  const gone = new Promise<void>((resolve) =>
+    server.once("connection", (accepted: Socket) => accepted.once("close", () => setImmediate(resolve))),
+  );
   files = {
     ...diskFiles,
     async read(...args) {
@@ -283,7 +315,10 @@ test("waits for a read in flight before it closes the file of a client that left
 
 test("gives newcomers smaller buffers the more downloads run: 64 hold 32 MiB in all", () => {
   const shares = Array.from({ length: 64 }, () => sizes.begin());
-  assert.deepEqual([shares[0], shares[15], shares[16], shares[31], shares[32], shares[63]], [512, 512, 256, 256, 128, 128].map((kib) => kib * 1024));
+  assert.deepEqual(
+    [shares[0], shares[15], shares[16], shares[31], shares[32], shares[63]],
+    [512, 512, 256, 256, 128, 128].map((kib) => kib * 1024),
+  );
   assert.equal(2 * shares.reduce((sum, size) => sum + size, 0), 32 * MIB);
   for (let count = 64; count < 1000; count++) assert.ok(sizes.begin() >= 64 * 1024);
   for (let count = 0; count < 1000; count++) sizes.end();

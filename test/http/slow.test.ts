@@ -19,7 +19,10 @@ test("headers that drip in on a connection that served before are 408 too", asyn
   const wire = (await connect()).send(get("/"));
   await wire.one();
   wire.send("GET / HT");
-  assert.deepEqual((await wire.end()).map((answer) => answer.status), [200, 408]);
+  assert.deepEqual(
+    (await wire.end()).map((answer) => answer.status),
+    [200, 408],
+  );
 });
 
 test("a connection without a byte is closed in silence", async (t) => {
@@ -103,5 +106,6 @@ test("progress is a finished write or a shrinking one; more to write is none, an
     [600, 0, 0, 0],
   ];
   progress.look(50, 0, 0);
-  for (const [written, pending, queued, rounds] of looks) assert.equal(progress.look(written, pending, queued), rounds, `${written} ${pending} ${queued}`);
+  for (const [written, pending, queued, rounds] of looks)
+    assert.equal(progress.look(written, pending, queued), rounds, `${written} ${pending} ${queued}`);
 });

@@ -24,7 +24,7 @@ test("answers a request that waited unread while the machine was starved during 
   const closed = server.close(5_000);
   wire.send(get("/"));
   // The request lies in the kernel while the time for silent connections passes.
-  for (const until = performance.now() + 120; performance.now() < until; );
+  for (const until = performance.now() + 120; performance.now() < until;);
   assert.equal((await wire.end())[0]?.status, 200);
   await closed;
 });
@@ -53,7 +53,10 @@ test("answers everything that was pipelined before the stop", async (t) => {
   held[0]?.();
   await wire.count(1);
   held[1]?.();
-  assert.deepEqual((await wire.end()).map((answer) => answer.status), [200, 200, 200]);
+  assert.deepEqual(
+    (await wire.end()).map((answer) => answer.status),
+    [200, 200, 200],
+  );
   await closed;
 });
 

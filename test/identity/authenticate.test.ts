@@ -11,10 +11,20 @@ import { State } from "../../src/state/state.ts";
 import { CLUSTER, stateAfter } from "../support/rows.ts";
 
 const HASH = sha256Hex("a licence key");
-const PEER = { unixSocket: false, remoteAddress: "127.0.0.1", localAddress: "127.0.0.1", httpVersion: "1.1", target: "/v1/hosts", rawHeaders: ["Host", "localhost:8080"] };
+const PEER = {
+  unixSocket: false,
+  remoteAddress: "127.0.0.1",
+  localAddress: "127.0.0.1",
+  httpVersion: "1.1",
+  target: "/v1/hosts",
+  rawHeaders: ["Host", "localhost:8080"],
+};
 const LOCAL: Credentials = { peer: PEER, authorization: null, org: null, nowWall: 0 };
 const REMOTE: Credentials = { ...LOCAL, peer: { ...PEER, remoteAddress: "10.0.0.7", localAddress: "10.0.0.1" } };
-const SOCKET: Credentials = { ...LOCAL, peer: { ...PEER, unixSocket: true, remoteAddress: null, localAddress: null, rawHeaders: [] } };
+const SOCKET: Credentials = {
+  ...LOCAL,
+  peer: { ...PEER, unixSocket: true, remoteAddress: null, localAddress: null, rawHeaders: [] },
+};
 const SETTINGS: AuthSettings = { licenceKeyHashes: [HASH], localhostBypass: true };
 
 const PUBLIC: Access = { kind: "public" };
@@ -22,7 +32,11 @@ const INTERNAL: Access = { kind: "internal" };
 const PROTECTED: Access = { kind: "protected", scope: null, hostAdmin: false };
 
 function bearer(credentials: Credentials, token: string): Credentials {
-  return { ...credentials, authorization: `Bearer ${token}`, peer: { ...credentials.peer, rawHeaders: [...credentials.peer.rawHeaders, "Authorization", `Bearer ${token}`] } };
+  return {
+    ...credentials,
+    authorization: `Bearer ${token}`,
+    peer: { ...credentials.peer, rawHeaders: [...credentials.peer.rawHeaders, "Authorization", `Bearer ${token}`] },
+  };
 }
 
 interface Result {
@@ -31,10 +45,19 @@ interface Result {
   readonly counted: readonly string[];
 }
 
-function ask(access: Access, credentials: Credentials, settings: AuthSettings = SETTINGS, state: State = stateAfter(CLUSTER)): Result {
+function ask(
+  access: Access,
+  credentials: Credentials,
+  settings: AuthSettings = SETTINGS,
+  state: State = stateAfter(CLUSTER),
+): Result {
   const counted: string[] = [];
   try {
-    return { caller: authenticate(access, credentials, state, settings, (method) => counted.push(method)), code: null, counted };
+    return {
+      caller: authenticate(access, credentials, state, settings, (method) => counted.push(method)),
+      code: null,
+      counted,
+    };
   } catch (error) {
     assert.ok(error instanceof ApiError, String(error));
     return { caller: null, code: error.code, counted };
@@ -42,7 +65,8 @@ function ask(access: Access, credentials: Credentials, settings: AuthSettings = 
 }
 
 test("a public route knows nobody, whatever is sent", () => {
-  for (const credentials of [LOCAL, REMOTE, bearer(REMOTE, "wrong")]) assert.deepEqual(ask(PUBLIC, credentials), { caller: null, code: null, counted: [] });
+  for (const credentials of [LOCAL, REMOTE, bearer(REMOTE, "wrong")])
+    assert.deepEqual(ask(PUBLIC, credentials), { caller: null, code: null, counted: [] });
 });
 
 test("an internal route lets in the licence hash, from anywhere", () => {
@@ -56,7 +80,8 @@ test("an internal route lets in the licence hash, from anywhere", () => {
 });
 
 test("the localhost bypass does not open an internal route, on TCP or on the socket", () => {
-  for (const credentials of [LOCAL, SOCKET]) assert.deepEqual(ask(INTERNAL, credentials), { caller: null, code: "unauthorized", counted: ["licence"] });
+  for (const credentials of [LOCAL, SOCKET])
+    assert.deepEqual(ask(INTERNAL, credentials), { caller: null, code: "unauthorized", counted: ["licence"] });
 });
 
 test("an internal route refuses any other token", () => {
@@ -66,17 +91,29 @@ test("an internal route refuses any other token", () => {
 });
 
 test("an internal route is a 503 while no licence is configured", () => {
-  assert.equal(ask(INTERNAL, bearer(REMOTE, HASH), { ...SETTINGS, licenceKeyHashes: [] }).code, "license_not_configured");
+  assert.equal(
+    ask(INTERNAL, bearer(REMOTE, HASH), { ...SETTINGS, licenceKeyHashes: [] }).code,
+    "license_not_configured",
+  );
 });
 
 test("the licence hash opens no protected route", () => {
-  for (const credentials of [LOCAL, REMOTE]) assert.deepEqual(ask(PROTECTED, bearer(credentials, HASH)), { caller: null, code: "unauthorized", counted: ["token"] });
+  for (const credentials of [LOCAL, REMOTE])
+    assert.deepEqual(ask(PROTECTED, bearer(credentials, HASH)), {
+      caller: null,
+      code: "unauthorized",
+      counted: ["token"],
+    });
 });
 
 test("a wrong token is a 401 and never upgraded to the bypass, on TCP or on the socket", () => {
   for (const credentials of [LOCAL, SOCKET]) {
     for (const authorization of ["Bearer wrong", "Bearer", "", "Basic eDp5"]) {
-      assert.deepEqual(ask(PROTECTED, { ...credentials, authorization }), { caller: null, code: "unauthorized", counted: ["token"] }, JSON.stringify(authorization));
+      assert.deepEqual(
+        ask(PROTECTED, { ...credentials, authorization }),
+        { caller: null, code: "unauthorized", counted: ["token"] },
+        JSON.stringify(authorization),
+      );
     }
   }
 });
@@ -109,7 +146,10 @@ test("the socket's peer has the same access, and the log says that it was the so
 
 test("a caller from elsewhere without credentials is a 401 that says why the bypass does not apply", () => {
   assert.deepEqual(ask(PROTECTED, REMOTE), { caller: null, code: "unauthorized", counted: ["localhost"] });
-  assert.throws(() => authenticate(PROTECTED, REMOTE, stateAfter(CLUSTER), SETTINGS, () => undefined), /the connection is not a local one/);
+  assert.throws(
+    () => authenticate(PROTECTED, REMOTE, stateAfter(CLUSTER), SETTINGS, () => undefined),
+    /the connection is not a local one/,
+  );
 });
 
 test("auth.localhost_bypass = false turns the bypass off on TCP; the socket is let in by its file mode", () => {
@@ -121,7 +161,12 @@ test("auth.localhost_bypass = false turns the bypass off on TCP; the socket is l
 test("X-Zwrm-Org names the org by slug or id", () => {
   const state = stateAfter(CLUSTER);
   state.orgs.set("o_2", { id: "o_2", slug: "second", name: "Second" });
-  for (const [org, id] of [["second", "o_2"], ["o_2", "o_2"], ["default", "o_1"], ["o_1", "o_1"]] as const) {
+  for (const [org, id] of [
+    ["second", "o_2"],
+    ["o_2", "o_2"],
+    ["default", "o_1"],
+    ["o_1", "o_1"],
+  ] as const) {
     const { caller } = ask(PROTECTED, { ...LOCAL, org }, SETTINGS, state);
     assert.ok(caller?.kind === "person");
     assert.equal(caller.org.id, id);
@@ -129,7 +174,8 @@ test("X-Zwrm-Org names the org by slug or id", () => {
 });
 
 test("an org that is not there is a 404, also before the first org exists", () => {
-  for (const org of ["nowhere", "", "Default", "o_1 ", "__proto__"]) assert.equal(ask(PROTECTED, { ...LOCAL, org }).code, "org_not_found", org);
+  for (const org of ["nowhere", "", "Default", "o_1 ", "__proto__"])
+    assert.equal(ask(PROTECTED, { ...LOCAL, org }).code, "org_not_found", org);
   assert.equal(ask(PROTECTED, LOCAL, SETTINGS, new State()).code, "org_not_found");
 });
 

@@ -39,27 +39,83 @@ export function createLab(passwords: Passwords = new Passwords(CHEAP)): Lab {
   return { clock, log, state, store, passwords, logins: new Logins(store, clock, TTL_MS, passwords) };
 }
 
-export function userCreated(id: string, more: { readonly org_id?: string | null; readonly host_admin?: boolean; readonly password?: PasswordHash } = {}): Event {
-  const user = { id, email: `${id}@example.com`, name: id, host_admin: more.host_admin ?? false, password: more.password ?? NO_PASSWORD };
+export function userCreated(
+  id: string,
+  more: { readonly org_id?: string | null; readonly host_admin?: boolean; readonly password?: PasswordHash } = {},
+): Event {
+  const user = {
+    id,
+    email: `${id}@example.com`,
+    name: id,
+    host_admin: more.host_admin ?? false,
+    password: more.password ?? NO_PASSWORD,
+  };
   return { type: "user.created", data: { user, org_id: more.org_id ?? null } };
 }
 
 /** A user in acme whose password is `<id>'s password`. */
-export async function addUser(lab: Lab, id: string, more: { readonly org_id?: string | null; readonly host_admin?: boolean } = { org_id: "o_2" }): Promise<void> {
+export async function addUser(
+  lab: Lab,
+  id: string,
+  more: { readonly org_id?: string | null; readonly host_admin?: boolean } = { org_id: "o_2" },
+): Promise<void> {
   apply(lab.state, userCreated(id, { ...more, password: await lab.passwords.hash(`${id}'s password`) }));
 }
 
 /** Logs in as that user. */
-export function logIn(lab: Lab, id: string, more: { readonly password?: string; readonly address?: string; readonly org?: string } = {}): ReturnType<Logins["login"]> {
-  return lab.logins.login({ email: `${id}@example.com`, password: more.password ?? `${id}'s password`, org: more.org ?? null, address: more.address ?? "10.0.0.1" }, "10.0.0.1");
+export function logIn(
+  lab: Lab,
+  id: string,
+  more: { readonly password?: string; readonly address?: string; readonly org?: string } = {},
+): ReturnType<Logins["login"]> {
+  return lab.logins.login(
+    {
+      email: `${id}@example.com`,
+      password: more.password ?? `${id}'s password`,
+      org: more.org ?? null,
+      address: more.address ?? "10.0.0.1",
+    },
+    "10.0.0.1",
+  );
 }
 
-export function sessionCreated(token: string, userId: string, orgId: string, expiresAtMs: number, expired: readonly string[] = []): Event {
-  return { type: "session.created", data: { session: { id: `ses_${token}`, token_hash: sha256Hex(token), user_id: userId, org_id: orgId, expires_at: toRfc3339(expiresAtMs) }, expired } };
+export function sessionCreated(
+  token: string,
+  userId: string,
+  orgId: string,
+  expiresAtMs: number,
+  expired: readonly string[] = [],
+): Event {
+  return {
+    type: "session.created",
+    data: {
+      session: {
+        id: `ses_${token}`,
+        token_hash: sha256Hex(token),
+        user_id: userId,
+        org_id: orgId,
+        expires_at: toRfc3339(expiresAtMs),
+      },
+      expired,
+    },
+  };
 }
 
-export function keyCreated(token: string, userId: string, orgId: string, more: { readonly id?: string; readonly scopes?: readonly Scope[] | null; readonly expires_at?: string | null } = {}): Event {
-  const key = { id: more.id ?? `key_${token}`, token_hash: sha256Hex(token), name: "k", user_id: userId, org_id: orgId, scopes: more.scopes ?? null, expires_at: more.expires_at ?? null };
+export function keyCreated(
+  token: string,
+  userId: string,
+  orgId: string,
+  more: { readonly id?: string; readonly scopes?: readonly Scope[] | null; readonly expires_at?: string | null } = {},
+): Event {
+  const key = {
+    id: more.id ?? `key_${token}`,
+    token_hash: sha256Hex(token),
+    name: "k",
+    user_id: userId,
+    org_id: orgId,
+    scopes: more.scopes ?? null,
+    expires_at: more.expires_at ?? null,
+  };
   return { type: "api_key.created", data: { key } };
 }
 

@@ -39,13 +39,22 @@ const ROWS: readonly [why: string, hashes: readonly string[], token: string | nu
 ];
 
 for (const [why, hashes, token, outcome] of ROWS) {
-  test(why, () => assert.equal(codeOf(() => checkLicence(hashes, token)), outcome));
+  test(why, () =>
+    assert.equal(
+      codeOf(() => checkLicence(hashes, token)),
+      outcome,
+    ),
+  );
 }
 
 test("no licence configured is a 503 that says when to come back and what to set", () => {
   assert.throws(
     () => checkLicence([], NEW),
-    (error) => error instanceof ApiError && error.status === 503 && error.headers["Retry-After"] === "30" && error.message.includes("license.key_hashes"),
+    (error) =>
+      error instanceof ApiError &&
+      error.status === 503 &&
+      error.headers["Retry-After"] === "30" &&
+      error.message.includes("license.key_hashes"),
   );
 });
 
@@ -53,7 +62,11 @@ test("a refusal repeats neither the hash that came nor one that is known", () =>
   for (const token of [OTHER, NEW.slice(0, 63)]) {
     assert.throws(
       () => checkLicence([NEW], token),
-      (error) => error instanceof ApiError && error.status === 401 && !error.message.includes(token) && !error.message.includes(NEW),
+      (error) =>
+        error instanceof ApiError &&
+        error.status === 401 &&
+        !error.message.includes(token) &&
+        !error.message.includes(NEW),
     );
   }
 });
@@ -78,7 +91,11 @@ const TOKENS: readonly [header: string | null, token: string | null][] = [
 ];
 
 for (const [header, token] of TOKENS) {
-  test(`the bearer token of ${JSON.stringify(header)?.replaceAll(NEW, "NEW").replaceAll(OLD, "OLD")} is ${token === null ? "none" : "what stands there"}`, () => {
-    assert.equal(bearerToken(header), token);
-  });
+  test(
+    `the bearer token of ${JSON.stringify(header)?.replaceAll(NEW, "NEW").replaceAll(OLD, "OLD")} is ` +
+      `${token === null ? "none" : "what stands there"}`,
+    () => {
+      assert.equal(bearerToken(header), token);
+    },
+  );
 }

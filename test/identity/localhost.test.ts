@@ -12,7 +12,13 @@ const LOCAL: PeerFacts = {
   target: "/v1/hosts",
   rawHeaders: ["Host", "127.0.0.1:8080", "User-Agent", "curl/8"],
 };
-const SOCKET: PeerFacts = { ...LOCAL, unixSocket: true, remoteAddress: null, localAddress: null, rawHeaders: ["Host", "zwrmd"] };
+const SOCKET: PeerFacts = {
+  ...LOCAL,
+  unixSocket: true,
+  remoteAddress: null,
+  localAddress: null,
+  rawHeaders: ["Host", "zwrmd"],
+};
 
 function withHeaders(...rawHeaders: string[]): Partial<PeerFacts> {
   return { rawHeaders: [...LOCAL.rawHeaders, ...rawHeaders] };
@@ -36,7 +42,10 @@ const APPLIES: readonly [why: string, change: Partial<PeerFacts>][] = [
   ["with Host 127.0.0.2", withHost("127.0.0.2:8080")],
   ["with a query in the target", { target: "/v1/hosts?x=http://evil" }],
   ["with Sec-Fetch-Site none: typed into a browser", withHeaders("Sec-Fetch-Site", "none")],
-  ["with a header that only looks like a forwarding one", withHeaders("X-Forward", "1", "Viable", "1", "Original", "1")],
+  [
+    "with a header that only looks like a forwarding one",
+    withHeaders("X-Forward", "1", "Viable", "1", "Original", "1"),
+  ],
 ];
 
 for (const [why, change] of APPLIES) {
@@ -45,7 +54,16 @@ for (const [why, change] of APPLIES) {
 
 type Broken = [why: string, change: Partial<PeerFacts>, reason: RegExp];
 
-const FORWARDING = ["Forwarded", "Via", "X-Real-IP", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Forwarded-Anything", "x-forwarded-"];
+const FORWARDING = [
+  "Forwarded",
+  "Via",
+  "X-Real-IP",
+  "X-Forwarded-For",
+  "X-Forwarded-Host",
+  "X-Forwarded-Proto",
+  "X-Forwarded-Anything",
+  "x-forwarded-",
+];
 
 const BROKEN: readonly Broken[] = [
   ["from another machine", { remoteAddress: "10.0.0.7" }, /not a local one/],
@@ -105,7 +123,8 @@ const BROKEN: readonly Broken[] = [
 ];
 
 for (const [why, change, reason] of BROKEN) {
-  test(`the bypass does not apply ${why}`, () => assert.match(whyNotLocal({ ...LOCAL, ...change }) ?? "it applies", reason));
+  test(`the bypass does not apply ${why}`, () =>
+    assert.match(whyNotLocal({ ...LOCAL, ...change }) ?? "it applies", reason));
 }
 
 test("a peer on the unix socket needs no address and no Host", () => {
@@ -118,17 +137,70 @@ test("HTTP/1.0 closes the unix socket's bypass too: it is what nginx speaks ther
 });
 
 test("a proxy, a browser or credentials close the unix socket's bypass too", () => {
-  for (const header of ["Forwarded", "Via", "X-Real-IP", "X-Forwarded-For", "Origin", "Sec-Fetch-Site", "Authorization"]) {
+  for (const header of [
+    "Forwarded",
+    "Via",
+    "X-Real-IP",
+    "X-Forwarded-For",
+    "Origin",
+    "Sec-Fetch-Site",
+    "Authorization",
+  ]) {
     assert.notEqual(whyNotLocal({ ...SOCKET, rawHeaders: ["Host", "zwrmd", header, ""] }), null, header);
   }
 });
 
 test("the loopback is 127.0.0.0/8, ::1, and those mapped into IPv6", () => {
-  for (const good of ["127.0.0.1", "127.1.2.3", "::1", "0:0:0:0:0:0:0:1", "::ffff:127.0.0.1", "::ffff:7f00:1", "::FFFF:127.9.9.9"]) assert.ok(isLoopback(good), good);
-  for (const bad of [null, "", "localhost", "127.0.0.1:80", "[::1]", "127.0.0", "127.0.0.256", "::2", "::ffff:128.0.0.1", "fe80::1%lo", "1.127.0.0"]) assert.ok(!isLoopback(bad), String(bad));
+  for (const good of [
+    "127.0.0.1",
+    "127.1.2.3",
+    "::1",
+    "0:0:0:0:0:0:0:1",
+    "::ffff:127.0.0.1",
+    "::ffff:7f00:1",
+    "::FFFF:127.9.9.9",
+  ])
+    assert.ok(isLoopback(good), good);
+  for (const bad of [
+    null,
+    "",
+    "localhost",
+    "127.0.0.1:80",
+    "[::1]",
+    "127.0.0",
+    "127.0.0.256",
+    "::2",
+    "::ffff:128.0.0.1",
+    "fe80::1%lo",
+    "1.127.0.0",
+  ])
+    assert.ok(!isLoopback(bad), String(bad));
 });
 
 test("a Host names the loopback by address or as localhost", () => {
-  for (const good of ["localhost", "localhost:1", "127.0.0.1", "127.3.2.1:8080", "[::1]", "[::1]:8080", "[::ffff:127.0.0.1]:80"]) assert.ok(isLoopbackHost(good), good);
-  for (const bad of ["", ":80", "localhost:", "[localhost]", "[127.0.0.1]", "[::2]", "[::1", "::1]:80", "127.0.0.1:80:80", "localhost\n", "evil", "127.0.0.1/x"]) assert.ok(!isLoopbackHost(bad), bad);
+  for (const good of [
+    "localhost",
+    "localhost:1",
+    "127.0.0.1",
+    "127.3.2.1:8080",
+    "[::1]",
+    "[::1]:8080",
+    "[::ffff:127.0.0.1]:80",
+  ])
+    assert.ok(isLoopbackHost(good), good);
+  for (const bad of [
+    "",
+    ":80",
+    "localhost:",
+    "[localhost]",
+    "[127.0.0.1]",
+    "[::2]",
+    "[::1",
+    "::1]:80",
+    "127.0.0.1:80:80",
+    "localhost\n",
+    "evil",
+    "127.0.0.1/x",
+  ])
+    assert.ok(!isLoopbackHost(bad), bad);
 });

@@ -28,23 +28,38 @@ async function setPassword(
   }));
 }
 
-test("a login gives a session that holds for its time, in the user's org, and one line in the log with the actor", async () => {
-  const lab = createLab();
-  await addUser(lab, "ann");
-  const { token, expiresAt, user, org, role } = await logIn(lab, "ann");
-  assert.deepEqual([user.id, org.slug, role, expiresAt], ["ann", "acme", "member", toRfc3339(lab.clock.wall() + TTL_MS)]);
-  assert.equal(findHolding(lab.state, token, lab.clock.wall())?.user.id, "ann");
-  assert.deepEqual(lab.log.records.map(({ type, actor }) => ({ type, actor })), [{ type: "session.created", actor: { kind: "user", id: "ann", ip: "10.0.0.1" } }]);
-  const line = JSON.stringify(lab.log.records);
-  assert.ok(!line.includes(token) && !line.includes(token.slice(9)) && !line.includes("password"));
-});
+test(
+  "a login gives a session that holds for its time, in the user's org, and one line in the log with the " + "actor",
+  async () => {
+    const lab = createLab();
+    await addUser(lab, "ann");
+    const { token, expiresAt, user, org, role } = await logIn(lab, "ann");
+    assert.deepEqual(
+      [user.id, org.slug, role, expiresAt],
+      ["ann", "acme", "member", toRfc3339(lab.clock.wall() + TTL_MS)],
+    );
+    assert.equal(findHolding(lab.state, token, lab.clock.wall())?.user.id, "ann");
+    assert.deepEqual(
+      lab.log.records.map(({ type, actor }) => ({ type, actor })),
+      [{ type: "session.created", actor: { kind: "user", id: "ann", ip: "10.0.0.1" } }],
+    );
+    const line = JSON.stringify(lab.log.records);
+    assert.ok(!line.includes(token) && !line.includes(token.slice(9)) && !line.includes("password"));
+  },
+);
 
 test("a wrong password and an unknown email are one answer, to the letter, and write nothing", async () => {
   const lab = createLab();
   await addUser(lab, "ann");
-  const messages = await Promise.all(["ann", "nobody"].map((id) => logIn(lab, id, { password: "wrong" }).then(String, (error: unknown) => error)));
+  const messages = await Promise.all(
+    ["ann", "nobody"].map((id) => logIn(lab, id, { password: "wrong" }).then(String, (error: unknown) => error)),
+  );
   for (const error of messages) assert.ok(error instanceof ApiError && error.code === "unauthorized");
-  const [one, other] = messages.map((error) => (error instanceof ApiError ? JSON.stringify([error.message, error.status, error.field, error.headers, error.extra]) : ""));
+  const [one, other] = messages.map((error) =>
+    error instanceof ApiError
+      ? JSON.stringify([error.message, error.status, error.field, error.headers, error.extra])
+      : "",
+  );
   assert.equal(one, other);
   assert.equal(lab.log.records.length, 0);
 });
@@ -69,7 +84,8 @@ test("after five failures logins are slowed, the right password too; a session t
   const lab = createLab();
   await addUser(lab, "ann");
   const { token } = await logIn(lab, "ann");
-  for (let count = 0; count < 6; count++) assert.equal(await refusal(() => logIn(lab, "ann", { password: "wrong" })), "unauthorized");
+  for (let count = 0; count < 6; count++)
+    assert.equal(await refusal(() => logIn(lab, "ann", { password: "wrong" })), "unauthorized");
   assert.equal(await refusal(() => logIn(lab, "ann")), "login_throttled");
   assert.equal(findHolding(lab.state, token, lab.clock.wall())?.user.id, "ann");
   lab.clock.advance(1_000);
@@ -87,10 +103,25 @@ test("a login that passes the throttle is refused where the queue is full, and i
 
 test("a password hashed with weaker parameters is hashed anew at a login, and ends no session", async () => {
   const lab = createLab(new Passwords({ n: 32, r: 1, p: 1 }));
-  apply(lab.state, { type: "user.created", data: { user: { id: "ann", email: "ann@example.com", name: "ann", host_admin: false, password: await new Passwords(CHEAP).hash("ann's password") }, org_id: "o_2" } });
+  apply(lab.state, {
+    type: "user.created",
+    data: {
+      user: {
+        id: "ann",
+        email: "ann@example.com",
+        name: "ann",
+        host_admin: false,
+        password: await new Passwords(CHEAP).hash("ann's password"),
+      },
+      org_id: "o_2",
+    },
+  });
   const { token } = await logIn(lab, "ann");
   assert.equal(lab.state.users.get("ann")?.password.n, 32);
-  assert.deepEqual(lab.log.records.map((record) => record.type), ["user.password_set", "session.created"]);
+  assert.deepEqual(
+    lab.log.records.map((record) => record.type),
+    ["user.password_set", "session.created"],
+  );
   await logIn(lab, "ann");
   assert.equal(lab.log.records.length, 3, "once");
   assert.ok(findHolding(lab.state, token, lab.clock.wall()) !== null);
@@ -98,7 +129,19 @@ test("a password hashed with weaker parameters is hashed anew at a login, and en
 
 test("two logins at once of a password that is outdated both succeed", async () => {
   const lab = createLab(new Passwords({ n: 32, r: 1, p: 1 }));
-  apply(lab.state, { type: "user.created", data: { user: { id: "ann", email: "ann@example.com", name: "ann", host_admin: false, password: await new Passwords(CHEAP).hash("ann's password") }, org_id: "o_2" } });
+  apply(lab.state, {
+    type: "user.created",
+    data: {
+      user: {
+        id: "ann",
+        email: "ann@example.com",
+        name: "ann",
+        host_admin: false,
+        password: await new Passwords(CHEAP).hash("ann's password"),
+      },
+      org_id: "o_2",
+    },
+  });
   const both = await Promise.all([logIn(lab, "ann"), logIn(lab, "ann")]);
   for (const { token } of both) assert.ok(findHolding(lab.state, token, lab.clock.wall()) !== null);
 });
@@ -112,7 +155,19 @@ test("an upgrade that finds the queue full is left for the next login", async ()
   }
   const passwords = new Full({ n: 32, r: 1, p: 1 });
   const lab = createLab(passwords);
-  apply(lab.state, { type: "user.created", data: { user: { id: "ann", email: "ann@example.com", name: "ann", host_admin: false, password: await new Passwords(CHEAP).hash("ann's password") }, org_id: "o_2" } });
+  apply(lab.state, {
+    type: "user.created",
+    data: {
+      user: {
+        id: "ann",
+        email: "ann@example.com",
+        name: "ann",
+        host_admin: false,
+        password: await new Passwords(CHEAP).hash("ann's password"),
+      },
+      org_id: "o_2",
+    },
+  });
   passwords.full = true;
   assert.equal((await logIn(lab, "ann")).user.id, "ann");
   assert.equal(lab.state.users.get("ann")?.password.n, 16);

@@ -18,13 +18,17 @@ test("a stored password is scrypt's, with its parameters and a salt of its own b
   assert.equal(Buffer.from(first.salt, "base64url").length, 16);
 });
 
-test("only the password matches: not a longer, a shorter, another case, none, nor anything where there is no user", async () => {
-  const passwords = new Passwords(CHEAP);
-  const stored = await passwords.hash("open sesame");
-  assert.equal(await passwords.matches("open sesame", stored), true);
-  for (const guess of ["open sesam", "open sesame ", "Open sesame", "", stored.hash]) assert.equal(await passwords.matches(guess, stored), false, guess);
-  for (const guess of ["open sesame", ""]) assert.equal(await passwords.matches(guess, null), false);
-});
+test(
+  "only the password matches: not a longer, a shorter, another case, none, nor anything where there is " + "no user",
+  async () => {
+    const passwords = new Passwords(CHEAP);
+    const stored = await passwords.hash("open sesame");
+    assert.equal(await passwords.matches("open sesame", stored), true);
+    for (const guess of ["open sesam", "open sesame ", "Open sesame", "", stored.hash])
+      assert.equal(await passwords.matches(guess, stored), false, guess);
+    for (const guess of ["open sesame", ""]) assert.equal(await passwords.matches(guess, null), false);
+  },
+);
 
 test("a password is the same however its letters are composed", async () => {
   const passwords = new Passwords(CHEAP);
@@ -35,7 +39,10 @@ test("a password that was stored with other parameters still matches, and weaker
   const [old, today] = [new Passwords({ n: 16, r: 1, p: 1 }), new Passwords({ n: 32, r: 1, p: 1 })];
   const stored = await old.hash("open sesame");
   assert.equal(await today.matches("open sesame", stored), true);
-  assert.deepEqual([today.isOutdated(stored), today.isOutdated(await today.hash("x")), old.isOutdated(await today.hash("x"))], [true, false, false]);
+  assert.deepEqual(
+    [today.isOutdated(stored), today.isOutdated(await today.hash("x")), old.isOutdated(await today.hash("x"))],
+    [true, false, false],
+  );
 });
 
 test("today's parameters are 32 MiB and at most OWASP's lower bound away: 2^15 x 8", () => {
@@ -46,8 +53,14 @@ test("today's parameters are 32 MiB and at most OWASP's lower bound away: 2^15 x
 test("one at a time and sixteen in the queue; the rest are told when to come back", async () => {
   const passwords = new Passwords(CHEAP);
   const stored = await passwords.hash("open sesame");
-  const outcomes = await Promise.allSettled(Array.from({ length: 200 }, (_, index) => (index % 2 === 0 ? passwords.matches("wrong", stored) : passwords.hash("new"))));
-  const refused = outcomes.filter((outcome) => outcome.status === "rejected").map((outcome) => outcome.reason as unknown);
+  const outcomes = await Promise.allSettled(
+    Array.from({ length: 200 }, (_, index) =>
+      index % 2 === 0 ? passwords.matches("wrong", stored) : passwords.hash("new"),
+    ),
+  );
+  const refused = outcomes
+    .filter((outcome) => outcome.status === "rejected")
+    .map((outcome) => outcome.reason as unknown);
   assert.equal(outcomes.length - refused.length, 1 + QUEUE_LENGTH);
   for (const error of refused) {
     assert.ok(error instanceof ApiError);
@@ -57,25 +70,35 @@ test("one at a time and sixteen in the queue; the rest are told when to come bac
   assert.equal(await passwords.matches("open sesame", stored), true, "when the queue is through there is room again");
 });
 
-test("there is never more than one scrypt at work, whoever asks, and the queue goes in the order of asking", async () => {
-  let [now, most] = [0, 0];
-  const thread = new ScryptThread();
-  const counting: Deriver = {
-    async derive(task) {
-      most = Math.max(most, ++now);
-      const key = await thread.derive(task);
-      now--;
-      return key;
-    },
-  };
-  const passwords = new Passwords(CHEAP, counting);
-  const stored = await passwords.hash("x");
-  const done: number[] = [];
-  const work = [(): Promise<unknown> => passwords.hash("x"), (): Promise<unknown> => passwords.matches("x", stored), (): Promise<unknown> => passwords.matches("x", null)];
-  await Promise.all(Array.from({ length: 17 }, (_, index) => work[index % 3]?.().then(() => done.push(index))));
-  assert.equal(most, 1);
-  assert.deepEqual(done, Array.from({ length: 17 }, (_, index) => index));
-});
+test(
+  "there is never more than one scrypt at work, whoever asks, and the queue goes in " + "the order of asking",
+  async () => {
+    let [now, most] = [0, 0];
+    const thread = new ScryptThread();
+    const counting: Deriver = {
+      async derive(task) {
+        most = Math.max(most, ++now);
+        const key = await thread.derive(task);
+        now--;
+        return key;
+      },
+    };
+    const passwords = new Passwords(CHEAP, counting);
+    const stored = await passwords.hash("x");
+    const done: number[] = [];
+    const work = [
+      (): Promise<unknown> => passwords.hash("x"),
+      (): Promise<unknown> => passwords.matches("x", stored),
+      (): Promise<unknown> => passwords.matches("x", null),
+    ];
+    await Promise.all(Array.from({ length: 17 }, (_, index) => work[index % 3]?.().then(() => done.push(index))));
+    assert.equal(most, 1);
+    assert.deepEqual(
+      done,
+      Array.from({ length: 17 }, (_, index) => index),
+    );
+  },
+);
 
 test("a hash that fails lets the next one take its turn", async () => {
   const passwords = new Passwords(CHEAP);

@@ -35,7 +35,14 @@ test("five failures are free; from the sixth on the wait is 1 s and doubles up t
 test("an address is slowed for every email, an email from every address, and nobody else", () => {
   const throttle = new LoginThrottle();
   fail(throttle, "10.0.0.1", "ann", 0, 7);
-  assert.deepEqual([waitOf(throttle, "10.0.0.1", "bob", 0), waitOf(throttle, "10.0.0.2", "ann", 0), waitOf(throttle, "10.0.0.2", "bob", 0)], [2, 2, 0]);
+  assert.deepEqual(
+    [
+      waitOf(throttle, "10.0.0.1", "bob", 0),
+      waitOf(throttle, "10.0.0.2", "ann", 0),
+      waitOf(throttle, "10.0.0.2", "bob", 0),
+    ],
+    [2, 2, 0],
+  );
 });
 
 test("an email is one however it is written: no way to write it has failures of its own", () => {
@@ -58,7 +65,10 @@ test("an email is one however it is written: no way to write it has failures of 
 test("the wait counts down, and is over when it says", () => {
   const throttle = new LoginThrottle();
   fail(throttle, "10.0.0.1", "ann", 1_000, 10);
-  assert.deepEqual([1_000, 2_001, 16_999, 17_000].map((now) => waitOf(throttle, "10.0.0.1", "ann", now)), [16, 15, 1, 0]);
+  assert.deepEqual(
+    [1_000, 2_001, 16_999, 17_000].map((now) => waitOf(throttle, "10.0.0.1", "ann", now)),
+    [16, 15, 1, 0],
+  );
 });
 
 test("a quarter of an hour without a failure forgets it", () => {
@@ -88,16 +98,20 @@ const SAME_NETWORK: readonly [one: string, other: string, same: boolean][] = [
 ];
 
 for (const [one, other, same] of SAME_NETWORK) {
-  test(`${one} and ${other} are ${same ? "" : "not "}slowed together: whoever has one address of a /64 has them all`, () => {
-    const throttle = new LoginThrottle();
-    for (let count = 0; count < 7; count++) throttle.failed(one, `user ${count}`, 0);
-    assert.equal(waitOf(throttle, other, "ann", 0) > 0, same);
-  });
+  test(
+    `${one} and ${other} are ${same ? "" : "not "}slowed together: whoever has one address of a /64 has ` + "them all",
+    () => {
+      const throttle = new LoginThrottle();
+      for (let count = 0; count < 7; count++) throttle.failed(one, `user ${count}`, 0);
+      assert.equal(waitOf(throttle, other, "ann", 0) > 0, same);
+    },
+  );
 }
 
 test("its memory is bounded whatever comes: in names, and in the length of each", () => {
   const throttle = new LoginThrottle();
-  for (let index = 0; index < 60_000; index++) throttle.failed(`10.${index >> 16}.${(index >> 8) & 255}.${index & 255}`, `${index}@example.com`, index);
+  for (let index = 0; index < 60_000; index++)
+    throttle.failed(`10.${index >> 16}.${(index >> 8) & 255}.${index & 255}`, `${index}@example.com`, index);
   assert.equal(throttle.size, 20_000);
   const heap = new LoginThrottle();
   globalThis.gc?.();
@@ -113,5 +127,8 @@ test("when it is full the names that failed longest ago go first", () => {
   fail(throttle, "10.0.0.2", "bob", 1, 8);
   for (let index = 0; index < 9_999; index++) throttle.failed(`11.0.${index >> 8}.${index & 255}`, `${index}`, 2);
   assert.equal(throttle.size, 20_000);
-  assert.deepEqual([waitOf(throttle, "1.1.1.1", "ann", 2) > 0, waitOf(throttle, "1.1.1.1", "bob", 2) > 0], [false, true]);
+  assert.deepEqual(
+    [waitOf(throttle, "1.1.1.1", "ann", 2) > 0, waitOf(throttle, "1.1.1.1", "bob", 2) > 0],
+    [false, true],
+  );
 });

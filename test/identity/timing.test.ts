@@ -1,4 +1,7 @@
-/** How long a comparison takes tells nobody how much of a guess was right: 100,000 tries each, by a statistic that sees a naive comparison at once. */
+/**
+ * How long a comparison takes tells nobody how much of a guess was right: 100,000 tries each, by a statistic that sees
+ * a naive comparison at once.
+ */
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import test from "node:test";
@@ -33,7 +36,9 @@ function guessesFor(secret: string, alphabet: string): { readonly near: string[]
   const prefix = /^zwrm_key_/.exec(secret)?.[0].length ?? 0;
   const other = alphabet[(alphabet.indexOf(secret[prefix] ?? "") + 1) % alphabet.length] ?? "";
   const near = Array.from({ length: BATCH }, () => flat(secret.slice(0, -2) + text(2)));
-  const far = Array.from({ length: BATCH }, () => flat(secret.slice(0, prefix) + other + text(secret.length - prefix - 1)));
+  const far = Array.from({ length: BATCH }, () =>
+    flat(secret.slice(0, prefix) + other + text(secret.length - prefix - 1)),
+  );
   return { near: near.filter((guess) => guess !== secret), far };
 }
 
@@ -48,7 +53,10 @@ function timeOf(check: Check, guesses: readonly string[]): number {
   return Number(process.hrtime.bigint() - began) / guesses.length;
 }
 
-/** Batches of both kinds in pairs, each kind first in every other pair, so that neither drift nor order counts for one of them. */
+/**
+ * Batches of both kinds in pairs, each kind first in every other pair, so that neither drift nor order counts for one
+ * of them.
+ */
 function compare(check: Check, secret: string, alphabet: string): Verdict {
   const { near, far } = guessesFor(secret, alphabet);
   for (let round = 0; round < 50; round++) for (const guesses of [near, far]) timeOf(check, guesses);
@@ -64,10 +72,16 @@ function compare(check: Check, secret: string, alphabet: string): Verdict {
   const longer = differences.filter((difference) => difference > 0).length;
   const ties = differences.filter((difference) => difference === 0).length;
   const pairs = ROUNDS - ties;
-  return { z: pairs === 0 ? 0 : (longer - pairs / 2) / (Math.sqrt(pairs) / 2), effect: median(differences) / median(times) };
+  return {
+    z: pairs === 0 ? 0 : (longer - pairs / 2) / (Math.sqrt(pairs) / 2),
+    effect: median(differences) / median(times),
+  };
 }
 
-/** More often longer than chance allows (one in a million), and by more than what the place of a text in memory is worth. */
+/**
+ * More often longer than chance allows (one in a million), and by more than what the place of a text in memory is
+ * worth.
+ */
 function tells({ z, effect }: Verdict): boolean {
   return Math.abs(z) > 5 && Math.abs(effect) > 0.03;
 }
@@ -86,7 +100,8 @@ const TOKEN = newToken("key");
 /** What nobody should write: it returns at the first letter that differs. */
 function naive(secret: string, guess: string): boolean {
   if (secret.length !== guess.length) return false;
-  for (let index = 0; index < secret.length; index++) if (secret.charCodeAt(index) !== guess.charCodeAt(index)) return false;
+  for (let index = 0; index < secret.length; index++)
+    if (secret.charCodeAt(index) !== guess.charCodeAt(index)) return false;
   return true;
 }
 
@@ -102,7 +117,11 @@ function throwing(check: Check): Check {
 
 function holders(): ReturnType<typeof stateAfter> {
   const state = stateAfter(CLUSTER, userCreated("ann", { org_id: "o_1" }));
-  apply(state, keyCreated(TOKEN, "ann", "o_1"), ...Array.from({ length: 1000 }, () => keyCreated(newToken("key"), "ann", "o_1")));
+  apply(
+    state,
+    keyCreated(TOKEN, "ann", "o_1"),
+    ...Array.from({ length: 1000 }, () => keyCreated(newToken("key"), "ann", "o_1")),
+  );
   return state;
 }
 
@@ -110,21 +129,40 @@ const state = holders();
 
 test("finding a token takes no longer for a guess that is nearly right", () => {
   assert.equal(findHolding(state, TOKEN, START_WALL)?.user.id, "ann");
-  assert.equal(leaks((guess) => findHolding(state, guess, START_WALL), TOKEN, BASE64URL), false);
+  assert.equal(
+    leaks((guess) => findHolding(state, guess, START_WALL), TOKEN, BASE64URL),
+    false,
+  );
 });
 
 test("checking the licence takes no longer for a guess that is nearly right", () => {
   const hashes = [sha256Hex("another"), LICENCE];
-  assert.equal(leaks(throwing((guess) => checkLicence(hashes, guess)), LICENCE, HEX), false);
+  assert.equal(
+    leaks(
+      throwing((guess) => checkLicence(hashes, guess)),
+      LICENCE,
+      HEX,
+    ),
+    false,
+  );
 });
 
 test("equalSecrets takes no longer for a guess that is nearly right", () => {
-  assert.equal(leaks((guess) => equalSecrets(LICENCE, guess), LICENCE, HEX), false);
+  assert.equal(
+    leaks((guess) => equalSecrets(LICENCE, guess), LICENCE, HEX),
+    false,
+  );
 });
 
 test("the same statistic sees a comparison that stops at the first difference", () => {
-  assert.equal(leaks((guess) => naive(LICENCE, guess), LICENCE, HEX), true);
-  assert.equal(leaks((guess) => naive(TOKEN, guess), TOKEN, BASE64URL), true);
+  assert.equal(
+    leaks((guess) => naive(LICENCE, guess), LICENCE, HEX),
+    true,
+  );
+  assert.equal(
+    leaks((guess) => naive(TOKEN, guess), TOKEN, BASE64URL),
+    true,
+  );
 });
 
 test("and sees it behind the hashing of a token, where it is a small part of the time", () => {

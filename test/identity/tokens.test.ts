@@ -24,11 +24,23 @@ const HOUR = 60 * 60_000;
 
 function people(): ReturnType<typeof stateAfter> {
   const acme = { type: "org.created", data: { org: { id: "o_2", slug: "acme", name: "Acme" } } } as const;
-  return stateAfter(CLUSTER, acme, userCreated("ann", { org_id: "o_2" }), userCreated("bob", { org_id: "o_2" }), userCreated("root", { host_admin: true }));
+  return stateAfter(
+    CLUSTER,
+    acme,
+    userCreated("ann", { org_id: "o_2" }),
+    userCreated("bob", { org_id: "o_2" }),
+    userCreated("root", { host_admin: true }),
+  );
 }
 
 function keyBy(caller: PersonCaller, request: Partial<KeyRequest>, state = people()): ReturnType<typeof decideKey> {
-  return decideKey(state, caller, { name: "n", scopes: undefined, expires_at: undefined, ...request }, newToken("key"), NOW);
+  return decideKey(
+    state,
+    caller,
+    { name: "n", scopes: undefined, expires_at: undefined, ...request },
+    newToken("key"),
+    NOW,
+  );
 }
 
 test("a token is the prefix of its kind and 43 characters of base64url, and never the same twice", () => {
@@ -47,7 +59,11 @@ test("a session holds up to the millisecond of its end, by the clock that it is 
 test("a key holds up to its end, and for ever without one", () => {
   const state = people();
   const [brief, lasting] = [newToken("key"), newToken("key")];
-  apply(state, keyCreated(brief, "ann", "o_2", { expires_at: toRfc3339(NOW + HOUR) }), keyCreated(lasting, "ann", "o_2"));
+  apply(
+    state,
+    keyCreated(brief, "ann", "o_2", { expires_at: toRfc3339(NOW + HOUR) }),
+    keyCreated(lasting, "ann", "o_2"),
+  );
   assert.equal(findHolding(state, brief, NOW + HOUR - 1)?.kind, "api_key");
   assert.equal(findHolding(state, brief, NOW + HOUR), null);
   assert.equal(findHolding(state, lasting, NOW + 1e12)?.kind, "api_key");
@@ -56,7 +72,16 @@ test("a key holds up to its end, and for ever without one", () => {
 test("a token that is cut, grown, in other letters, or the hash of one opens nothing", () => {
   const [state, token] = [people(), newToken("key")];
   apply(state, keyCreated(token, "ann", "o_2"));
-  for (const guess of ["", token.slice(0, -1), `${token}A`, token.toUpperCase(), ` ${token}`, sha256Hex(token), token.replace("key", "ses"), `zwrm_key_${"a".repeat(43)}`]) {
+  for (const guess of [
+    "",
+    token.slice(0, -1),
+    `${token}A`,
+    token.toUpperCase(),
+    ` ${token}`,
+    sha256Hex(token),
+    token.replace("key", "ses"),
+    `zwrm_key_${"a".repeat(43)}`,
+  ]) {
     assert.equal(findHolding(state, guess, NOW), null, guess);
   }
 });
@@ -73,7 +98,11 @@ test("a token ends with the membership it stands on, and does not come back with
 
 test("what a person holds in another org outlives a removal from one", () => {
   const [state, token] = [people(), newToken("key")];
-  apply(state, { type: "member.set", data: { org_id: "o_1", user_id: "ann", role: "member" } }, keyCreated(token, "ann", "o_1"));
+  apply(
+    state,
+    { type: "member.set", data: { org_id: "o_1", user_id: "ann", role: "member" } },
+    keyCreated(token, "ann", "o_1"),
+  );
   apply(state, { type: "member.removed", data: { org_id: "o_2", user_id: "ann" } });
   assert.equal(findHolding(state, token, NOW)?.row.org_id, "o_1");
 });
@@ -82,10 +111,19 @@ test("removal of a person ends everything that they hold, and nothing of anybody
   const state = people();
   const own = [newToken("ses"), newToken("ses"), newToken("key"), newToken("key")] as const;
   const others = newToken("key");
-  apply(state, sessionCreated(own[0], "ann", "o_2", NOW + HOUR), sessionCreated(own[1], "ann", "o_1", NOW + HOUR), keyCreated(own[2], "ann", "o_2"), keyCreated(own[3], "ann", "o_1"));
+  apply(
+    state,
+    sessionCreated(own[0], "ann", "o_2", NOW + HOUR),
+    sessionCreated(own[1], "ann", "o_1", NOW + HOUR),
+    keyCreated(own[2], "ann", "o_2"),
+    keyCreated(own[3], "ann", "o_1"),
+  );
   apply(state, keyCreated(others, "bob", "o_2"), { type: "user.removed", data: { user_id: "ann" } });
   for (const token of own) assert.equal(findHolding(state, token, NOW), null);
-  assert.deepEqual([state.sessions.size, state.apiKeys.size, state.memberships.group("ann").length, state.users.get("ann")], [0, 1, 0, undefined]);
+  assert.deepEqual(
+    [state.sessions.size, state.apiKeys.size, state.memberships.group("ann").length, state.users.get("ann")],
+    [0, 1, 0, undefined],
+  );
   assert.equal(findHolding(state, others, NOW)?.user.id, "bob");
 });
 
@@ -106,7 +144,10 @@ test("a renewal that comes after the session's end does not bring it back", () =
   const [state, token] = [people(), newToken("ses")];
   apply(state, sessionCreated(token, "ann", "o_2", NOW + TTL_MS));
   apply(state, { type: "session.ended", data: { id: `ses_${token}`, token_hash: sha256Hex(token) } });
-  apply(state, { type: "session.renewed", data: { token_hash: sha256Hex(token), expires_at: toRfc3339(NOW + TTL_MS) } });
+  apply(state, {
+    type: "session.renewed",
+    data: { token_hash: sha256Hex(token), expires_at: toRfc3339(NOW + TTL_MS) },
+  });
   assert.equal(findHolding(state, token, NOW), null);
 });
 
@@ -127,7 +168,10 @@ test("a new login sweeps out what is over, and beyond a hundred sessions the old
   assert.equal(state.sessions.group("ann").length, 100);
   assert.equal(state.sessions.get(sha256Hex("over")), undefined);
   assert.ok(state.sessions.get(sha256Hex("bob's")) !== undefined, "other people's are theirs");
-  assert.deepEqual(tokens.map((token) => findHolding(state, token, NOW + 250) !== null), tokens.map((_, index) => index >= 150));
+  assert.deepEqual(
+    tokens.map((token) => findHolding(state, token, NOW + 250) !== null),
+    tokens.map((_, index) => index >= 150),
+  );
 });
 
 const MINTING: readonly [own: readonly Scope[] | null, asked: readonly Scope[] | undefined, outcome: string][] = [
@@ -146,59 +190,90 @@ const MINTING: readonly [own: readonly Scope[] | null, asked: readonly Scope[] |
 ];
 
 for (const [own, asked, outcome] of MINTING) {
-  test(`a key with ${JSON.stringify(own)} that mints one with ${JSON.stringify(asked ?? null)}: ${outcome}`, async () => {
-    assert.equal(await refusal(() => keyBy(callerOf("ann", { authMethod: "api_key", scopes: own }), { scopes: asked })), outcome === "minted" ? "nothing was refused" : outcome);
-  });
+  test(
+    `a key with ${JSON.stringify(own)} that mints one with ` + `${JSON.stringify(asked ?? null)}: ${outcome}`,
+    async () => {
+      assert.equal(
+        await refusal(() => keyBy(callerOf("ann", { authMethod: "api_key", scopes: own }), { scopes: asked })),
+        outcome === "minted" ? "nothing was refused" : outcome,
+      );
+    },
+  );
 }
 
 test("a key never mints one that outlives it; a session mints what it likes", async () => {
   const caller = callerOf("ann", { authMethod: "api_key", expiresAt: toRfc3339(NOW + HOUR) });
-  for (const late of [undefined, toRfc3339(NOW + HOUR + 1)]) assert.equal(await refusal(() => keyBy(caller, { expires_at: late })), "forbidden");
+  for (const late of [undefined, toRfc3339(NOW + HOUR + 1)])
+    assert.equal(await refusal(() => keyBy(caller, { expires_at: late })), "forbidden");
   assert.equal(keyBy(caller, { expires_at: toRfc3339(NOW + HOUR) }).data.key.expires_at, toRfc3339(NOW + HOUR));
   assert.equal(keyBy(callerOf("ann", { expiresAt: toRfc3339(NOW + HOUR) }), {}).data.key.expires_at, null);
 });
 
-test("a key is its caller's own, in the caller's org; the localhost caller is nobody to own one, and one that is over is not made", async () => {
-  const { key } = keyBy(callerOf("ann"), {}).data;
-  assert.deepEqual([key.user_id, key.org_id], ["ann", "o_2"]);
-  assert.equal(await refusal(() => keyBy(callerOf("ann", { user: null, authMethod: "localhost" }), {})), "forbidden");
-  assert.equal(await refusal(() => keyBy(callerOf("ann"), { expires_at: toRfc3339(NOW) })), "invalid_field");
-});
+test(
+  "a key is its caller's own, in the caller's org; the localhost caller is nobody to own one, and one " +
+    "that is over is not made",
+  async () => {
+    const { key } = keyBy(callerOf("ann"), {}).data;
+    assert.deepEqual([key.user_id, key.org_id], ["ann", "o_2"]);
+    assert.equal(await refusal(() => keyBy(callerOf("ann", { user: null, authMethod: "localhost" }), {})), "forbidden");
+    assert.equal(await refusal(() => keyBy(callerOf("ann"), { expires_at: toRfc3339(NOW) })), "invalid_field");
+  },
+);
 
 test("a user has at most a thousand keys, expired ones among them", async () => {
   const state = people();
-  for (let index = 0; index < 1000; index++) apply(state, keyCreated(`k${index}`, "ann", index % 2 === 0 ? "o_1" : "o_2", { expires_at: toRfc3339(NOW - 1) }));
+  for (let index = 0; index < 1000; index++)
+    apply(state, keyCreated(`k${index}`, "ann", index % 2 === 0 ? "o_1" : "o_2", { expires_at: toRfc3339(NOW - 1) }));
   assert.equal(await refusal(() => keyBy(callerOf("ann"), {}, state)), "too_many_tokens");
   assert.equal(await refusal(() => keyBy(callerOf("bob"), {}, state)), "nothing was refused");
 });
 
-test("a session ends its user's keys of every org, a key those of its own; those of others are not there, except to a host-admin", async () => {
-  const state = people();
-  apply(state, keyCreated("a", "ann", "o_2"), keyCreated("a1", "ann", "o_1"), keyCreated("b", "bob", "o_2"));
-  assert.deepEqual(
-    ownKeys(state, callerOf("ann")).map((key) => key.id),
-    ["key_a"],
-  );
-  assert.equal(decideRevoke(state, callerOf("ann"), "key_a").data.token_hash, sha256Hex("a"));
-  assert.equal(decideRevoke(state, callerOf("ann"), "key_a1").data.id, "key_a1");
-  const ofAcme = callerOf("ann", { authMethod: "api_key" });
-  assert.equal(decideRevoke(state, ofAcme, "key_a").data.id, "key_a");
-  assert.equal(await refusal(() => decideRevoke(state, ofAcme, "key_a1")), "token_not_found");
-  for (const id of ["key_b", "key_none", "__proto__"])
-    assert.equal(await refusal(() => decideRevoke(state, callerOf("ann"), id)), "token_not_found", id);
-  assert.equal(decideRevoke(state, callerOf("root", { access: "host-admin" }), "key_b").data.id, "key_b");
-});
+test(
+  "a session ends its user's keys of every org, a key those of its own; those of others are not there, " +
+    "except to a host-admin",
+  async () => {
+    const state = people();
+    apply(state, keyCreated("a", "ann", "o_2"), keyCreated("a1", "ann", "o_1"), keyCreated("b", "bob", "o_2"));
+    assert.deepEqual(
+      ownKeys(state, callerOf("ann")).map((key) => key.id),
+      ["key_a"],
+    );
+    assert.equal(decideRevoke(state, callerOf("ann"), "key_a").data.token_hash, sha256Hex("a"));
+    assert.equal(decideRevoke(state, callerOf("ann"), "key_a1").data.id, "key_a1");
+    const ofAcme = callerOf("ann", { authMethod: "api_key" });
+    assert.equal(decideRevoke(state, ofAcme, "key_a").data.id, "key_a");
+    assert.equal(await refusal(() => decideRevoke(state, ofAcme, "key_a1")), "token_not_found");
+    for (const id of ["key_b", "key_none", "__proto__"])
+      assert.equal(await refusal(() => decideRevoke(state, callerOf("ann"), id)), "token_not_found", id);
+    assert.equal(decideRevoke(state, callerOf("root", { access: "host-admin" }), "key_b").data.id, "key_b");
+  },
+);
 
 test("a key with scopes revokes itself and none that can do more; others' only with the scope admin", async () => {
   const state = people();
-  apply(state, keyCreated("narrow", "root", "o_2", { scopes: ["status:read"] }), keyCreated("wide", "root", "o_2"), keyCreated("b", "bob", "o_2"));
+  apply(
+    state,
+    keyCreated("narrow", "root", "o_2", { scopes: ["status:read"] }),
+    keyCreated("wide", "root", "o_2"),
+    keyCreated("b", "bob", "o_2"),
+  );
   const narrow = callerOf("root", { access: "host-admin", authMethod: "api_key", scopes: ["status:read"] });
   assert.equal(decideRevoke(state, narrow, "key_narrow").data.id, "key_narrow");
   assert.equal(await refusal(() => decideRevoke(state, narrow, "key_wide")), "forbidden");
   assert.equal(await refusal(() => decideRevoke(state, narrow, "key_b")), "token_not_found");
-  for (const id of ["key_wide", "key_b"]) assert.equal(decideRevoke(state, { ...narrow, scopes: ["admin"] }, id).data.id, id);
+  for (const id of ["key_wide", "key_b"])
+    assert.equal(decideRevoke(state, { ...narrow, scopes: ["admin"] }, id).data.id, id);
 });
 
 test("every scope of the contract is known, and no other", () => {
-  assert.deepEqual([...SCOPES].sort(), ["admin", "apps:read", "apps:write", "hosts:read", "hosts:write", "images:read", "images:write", "status:read"]);
+  assert.deepEqual([...SCOPES].sort(), [
+    "admin",
+    "apps:read",
+    "apps:write",
+    "hosts:read",
+    "hosts:write",
+    "images:read",
+    "images:write",
+    "status:read",
+  ]);
 });

@@ -57,8 +57,13 @@ export class Place {
 
   /** Every file below images_dir, as relative paths. */
   tree(): string[] {
-    const paths = readdirSync(this.imagesDir, { recursive: true, encoding: "utf8" }).map((name) => `${this.imagesDir}/${name}`);
-    return paths.filter((path) => statSync(path).isFile()).map((path) => relative(this.imagesDir, path)).sort();
+    const paths = readdirSync(this.imagesDir, { recursive: true, encoding: "utf8" }).map(
+      (name) => `${this.imagesDir}/${name}`,
+    );
+    return paths
+      .filter((path) => statSync(path).isFile())
+      .map((path) => relative(this.imagesDir, path))
+      .sort();
   }
 
   pathOf(digest: Digest): string {
@@ -88,11 +93,22 @@ export interface Fault {
   readonly after: boolean;
 }
 
-/** A disk that lists its calls, counts its open descriptors, and fails the `failAt`-th call, before or after doing it. */
-export function watchedFiles(fault: Fault = { failAt: 0, code: "", after: false }): { files: Files; calls: string[]; open: Set<number> } {
+/**
+ * A disk that lists its calls, counts its open descriptors, and fails the `failAt`-th call, before or after doing it.
+ */
+export function watchedFiles(fault: Fault = { failAt: 0, code: "", after: false }): {
+  files: Files;
+  calls: string[];
+  open: Set<number>;
+} {
   const calls: string[] = [];
   const open = new Set<number>();
-  async function run<T>(name: CallName, detail: string, work: () => Promise<T>, undo: (done: T) => Promise<void> = () => Promise.resolve()): Promise<T> {
+  async function run<T>(
+    name: CallName,
+    detail: string,
+    work: () => Promise<T>,
+    undo: (done: T) => Promise<void> = () => Promise.resolve(),
+  ): Promise<T> {
     calls.push(detail === "" ? name : `${name} ${detail}`);
     const fails = calls.length === fault.failAt;
     if (fails && !fault.after) throw systemError(fault.code);
@@ -105,7 +121,12 @@ export function watchedFiles(fault: Fault = { failAt: 0, code: "", after: false 
   }
   const files: Files = {
     async open(path, flags, mode) {
-      const fd = await run("open", path, () => diskFiles.open(path, flags, mode), (opened) => diskFiles.close(opened));
+      const fd = await run(
+        "open",
+        path,
+        () => diskFiles.open(path, flags, mode),
+        (opened) => diskFiles.close(opened),
+      );
       open.add(fd);
       return fd;
     },

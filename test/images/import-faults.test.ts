@@ -22,7 +22,9 @@ async function tryImport(place: Place, image: Image, scene: Scene, fault: Fault)
   if (scene === "wrong size") truncateSync(place.pathOf(image.digest), 7);
   const { files, calls, open } = watchedFiles(fault);
   const store = place.unopened(files);
-  const outcome = await store.import(image.digest, piecesOf(image.bytes), limits).catch((error: unknown) => (error instanceof Error ? error : assert.fail()));
+  const outcome = await store
+    .import(image.digest, piecesOf(image.bytes), limits)
+    .catch((error: unknown) => (error instanceof Error ? error : assert.fail()));
   assert.equal(open.size, 0, "every descriptor is closed, once");
   const failedCall = calls[fault.failAt - 1];
   return { outcome, failedCall, ended: failedCall === undefined };
@@ -40,35 +42,51 @@ function check(place: Place, image: Image, scene: Scene, { outcome, failedCall }
     assert.equal(outcome.code, code === "ENOSPC" ? "storage_full" : "storage_failed", failedCall);
     // A file that was there before the import may stay; one that the import brought may not.
     const mayStay = scene === "new" ? [] : [nameOf(image.digest)];
-    assert.ok(left.every((name) => mayStay.includes(name)), `${failedCall} left ${left.join()}`);
+    assert.ok(
+      left.every((name) => mayStay.includes(name)),
+      `${failedCall} left ${left.join()}`,
+    );
     if (scene === "there already") assert.deepEqual(left, mayStay);
   } else {
     // Only where the clean-up itself failed may something be left in incoming.
-    assert.deepEqual(left.filter((name) => !name.startsWith("incoming/")), [nameOf(image.digest)]);
+    assert.deepEqual(
+      left.filter((name) => !name.startsWith("incoming/")),
+      [nameOf(image.digest)],
+    );
     assert.deepEqual(readFileSync(place.pathOf(image.digest)), image.bytes);
   }
 }
 
 for (const scene of ["new", "wrong size", "there already"] as const) {
-  for (const [code, after] of [["EIO", false], ["EIO", true], ["ENOSPC", false]] as const) {
-    test(`keeps all or nothing where the disk says ${code} ${after ? "after" : "instead of"} the n-th call of an import, for every n (${scene})`, async () => {
-      const image = randomImage(150_000);
-      for (let failAt = 1, ended = false; !ended; failAt++) {
-        const place = new Place();
-        try {
-          const trial = await tryImport(place, image, scene, { failAt, code, after });
-          ended = trial.ended;
-          check(place, image, scene, trial, code);
-          if (ended) assert.ok(!(trial.outcome instanceof Error) && failAt > 4);
-          // Whatever happened, the next start and the next push make it right.
-          const again = await (await place.open()).import(image.digest, piecesOf(image.bytes), { declaredBytes: 150_000, maxBytes: 1e9 });
-          assert.equal(again.sizeBytes, 150_000);
-          assert.deepEqual(inPlace(place), [nameOf(image.digest)]);
-        } finally {
-          place.remove();
+  for (const [code, after] of [
+    ["EIO", false],
+    ["EIO", true],
+    ["ENOSPC", false],
+  ] as const) {
+    test(
+      `keeps all or nothing where the disk says ${code} ${after ? "after" : "instead of"} the n-th call ` +
+        `of an import, for every n (${scene})`,
+      async () => {
+        const image = randomImage(150_000);
+        for (let failAt = 1, ended = false; !ended; failAt++) {
+          const place = new Place();
+          try {
+            const trial = await tryImport(place, image, scene, { failAt, code, after });
+            ended = trial.ended;
+            check(place, image, scene, trial, code);
+            if (ended) assert.ok(!(trial.outcome instanceof Error) && failAt > 4);
+            // Whatever happened, the next start and the next push make it right.
+            const again = await (
+              await place.open()
+            ).import(image.digest, piecesOf(image.bytes), { declaredBytes: 150_000, maxBytes: 1e9 });
+            assert.equal(again.sizeBytes, 150_000);
+            assert.deepEqual(inPlace(place), [nameOf(image.digest)]);
+          } finally {
+            place.remove();
+          }
         }
-      }
-    });
+      },
+    );
   }
 }
 
@@ -78,7 +96,10 @@ test("syncs the folder of two hex digits again after its first sync failed", asy
   const { files, calls } = watchedFiles();
   let failing = true;
   await place.open();
-  const store = place.unopened({ ...files, syncFolder: (path) => (failing ? Promise.reject(new Error("EIO")) : files.syncFolder(path)) });
+  const store = place.unopened({
+    ...files,
+    syncFolder: (path) => (failing ? Promise.reject(new Error("EIO")) : files.syncFolder(path)),
+  });
   const limits = { declaredBytes: 10, maxBytes: 10 };
   await assert.rejects(store.import(image.digest, piecesOf(image.bytes), limits));
   failing = false;

@@ -27,7 +27,11 @@ afterEach(() => {
   place.remove();
 });
 
-function push(store: ImageStore, { digest, bytes }: Image, options: { source?: Source; declared?: number | null; maxBytes?: number } = {}): Promise<Imported> {
+function push(
+  store: ImageStore,
+  { digest, bytes }: Image,
+  options: { source?: Source; declared?: number | null; maxBytes?: number } = {},
+): Promise<Imported> {
   const { source = piecesOf(bytes), declared = bytes.length, maxBytes = GIB } = options;
   return store.import(digest, source, { declaredBytes: declared, maxBytes });
 }
@@ -70,14 +74,23 @@ test("makes bytes durable before their name, and the name before it answers", as
   const durably = (): string[] => calls.splice(0).filter((call) => /^(datasync|rename|syncFolder|mkdir)/.test(call));
   durably();
   await push(store, image);
-  const names = [`mkdir ${folder}`, `rename ${place.pathOf(image.digest)}`, `syncFolder ${place.imagesDir}/sha256`, `syncFolder ${folder}`];
+  const names = [
+    `mkdir ${folder}`,
+    `rename ${place.pathOf(image.digest)}`,
+    `syncFolder ${place.imagesDir}/sha256`,
+    `syncFolder ${folder}`,
+  ];
   assert.deepEqual(durably(), ["datasync", ...names]);
   await push(store, image);
   assert.deepEqual(durably(), [`syncFolder ${folder}`], "who put the file there may have died before the sync");
 });
 
 test("writes through short writes", async () => {
-  const store = await place.open({ ...diskFiles, write: (fd, buffer, offset, length, position) => diskFiles.write(fd, buffer, offset, Math.min(length, 1013), position) });
+  const store = await place.open({
+    ...diskFiles,
+    write: (fd, buffer, offset, length, position) =>
+      diskFiles.write(fd, buffer, offset, Math.min(length, 1013), position),
+  });
   const image = randomImage(MIB);
   await push(store, image);
   assert.deepEqual(readFileSync(place.pathOf(image.digest)), image.bytes);
@@ -85,7 +98,8 @@ test("writes through short writes", async () => {
 
 test("refuses other bytes than promised, and keeps nothing", async () => {
   const store = await place.open();
-  for (const declared of [200_000, null]) await assert.rejects(push(store, mismatched(200_000), { declared }), refused("digest_mismatch"));
+  for (const declared of [200_000, null])
+    await assert.rejects(push(store, mismatched(200_000), { declared }), refused("digest_mismatch"));
   assert.deepEqual(place.tree(), []);
 });
 
@@ -98,15 +112,27 @@ test("reads and verifies an image that is there already, and does not write it a
   assert.deepEqual(await push(store, image, { source }), { sizeBytes: 300_000, existed: true });
   assert.equal(source.taken, 5);
   const wrong = { digest: image.digest, bytes: randomImage(300_000).bytes };
-  for (const declared of [300_000, null]) await assert.rejects(push(store, wrong, { declared }), refused("digest_mismatch"), "knowing a digest gives nothing");
+  for (const declared of [300_000, null])
+    await assert.rejects(
+      push(store, wrong, { declared }),
+      refused("digest_mismatch"),
+      "knowing a digest gives nothing",
+    );
   const after = statSync(place.pathOf(image.digest));
   assert.deepEqual([after.ino, after.mtimeMs], [before.ino, before.mtimeMs]);
   assert.deepEqual(place.tree(), [nameOf(image.digest)]);
 });
 
 for (const [what, damage] of [
-  ["a byte flipped at its end", (bytes: Buffer): Buffer => Buffer.concat([bytes.subarray(0, -1), Buffer.of((bytes.at(-1) ?? 0) ^ 1)])],
-  ["a byte flipped in its middle", (bytes: Buffer): Buffer => Buffer.concat([bytes.subarray(0, 150_000), Buffer.of((bytes.at(150_000) ?? 0) ^ 1), bytes.subarray(150_001)])],
+  [
+    "a byte flipped at its end",
+    (bytes: Buffer): Buffer => Buffer.concat([bytes.subarray(0, -1), Buffer.of((bytes.at(-1) ?? 0) ^ 1)]),
+  ],
+  [
+    "a byte flipped in its middle",
+    (bytes: Buffer): Buffer =>
+      Buffer.concat([bytes.subarray(0, 150_000), Buffer.of((bytes.at(150_000) ?? 0) ^ 1), bytes.subarray(150_001)]),
+  ],
   ["only zeros, of the right size", (bytes: Buffer): Buffer => Buffer.alloc(bytes.length)],
   ["its end cut off", (bytes: Buffer): Buffer => bytes.subarray(0, -1)],
   ["something behind its end", (bytes: Buffer): Buffer => Buffer.concat([bytes, Buffer.of(1)])],
@@ -122,11 +148,17 @@ for (const [what, damage] of [
       assert.deepEqual(await push(store, image, { declared }), { sizeBytes: 300_000, existed: false });
       assert.deepEqual(readFileSync(place.pathOf(image.digest)), image.bytes);
       const aside = place.tree().filter((name) => name.startsWith("quarantine/"));
-      assert.deepEqual(aside.map((name) => readFileSync(`${place.imagesDir}/${name}`)), [damaged]);
+      assert.deepEqual(
+        aside.map((name) => readFileSync(`${place.imagesDir}/${name}`)),
+        [damaged],
+      );
       for (const name of aside) unlinkSync(`${place.imagesDir}/${name}`);
       assert.deepEqual(place.tree(), [nameOf(image.digest)]);
     }
-    assert.deepEqual(place.warnings.splice(0), Array<string>(2).fill("an image was not what its name says; a push has replaced it"));
+    assert.deepEqual(
+      place.warnings.splice(0),
+      Array<string>(2).fill("an image was not what its name says; a push has replaced it"),
+    );
   });
 }
 
@@ -136,7 +168,10 @@ test("a damaged image stays where it is when what is pushed is not the image eit
   await push(store, image);
   const damaged = Buffer.alloc(300_000, 7);
   writeFileSync(place.pathOf(image.digest), damaged);
-  const wrong = { digest: image.digest, bytes: Buffer.concat([damaged.subarray(0, 200_000), Buffer.alloc(100_000, 8)]) };
+  const wrong = {
+    digest: image.digest,
+    bytes: Buffer.concat([damaged.subarray(0, 200_000), Buffer.alloc(100_000, 8)]),
+  };
   await assert.rejects(push(store, wrong), refused("digest_mismatch"));
   assert.deepEqual(readFileSync(place.pathOf(image.digest)), damaged);
   assert.deepEqual(place.tree(), [nameOf(image.digest)]);
@@ -157,7 +192,10 @@ test("a part that the disk cannot read any more is written anew by a push", asyn
   assert.deepEqual(await push(store, image), { sizeBytes: 300_000, existed: false });
   broken = false;
   assert.deepEqual(readFileSync(place.pathOf(image.digest)), image.bytes);
-  assert.deepEqual(place.warnings.splice(0), ["an image's file cannot be read; it is written anew", "an image was not what its name says; a push has replaced it"]);
+  assert.deepEqual(place.warnings.splice(0), [
+    "an image's file cannot be read; it is written anew",
+    "an image was not what its name says; a push has replaced it",
+  ]);
 });
 
 test("an image that is whole takes no room for its second push, on a disk that is full", async () => {
@@ -189,27 +227,41 @@ test("refuses more than max_bytes by the declaration, before it reads, and by wh
   await assert.rejects(push(store, image, { source: declared, maxBytes: MIB - 1 }), refused("image_too_large"));
   assert.equal(declared.taken, 0);
   const undeclared = piecesOf(image.bytes);
-  await assert.rejects(push(store, image, { source: undeclared, declared: null, maxBytes: 100_000 }), refused("image_too_large"));
+  await assert.rejects(
+    push(store, image, { source: undeclared, declared: null, maxBytes: 100_000 }),
+    refused("image_too_large"),
+  );
   assert.equal(undeclared.taken, 2, "nothing is read beyond the limit");
   assert.deepEqual(place.tree(), []);
   await push(store, image, { maxBytes: MIB });
-  await assert.rejects(push(store, image, { maxBytes: MIB - 1, declared: null }), refused("image_too_large"), "also for an image that is there");
+  await assert.rejects(
+    push(store, image, { maxBytes: MIB - 1, declared: null }),
+    refused("image_too_large"),
+    "also for an image that is there",
+  );
 });
 
-test("refuses an upload that would leave less than 5 % or 1 GiB free, by its declaration, before it reads", async () => {
-  const image = randomImage(1000);
-  for (const [totalBytes, spare] of [[10 * GIB, 0.5 * GIB], [20 * GIB, GIB], [5000 * GIB, GIB]] as const) {
-    let freeBytes = spare + 999;
-    const store = await place.open({ ...diskFiles, space: () => Promise.resolve({ freeBytes, totalBytes }) });
-    const source = piecesOf(image.bytes);
-    await assert.rejects(push(store, image, { source }), refused("storage_full"));
-    assert.equal(source.taken, 0);
-    assert.deepEqual(place.tree(), []);
-    freeBytes = spare + 1000;
-    await push(store, image);
-    await store.remove(image.digest, () => false);
-  }
-});
+test(
+  "refuses an upload that would leave less than 5 % or 1 GiB free, by its " + "declaration, before it reads",
+  async () => {
+    const image = randomImage(1000);
+    for (const [totalBytes, spare] of [
+      [10 * GIB, 0.5 * GIB],
+      [20 * GIB, GIB],
+      [5000 * GIB, GIB],
+    ] as const) {
+      let freeBytes = spare + 999;
+      const store = await place.open({ ...diskFiles, space: () => Promise.resolve({ freeBytes, totalBytes }) });
+      const source = piecesOf(image.bytes);
+      await assert.rejects(push(store, image, { source }), refused("storage_full"));
+      assert.equal(source.taken, 0);
+      assert.deepEqual(place.tree(), []);
+      freeBytes = spare + 1000;
+      await push(store, image);
+      await store.remove(image.digest, () => false);
+    }
+  },
+);
 
 test("stops an upload while it runs, before the spare is touched, and keeps nothing", async () => {
   let written = 0;
@@ -301,46 +353,55 @@ test("takes two uploads of one digest at once, and both end right", async () => 
   const results = await Promise.all([push(store, image), push(store, image), push(store, image, { declared: null })]);
   assert.deepEqual(results.map(({ existed }) => existed).sort(), [false, true, true]);
   assert.ok(results.every(({ sizeBytes }) => sizeBytes === MIB));
-  const [good, bad] = await Promise.allSettled([push(store, image), push(store, { ...image, bytes: randomImage(MIB).bytes })]);
+  const [good, bad] = await Promise.allSettled([
+    push(store, image),
+    push(store, { ...image, bytes: randomImage(MIB).bytes }),
+  ]);
   assert.deepEqual([good.status, bad.status], ["fulfilled", "rejected"]);
   assert.deepEqual(place.tree(), [nameOf(image.digest)]);
   assert.deepEqual(readFileSync(place.pathOf(image.digest)), image.bytes);
 });
 
-test("leaves a refused request whole, so that its client can be answered, and nothing of a client that hung up", async (t) => {
-  const store = await place.open();
-  const image = randomImage(4 * MIB);
-  const ends: string[] = [];
-  const server = http.createServer((req, res) => {
-    push(store, image, { source: req, declared: null, maxBytes: MIB }).catch((error: unknown) => {
-      ends.push(error instanceof ApiError ? error.code : String(error));
-      req.resume().once("end", () => res.writeHead(413).end());
-      server.emit("refused");
+test(
+  "leaves a refused request whole, so that its client can be answered, and nothing of a client that hung " + "up",
+  async (t) => {
+    const store = await place.open();
+    const image = randomImage(4 * MIB);
+    const ends: string[] = [];
+    const server = http.createServer((req, res) => {
+      push(store, image, { source: req, declared: null, maxBytes: MIB }).catch((error: unknown) => {
+        ends.push(error instanceof ApiError ? error.code : String(error));
+        req.resume().once("end", () => res.writeHead(413).end());
+        server.emit("refused");
+      });
     });
-  });
-  t.after(() => {
-    server.closeAllConnections();
-    server.close();
-  });
-  server.listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as AddressInfo;
-  const put = (): http.ClientRequest => http.request({ port, host: "127.0.0.1", method: "PUT", agent: false });
-  const [answer] = (await once(put().end(image.bytes), "response")) as [http.IncomingMessage];
-  assert.equal(answer.statusCode, 413);
-  answer.resume();
-  const hangsUp = put();
-  hangsUp.on("error", () => undefined);
-  hangsUp.write(image.bytes.subarray(0, 500_000), () => hangsUp.destroy());
-  await once(server, "refused");
-  assert.deepEqual(ends, ["image_too_large", "malformed_request"]);
-  assert.deepEqual(place.tree(), []);
-});
+    t.after(() => {
+      server.closeAllConnections();
+      server.close();
+    });
+    server.listen(0, "127.0.0.1");
+    await once(server, "listening");
+    const { port } = server.address() as AddressInfo;
+    const put = (): http.ClientRequest => http.request({ port, host: "127.0.0.1", method: "PUT", agent: false });
+    const [answer] = (await once(put().end(image.bytes), "response")) as [http.IncomingMessage];
+    assert.equal(answer.statusCode, 413);
+    answer.resume();
+    const hangsUp = put();
+    hangsUp.on("error", () => undefined);
+    hangsUp.write(image.bytes.subarray(0, 500_000), () => hangsUp.destroy());
+    await once(server, "refused");
+    assert.deepEqual(ends, ["image_too_large", "malformed_request"]);
+    assert.deepEqual(place.tree(), []);
+  },
+);
 
 test("makes its folders durable when it makes them", async () => {
   const { files, calls } = watchedFiles();
   await place.open(files);
-  assert.deepEqual(calls.filter((call) => call.startsWith("syncFolder")), [`syncFolder ${place.imagesDir}`, `syncFolder ${place.root}`]);
+  assert.deepEqual(
+    calls.filter((call) => call.startsWith("syncFolder")),
+    [`syncFolder ${place.imagesDir}`, `syncFolder ${place.root}`],
+  );
 });
 
 test("clears at the start what a crash left of uploads, and nothing else", async () => {

@@ -45,7 +45,10 @@ test("removes a file durably, and a file that is not there without a word", asyn
   await push(store, image);
   calls.splice(0);
   await store.remove(image.digest, unwanted);
-  assert.deepEqual(calls.filter((call) => /unlink|syncFolder/.test(call)), [`unlink ${place.pathOf(image.digest)}`, `syncFolder ${store.paths.folderOf(image.digest)}`]);
+  assert.deepEqual(
+    calls.filter((call) => /unlink|syncFolder/.test(call)),
+    [`unlink ${place.pathOf(image.digest)}`, `syncFolder ${store.paths.folderOf(image.digest)}`],
+  );
   assert.equal(await store.sizeOf(image.digest), null);
   await store.remove(image.digest, unwanted);
   await push(store, image);
@@ -66,7 +69,16 @@ test("goes on serving a download whose image is removed", async (t) => {
   await push(store, image);
   const server = http.createServer((_req, res) => {
     res.writeHead(200, { "Content-Length": String(image.bytes.length) });
-    store.body(image.digest, 0, image.bytes.length)(res, () => undefined).then(() => res.end(), () => res.destroy());
+    store
+      .body(
+        image.digest,
+        0,
+        image.bytes.length,
+      )(res, () => undefined)
+      .then(
+        () => res.end(),
+        () => res.destroy(),
+      );
   });
   t.after(() => {
     server.closeAllConnections();
@@ -74,7 +86,10 @@ test("goes on serving a download whose image is removed", async (t) => {
   });
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
-  const [res] = (await once(http.get({ port: (server.address() as AddressInfo).port, host: "127.0.0.1", agent: false }), "response")) as [http.IncomingMessage];
+  const [res] = (await once(
+    http.get({ port: (server.address() as AddressInfo).port, host: "127.0.0.1", agent: false }),
+    "response",
+  )) as [http.IncomingMessage];
   await store.remove(image.digest, unwanted);
   const hash = createHash("sha256");
   for await (const part of res) hash.update(part as Buffer);
@@ -132,5 +147,8 @@ test("says storage_failed where the disk does not remove, and logs it where nobo
   });
   await settle(() => place.warnings.length === 1);
   assert.deepEqual(place.warnings, ["an image's file could not be removed"]);
-  await assert.rejects(store.remove(image.digest, unwanted), (error) => error instanceof ApiError && error.code === "storage_failed");
+  await assert.rejects(
+    store.remove(image.digest, unwanted),
+    (error) => error instanceof ApiError && error.code === "storage_failed",
+  );
 });

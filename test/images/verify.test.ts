@@ -45,12 +45,18 @@ test("finds every image good where nothing is wrong", async () => {
   const store = await place.open();
   const images = [await pushed(store), await pushed(store, 0), await pushed(store, 1)];
   const findings = await verify(store, images.map(entry));
-  assert.deepEqual(new Set(findings), new Set(images.map(({ digest, bytes }) => ({ kind: "good", digest, sizeBytes: bytes.length }))));
+  assert.deepEqual(
+    new Set(findings),
+    new Set(images.map(({ digest, bytes }) => ({ kind: "good", digest, sizeBytes: bytes.length }))),
+  );
   assert.ok(!findings.some(isLoss));
 });
 
 test("a store whose folder is not there is an error, and not a store without faults", async () => {
-  await assert.rejects(verify(place.unopened(), []), /There is no image store in .*: the folder .*\/sha256 is not there/);
+  await assert.rejects(
+    verify(place.unopened(), []),
+    /There is no image store in .*: the folder .*\/sha256 is not there/,
+  );
   const store = await place.open();
   await pushed(store);
   renameSync(place.imagesDir, `${place.imagesDir}.away`);
@@ -70,7 +76,11 @@ test("takes no image into a folder that was put in the place of the store's own 
 });
 
 test("wrong bytes that cannot be set aside are a failure that says both", async () => {
-  const store = await place.open({ ...diskFiles, rename: (from, to) => (to.includes("/quarantine/") ? Promise.reject(systemError("EROFS")) : diskFiles.rename(from, to)) });
+  const store = await place.open({
+    ...diskFiles,
+    rename: (from, to) =>
+      to.includes("/quarantine/") ? Promise.reject(systemError("EROFS")) : diskFiles.rename(from, to),
+  });
   const image = await pushed(store);
   rot(place.pathOf(image.digest));
   const [finding] = await verify(store, [entry(image)]);
@@ -92,11 +102,24 @@ test("moves wrong bytes to quarantine, durably, and takes the image anew when it
   assert.notEqual(finding.actual, image.digest);
   assert.ok(finding.movedTo.startsWith(`${place.imagesDir}/quarantine/${image.digest.slice(7)}.`));
   assert.deepEqual(readFileSync(finding.movedTo), rotten);
-  const durably = [`rename ${finding.movedTo}`, `syncFolder ${place.imagesDir}/quarantine`, `syncFolder ${store.paths.folderOf(image.digest)}`];
-  assert.deepEqual(calls.filter((call) => /rename|syncFolder/.test(call)), durably);
-  assert.deepEqual((await verify(store, [entry(image)])).map(({ kind }) => kind), ["missing"]);
+  const durably = [
+    `rename ${finding.movedTo}`,
+    `syncFolder ${place.imagesDir}/quarantine`,
+    `syncFolder ${store.paths.folderOf(image.digest)}`,
+  ];
+  assert.deepEqual(
+    calls.filter((call) => /rename|syncFolder/.test(call)),
+    durably,
+  );
+  assert.deepEqual(
+    (await verify(store, [entry(image)])).map(({ kind }) => kind),
+    ["missing"],
+  );
   assert.equal(await push(store, image), false);
-  assert.deepEqual((await verify(store, [entry(image)])).map(({ kind }) => kind), ["good"]);
+  assert.deepEqual(
+    (await verify(store, [entry(image)])).map(({ kind }) => kind),
+    ["good"],
+  );
   rot(place.pathOf(image.digest));
   assert.equal((await verifyOne(store, image.digest, null)).kind, "quarantined", "a second time as well");
 });
@@ -106,24 +129,45 @@ test("reports what the log knows and the disk has not", async () => {
   const [there, gone] = [await pushed(store), await pushed(store)];
   unlinkSync(place.pathOf(gone.digest));
   const findings = await verify(store, [entry(gone), entry(there), { digest: "nonsense", sizeBytes: 1 }]);
-  assert.deepEqual(findings.map(({ kind }) => kind), ["good", "missing", "missing"]);
-  assert.deepEqual(findings.filter(isLoss), [{ kind: "missing", digest: gone.digest }, { kind: "missing", digest: "nonsense" }]);
+  assert.deepEqual(
+    findings.map(({ kind }) => kind),
+    ["good", "missing", "missing"],
+  );
+  assert.deepEqual(findings.filter(isLoss), [
+    { kind: "missing", digest: gone.digest },
+    { kind: "missing", digest: "nonsense" },
+  ]);
 });
 
 test("reports and keeps what the log does not know, but not wrong bytes at a digest's path", async () => {
   const store = await place.open();
   const [stranger, wrong] = [await pushed(store), await pushed(store)];
   rot(place.pathOf(wrong.digest));
-  const odd = ["sha256/README", "sha256/zz/x", `sha256/00/${"f".repeat(64)}`, "sha256/00/.hidden", "incoming/upload_1"].map((name) => `${place.imagesDir}/${name}`);
+  const odd = [
+    "sha256/README",
+    "sha256/zz/x",
+    `sha256/00/${"f".repeat(64)}`,
+    "sha256/00/.hidden",
+    "incoming/upload_1",
+  ].map((name) => `${place.imagesDir}/${name}`);
   for (const path of odd) {
     mkdirSync(path.slice(0, path.lastIndexOf("/")), { recursive: true });
     writeFileSync(path, "x");
   }
   const findings = await verify(store, []);
   const strangers = findings.flatMap((finding) => (finding.kind === "stranger" ? [finding.path] : []));
-  assert.deepEqual(strangers.sort(), [odd[0], `${place.imagesDir}/sha256/zz`, odd[2], odd[3], place.pathOf(stranger.digest)].sort());
-  assert.deepEqual(findings.filter(({ kind }) => kind === "leftover"), [{ kind: "leftover", path: odd[4] }]);
-  assert.deepEqual(findings.filter(isLoss).map((finding) => finding.kind === "quarantined" && finding.digest), [wrong.digest]);
+  assert.deepEqual(
+    strangers.sort(),
+    [odd[0], `${place.imagesDir}/sha256/zz`, odd[2], odd[3], place.pathOf(stranger.digest)].sort(),
+  );
+  assert.deepEqual(
+    findings.filter(({ kind }) => kind === "leftover"),
+    [{ kind: "leftover", path: odd[4] }],
+  );
+  assert.deepEqual(
+    findings.filter(isLoss).map((finding) => finding.kind === "quarantined" && finding.digest),
+    [wrong.digest],
+  );
   for (const path of [...odd, place.pathOf(stranger.digest)]) assert.ok(existsSync(path), path);
 });
 
@@ -153,7 +197,10 @@ test("calls no running upload a leftover", async () => {
 
 test("reports a disk that cannot be read, and moves nothing", async () => {
   const image = await pushed(await place.open());
-  const failing: Partial<typeof diskFiles>[] = [{ read: () => Promise.reject(systemError("EIO")) }, { open: () => Promise.reject(systemError("EACCES")) }];
+  const failing: Partial<typeof diskFiles>[] = [
+    { read: () => Promise.reject(systemError("EIO")) },
+    { open: () => Promise.reject(systemError("EACCES")) },
+  ];
   for (const fault of failing) {
     const store = await place.open({ ...diskFiles, ...fault });
     const [finding] = await verify(store, [entry(image)]);
@@ -201,5 +248,9 @@ test("does not quarantine the good file that an upload put in the place of the o
     replace = async () => undefined;
     assert.equal(await push(other, image), false);
   };
-  assert.deepEqual(await verifyOne(store, image.digest, 300_000), { kind: "good", digest: image.digest, sizeBytes: 300_000 });
+  assert.deepEqual(await verifyOne(store, image.digest, 300_000), {
+    kind: "good",
+    digest: image.digest,
+    sizeBytes: 300_000,
+  });
 });

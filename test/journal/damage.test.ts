@@ -18,28 +18,39 @@ async function damageOf(folder: string): Promise<JournalDamaged> {
   return error;
 }
 
-for (const [title, batches] of [["several lines", [2, 1, 3]], ["a single line", [2, 2, 1]]] as const) {
-  test(`one bit flipped at every byte before a last batch of ${title}: refuses, naming file, line and byte`, async (t) => {
-    const folder = join(tempFolder(t), "journal");
-    await makeJournal(folder, batches);
-    const path = segmentPath(folder, 0);
-    const lines = placedLines(readFileSync(path));
-    const lastBatch = lines.at(-1)?.batch ?? 0;
-    for (const [index, line] of lines.entries()) {
-      if (line.seq >= lastBatch) break;
-      for (let at = line.start; at < line.end; at++) {
-        const before = flip(path, at);
-        const damaged = readFileSync(path);
-        const error = await damageOf(folder);
-        assert.deepEqual([error.file, error.line, error.offset], [path, index + 1, line.start], `byte ${at}: ${error.message}`);
-        for (const word of [path, `line ${index + 1}`, `byte ${line.start}`]) assert.ok(error.message.includes(word), error.message);
-        assert.deepEqual(readFileSync(path), damaged);
-        writeFileSync(path, before);
+for (const [title, batches] of [
+  ["several lines", [2, 1, 3]],
+  ["a single line", [2, 2, 1]],
+] as const) {
+  test(
+    `one bit flipped at every byte before a last batch of ${title}: refuses, naming ` + "file, line and byte",
+    async (t) => {
+      const folder = join(tempFolder(t), "journal");
+      await makeJournal(folder, batches);
+      const path = segmentPath(folder, 0);
+      const lines = placedLines(readFileSync(path));
+      const lastBatch = lines.at(-1)?.batch ?? 0;
+      for (const [index, line] of lines.entries()) {
+        if (line.seq >= lastBatch) break;
+        for (let at = line.start; at < line.end; at++) {
+          const before = flip(path, at);
+          const damaged = readFileSync(path);
+          const error = await damageOf(folder);
+          assert.deepEqual(
+            [error.file, error.line, error.offset],
+            [path, index + 1, line.start],
+            `byte ${at}: ${error.message}`,
+          );
+          for (const word of [path, `line ${index + 1}`, `byte ${line.start}`])
+            assert.ok(error.message.includes(word), error.message);
+          assert.deepEqual(readFileSync(path), damaged);
+          writeFileSync(path, before);
+        }
       }
-    }
-    assert.deepEqual(readdirSync(folder), segmentNames(folder));
-    assert.equal((await reopen(folder)).head, lines.length);
-  });
+      assert.deepEqual(readdirSync(folder), segmentNames(folder));
+      assert.equal((await reopen(folder)).head, lines.length);
+    },
+  );
 }
 
 test("one bit flipped anywhere in a closed segment: refuses, also in its last line", async (t) => {
@@ -92,7 +103,12 @@ test("a line taken out, put in twice or swapped with the next is refused", async
   const lines = placedLines(whole).map(({ start, end }) => whole.subarray(start, end));
   const [one, two, three, four, ...rest] = lines;
   assert.ok(one !== undefined && two !== undefined && three !== undefined && four !== undefined && rest.length === 2);
-  for (const edited of [[one, two, four, ...rest], [one, two, two, three, four, ...rest], [one, two, four, three, ...rest], [two, three, four, ...rest]]) {
+  for (const edited of [
+    [one, two, four, ...rest],
+    [one, two, two, three, four, ...rest],
+    [one, two, four, three, ...rest],
+    [two, three, four, ...rest],
+  ]) {
     writeFileSync(path, Buffer.concat(edited));
     assert.equal((await damageOf(folder)).file, path);
   }
@@ -131,7 +147,11 @@ test("lines with true sums that no journal writes are refused while a later batc
   await makeJournal(folder, [1, 1]);
   const path = segmentPath(folder, 0);
   const whole = readFileSync(path);
-  const sum = JSON.parse(placedLines(whole).map(({ start, end }) => whole.toString("utf8", start, end)).at(-1) ?? "")["sum"] as string;
+  const sum = JSON.parse(
+    placedLines(whole)
+      .map(({ start, end }) => whole.toString("utf8", start, end))
+      .at(-1) ?? "",
+  )["sum"] as string;
   const tail = encodeTail(entry());
   const forge = (seq: number, batch: number, text: string): string => {
     const bad = encodeLine(sum, seq, batch, text);
@@ -178,14 +198,17 @@ test("a segment of a newer format is refused as such", async (t) => {
   assert.match((await damageOf(folder)).reason, /format 2/);
 });
 
-test("a segment that does not begin with its journal.segment line is refused while a later batch proves it", async (t) => {
-  const folder = join(tempFolder(t), "journal");
-  await makeJournal(folder, []);
-  const first = encodeLine("0".repeat(64), 1, 1, encodeTail(entry()));
-  writeFileSync(join(folder, segmentName(1)), first.line + encodeLine(first.sum, 2, 2, encodeTail(entry())).line);
-  const error = await damageOf(folder);
-  assert.ok(error.line === 1 && error.reason.includes("journal.segment"), error.message);
-});
+test(
+  "a segment that does not begin with its journal.segment line is refused while a " + "later batch proves it",
+  async (t) => {
+    const folder = join(tempFolder(t), "journal");
+    await makeJournal(folder, []);
+    const first = encodeLine("0".repeat(64), 1, 1, encodeTail(entry()));
+    writeFileSync(join(folder, segmentName(1)), first.line + encodeLine(first.sum, 2, 2, encodeTail(entry())).line);
+    const error = await damageOf(folder);
+    assert.ok(error.line === 1 && error.reason.includes("journal.segment"), error.message);
+  },
+);
 
 test("a line that is not UTF-8 is refused, though its sum is true and a reader could make do", async (t) => {
   const folder = join(tempFolder(t), "journal");
@@ -194,7 +217,10 @@ test("a line that is not UTF-8 is refused, though its sum is true and a reader c
   const whole = readFileSync(path);
   const last = whole.subarray(placedLines(whole)[1]?.start);
   const rest = Buffer.from(`"seq":3,"batch":3,${encodeTail(entry("\u00ff"))}`, "latin1");
-  const sum = createHash("sha256").update(last.toString("latin1", 8, 72)).update(rest).digest("hex");
+  const sum = createHash("sha256")
+    .update(last.toString("latin1", 8, 72))
+    .update(rest)
+    .digest("hex");
   const proof = encodeLine(sum, 4, 4, encodeTail(entry())).line;
   writeFileSync(path, Buffer.concat([whole, Buffer.from(`{"sum":"${sum}",`), rest, Buffer.from(`\n${proof}`)]));
   const error = await damageOf(folder);

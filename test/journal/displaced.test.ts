@@ -12,7 +12,10 @@ import { lockDataDir } from "../../src/journal/lock.ts";
 import { FaultyFiles, appendBatch, entry, open, reopen, segmentNames, segmentPath, tempFolder } from "./lab.ts";
 import type { TestContext } from "node:test";
 
-async function opened(t: TestContext, more: Partial<JournalOptions> = {}): Promise<{ readonly folder: string; readonly journal: Journal }> {
+async function opened(
+  t: TestContext,
+  more: Partial<JournalOptions> = {},
+): Promise<{ readonly folder: string; readonly journal: Journal }> {
   const folder = join(tempFolder(t), "journal");
   const journal = await open(folder, more);
   t.after(() => journal.close());
@@ -25,7 +28,10 @@ function assertOff(journal: Journal, reason: RegExp): void {
   const { writability } = journal;
   assert.ok(!writability.writable && writability.untilRestart, JSON.stringify(writability));
   assert.match(writability.reason, reason);
-  assert.throws(() => journal.append(entry()), (error) => error instanceof JournalOff && reason.test(error.reason));
+  assert.throws(
+    () => journal.append(entry()),
+    (error) => error instanceof JournalOff && reason.test(error.reason),
+  );
 }
 
 async function refused(journal: Journal, reason: RegExp): Promise<void> {
@@ -41,15 +47,18 @@ test("a segment that was removed: the next line is refused, and writing is off u
   await refused(journal, /0{19}1\.jsonl was removed while the daemon ran/);
 });
 
-test("a segment that was replaced by a copy of itself: the next line is refused, and the copy stays as it is", async (t) => {
-  const { folder, journal } = await opened(t);
-  const path = segmentPath(folder, 0);
-  const bytes = readFileSync(path);
-  rmSync(path);
-  writeFileSync(path, bytes);
-  await refused(journal, /0{19}1\.jsonl was replaced/);
-  assert.deepEqual(readFileSync(path), bytes);
-});
+test(
+  "a segment that was replaced by a copy of itself: the next line is refused, and the copy stays as it " + "is",
+  async (t) => {
+    const { folder, journal } = await opened(t);
+    const path = segmentPath(folder, 0);
+    const bytes = readFileSync(path);
+    rmSync(path);
+    writeFileSync(path, bytes);
+    await refused(journal, /0{19}1\.jsonl was replaced/);
+    assert.deepEqual(readFileSync(path), bytes);
+  },
+);
 
 test("a line is not acknowledged where its segment went away while it was synced", async (t) => {
   const files = new FaultyFiles();
@@ -60,13 +69,16 @@ test("a line is not acknowledged where its segment went away while it was synced
   await refused(journal, /was removed/);
 });
 
-test("a folder that was moved away with everything in it: a look is enough, and where the data is now nothing is cut", async (t) => {
-  const { folder, journal } = await opened(t);
-  renameSync(folder, `${folder}.away`);
-  assert.deepEqual(await journal.look(), journal.writability);
-  assertOff(journal, /journal was removed/);
-  assert.equal((await reopen(`${folder}.away`)).head, 3);
-});
+test(
+  "a folder that was moved away with everything in it: a look is enough, and where the data is now " + "nothing is cut",
+  async (t) => {
+    const { folder, journal } = await opened(t);
+    renameSync(folder, `${folder}.away`);
+    assert.deepEqual(await journal.look(), journal.writability);
+    assertOff(journal, /journal was removed/);
+    assert.equal((await reopen(`${folder}.away`)).head, 3);
+  },
+);
 
 test("a folder that was replaced by a copy: a look finds it without a write", async (t) => {
   const { folder, journal } = await opened(t);
@@ -92,19 +104,23 @@ test("lines that wait for their write are refused when a look has found the fold
   assert.equal(journal.durable.seq, 3);
 });
 
-test("what others hold for the journal is asked before every write: where it does not hold, no byte is written", async (t) => {
-  let reason: string | null = null;
-  const { folder, journal } = await opened(t, { guard: () => Promise.resolve(reason) });
-  await appendBatch(journal, 1);
-  const bytes = readFileSync(segmentPath(folder, 0));
-  reason = "the lock is another's";
-  await refused(journal, /the lock is another's/);
-  assert.deepEqual(readFileSync(segmentPath(folder, 0)), bytes);
-});
+test(
+  "what others hold for the journal is asked before every write: where it does not hold, no byte is " + "written",
+  async (t) => {
+    let reason: string | null = null;
+    const { folder, journal } = await opened(t, { guard: () => Promise.resolve(reason) });
+    await appendBatch(journal, 1);
+    const bytes = readFileSync(segmentPath(folder, 0));
+    reason = "the lock is another's";
+    await refused(journal, /the lock is another's/);
+    assert.deepEqual(readFileSync(segmentPath(folder, 0)), bytes);
+  },
+);
 
 test("segment after segment is begun under looks, and none is taken for a stranger", async (t) => {
   const { folder, journal } = await opened(t, { segmentBytes: 700 });
-  for (let round = 0; round < 20; round++) await Promise.all([appendBatch(journal, 1), journal.look(), journal.probe()]);
+  for (let round = 0; round < 20; round++)
+    await Promise.all([appendBatch(journal, 1), journal.look(), journal.probe()]);
   assert.deepEqual(journal.writability, { writable: true });
   assert.ok(segmentNames(folder).length > 5);
 });

@@ -7,7 +7,18 @@ import type { TestContext } from "node:test";
 import type { Journal } from "../../src/journal/journal.ts";
 import { JournalOff } from "../../src/journal/journal.ts";
 import { NOTE_NAME } from "../../src/journal/names.ts";
-import { FaultyFiles, appendBatch, entry, makeJournal, open, placedLines, reopen, segmentNames, segmentPath, tempFolder } from "./lab.ts";
+import {
+  FaultyFiles,
+  appendBatch,
+  entry,
+  makeJournal,
+  open,
+  placedLines,
+  reopen,
+  segmentNames,
+  segmentPath,
+  tempFolder,
+} from "./lab.ts";
 
 interface Bench {
   readonly folder: string;
@@ -39,29 +50,36 @@ async function failingBatch({ journal, told }: Bench, count: number, data: unkno
       }),
     ),
   );
-  for (const result of results) assert.ok(result.status === "rejected" && result.reason instanceof JournalOff, JSON.stringify(result));
+  for (const result of results)
+    assert.ok(result.status === "rejected" && result.reason instanceof JournalOff, JSON.stringify(result));
 }
 
 for (const room of [0, 1, 100, 700]) {
-  test(`a disk that is full after ${room} bytes is cut back to the last good line and works again with room`, async (t) => {
-    const lab = await bench(t);
-    const before = readFileSync(segmentPath(lab.folder, 0));
-    lab.files.room = room;
-    await failingBatch(lab, 5);
-    assert.deepEqual(lab.told, ["failure, last 3, writable false", ...Array<string>(5).fill("rejected")]);
-    assert.ok(!lab.journal.writability.writable && !lab.journal.writability.untilRestart);
-    assert.match(lab.journal.writability.reason, /ENOSPC/);
-    // An append is the retry; it fails while there is no room.
-    await failingBatch(lab, 1);
-    assert.deepEqual(readFileSync(segmentPath(lab.folder, 0)), before);
-    lab.files.heal();
-    assert.deepEqual(await appendBatch(lab.journal, 2), [4, 5]);
-    assert.ok(lab.journal.writability.writable);
-    await lab.journal.close();
-    const found = await reopen(lab.folder);
-    assert.deepEqual(found.seqs, [1, 2, 3, 4, 5]);
-    assert.deepEqual(found.records.map(({ data }) => JSON.stringify(data)).slice(1), Array<string>(4).fill('{"n":1}'));
-  });
+  test(
+    `a disk that is full after ${room} bytes is cut back to the last good line and ` + "works again with room",
+    async (t) => {
+      const lab = await bench(t);
+      const before = readFileSync(segmentPath(lab.folder, 0));
+      lab.files.room = room;
+      await failingBatch(lab, 5);
+      assert.deepEqual(lab.told, ["failure, last 3, writable false", ...Array<string>(5).fill("rejected")]);
+      assert.ok(!lab.journal.writability.writable && !lab.journal.writability.untilRestart);
+      assert.match(lab.journal.writability.reason, /ENOSPC/);
+      // An append is the retry; it fails while there is no room.
+      await failingBatch(lab, 1);
+      assert.deepEqual(readFileSync(segmentPath(lab.folder, 0)), before);
+      lab.files.heal();
+      assert.deepEqual(await appendBatch(lab.journal, 2), [4, 5]);
+      assert.ok(lab.journal.writability.writable);
+      await lab.journal.close();
+      const found = await reopen(lab.folder);
+      assert.deepEqual(found.seqs, [1, 2, 3, 4, 5]);
+      assert.deepEqual(
+        found.records.map(({ data }) => JSON.stringify(data)).slice(1),
+        Array<string>(4).fill('{"n":1}'),
+      );
+    },
+  );
 }
 
 test("appends made while the cut is under way wait behind it, on top of the last good line", async (t) => {
@@ -82,21 +100,25 @@ test("appends made while the cut is under way wait behind it, on top of the last
   assert.equal((await reopen(folder)).records.at(-1)?.data, "during the cut");
 });
 
-test("puts the state back before the cut begins, and refuses a line only when the cut is done, so that it cannot come back", async (t) => {
-  const lab = await bench(t);
-  const atCut: string[][] = [];
-  lab.files.room = 10;
-  lab.files.before = async ({ name }) => {
-    if (name !== "truncate" && name !== "datasync") return;
-    atCut.push([...lab.told]);
-    await new Promise((resolve) => setImmediate(resolve));
-    atCut.push([...lab.told]);
-  };
-  await failingBatch(lab, 1);
-  const putBack = ["failure, last 3, writable false"];
-  assert.deepEqual(atCut, [putBack, putBack, putBack, putBack]);
-  assert.deepEqual(lab.told, [...putBack, "rejected"]);
-});
+test(
+  "puts the state back before the cut begins, and refuses a line only when the cut is done, so that it " +
+    "cannot come back",
+  async (t) => {
+    const lab = await bench(t);
+    const atCut: string[][] = [];
+    lab.files.room = 10;
+    lab.files.before = async ({ name }) => {
+      if (name !== "truncate" && name !== "datasync") return;
+      atCut.push([...lab.told]);
+      await new Promise((resolve) => setImmediate(resolve));
+      atCut.push([...lab.told]);
+    };
+    await failingBatch(lab, 1);
+    const putBack = ["failure, last 3, writable false"];
+    assert.deepEqual(atCut, [putBack, putBack, putBack, putBack]);
+    assert.deepEqual(lab.told, [...putBack, "rejected"]);
+  },
+);
 
 test("lines queued behind a write that fails are given up with it", async (t) => {
   const lab = await bench(t);
@@ -144,7 +166,8 @@ for (const failing of ["truncate", "datasync"] as const) {
     lab.files.room = 50;
     lab.files.failWith(failing, "EIO");
     await failingBatch(lab, 1);
-    while (lab.told.filter((line) => line.startsWith("failure")).length < 2) await new Promise((resolve) => setImmediate(resolve));
+    while (lab.told.filter((line) => line.startsWith("failure")).length < 2)
+      await new Promise((resolve) => setImmediate(resolve));
     assert.ok(!lab.journal.writability.writable && lab.journal.writability.untilRestart);
     lab.files.heal();
     await lab.journal.close();
@@ -181,7 +204,10 @@ for (const code of ["ENOSPC", "EMFILE"]) {
     assert.deepEqual(await appendBatch(lab.journal, 1), [5]);
     await lab.journal.close();
     assert.deepEqual((await reopen(lab.folder)).seqs, [1, 2, 3, 4, 5]);
-    assert.deepEqual(segmentNames(lab.folder).map((name) => Number(name.slice(0, 20))), [1, 4]);
+    assert.deepEqual(
+      segmentNames(lab.folder).map((name) => Number(name.slice(0, 20))),
+      [1, 4],
+    );
   });
 }
 
@@ -211,27 +237,30 @@ test("a new segment whose name cannot be made durable ends writing until a resta
   await journal.close();
 });
 
-test("a disk that is too full to keep a torn end beside starts all the same, and cuts when there is room", async (t) => {
-  const folder = join(tempFolder(t), "journal");
-  await makeJournal(folder, [2, 3]);
-  const path = segmentPath(folder, 0);
-  const whole = readFileSync(path);
-  writeFileSync(path, whole.subarray(0, whole.length - 5));
-  const files = new FaultyFiles();
-  files.room = 0;
-  const journal = await open(folder, { files });
-  assert.equal(journal.durable.seq, 5);
-  assert.ok(!journal.writability.writable && !journal.writability.untilRestart);
-  assert.ok(journal.torn === null);
-  await assert.rejects(journal.settled(journal.append(entry())), JournalOff);
-  assert.deepEqual(readFileSync(path), whole.subarray(0, whole.length - 5));
-  files.heal();
-  assert.deepEqual(await appendBatch(journal, 1), [6]);
-  const start = placedLines(whole).at(-1)?.start;
-  assert.deepEqual(readFileSync(`${path}.1.torn`), whole.subarray(start, whole.length - 5));
-  await journal.close();
-  assert.deepEqual((await reopen(folder)).seqs, [1, 2, 3, 4, 5, 6]);
-});
+test(
+  "a disk that is too full to keep a torn end beside starts all the same, and cuts " + "when there is room",
+  async (t) => {
+    const folder = join(tempFolder(t), "journal");
+    await makeJournal(folder, [2, 3]);
+    const path = segmentPath(folder, 0);
+    const whole = readFileSync(path);
+    writeFileSync(path, whole.subarray(0, whole.length - 5));
+    const files = new FaultyFiles();
+    files.room = 0;
+    const journal = await open(folder, { files });
+    assert.equal(journal.durable.seq, 5);
+    assert.ok(!journal.writability.writable && !journal.writability.untilRestart);
+    assert.ok(journal.torn === null);
+    await assert.rejects(journal.settled(journal.append(entry())), JournalOff);
+    assert.deepEqual(readFileSync(path), whole.subarray(0, whole.length - 5));
+    files.heal();
+    assert.deepEqual(await appendBatch(journal, 1), [6]);
+    const start = placedLines(whole).at(-1)?.start;
+    assert.deepEqual(readFileSync(`${path}.1.torn`), whole.subarray(start, whole.length - 5));
+    await journal.close();
+    assert.deepEqual((await reopen(folder)).seqs, [1, 2, 3, 4, 5, 6]);
+  },
+);
 
 test("a disk that cannot be read is told with file and byte", async (t) => {
   const folder = join(tempFolder(t), "journal");
@@ -268,7 +297,8 @@ test("an error of the disk while opening is the one that is told, and leaves no 
   for (const name of ["read", "datasync", "syncFolder"] as const) {
     const files = new FaultyFiles();
     files.before = (call) => {
-      if (call.name === name || call.name === "close") throw Object.assign(new Error(`${call.name} failed`), { code: "EIO" });
+      if (call.name === name || call.name === "close")
+        throw Object.assign(new Error(`${call.name} failed`), { code: "EIO" });
     };
     await assert.rejects(open(folder, { files }), new RegExp(`${name} failed`));
     assert.equal(files.count("open"), files.count("close"));

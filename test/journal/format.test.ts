@@ -1,4 +1,7 @@
-/** FORMAT.md holds: its shell lines, run as they stand, walk a real journal to the same head and stop where it was changed. */
+/**
+ * FORMAT.md holds: its shell lines, run as they stand, walk a real journal to the same head and stop where it was
+ * changed.
+ */
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
@@ -8,7 +11,10 @@ import type { Head } from "../../src/journal/types.ts";
 import { appendBatch, flip, open, placedLines, segmentPath, tempFolder } from "./lab.ts";
 
 const FORMAT = readFileSync(new URL("../../src/journal/FORMAT.md", import.meta.url), "utf8");
-const TRICKY = { text: "back\\slash, \"quote\", new\nline, percent %s, $dollar, `tick`, é🦀", list: [" leading", "trailing "] };
+const TRICKY = {
+  text: 'back\\slash, "quote", new\nline, percent %s, $dollar, `tick`, é🦀',
+  list: [" leading", "trailing "],
+};
 
 function walk(folder: string): { readonly status: number | null; readonly text: string } {
   const [, script] = /```sh\n([^]*?)```/.exec(FORMAT) ?? [];

@@ -5,7 +5,19 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { JournalOff } from "../../src/journal/journal.ts";
 import { NOTE_NAME } from "../../src/journal/names.ts";
-import { FaultyFiles, Memory, appendBatch, entry, makeJournal, open, placedLines, reopen, segmentNames, segmentPath, tempFolder } from "./lab.ts";
+import {
+  FaultyFiles,
+  Memory,
+  appendBatch,
+  entry,
+  makeJournal,
+  open,
+  placedLines,
+  reopen,
+  segmentNames,
+  segmentPath,
+  tempFolder,
+} from "./lab.ts";
 
 test("begins with a journal.segment line of seq 1, then gives back every entry as it was given", async (t) => {
   const folder = join(tempFolder(t), "journal");
@@ -29,40 +41,48 @@ test("begins with a journal.segment line of seq 1, then gives back every entry a
   assert.equal(statSync(segmentPath(folder, 0)).mode & 0o777, 0o600);
 });
 
-test("makes concurrent appends durable with one write and one sync, and those that come meanwhile with the next", async (t) => {
-  const files = new FaultyFiles();
-  const journal = await open(join(tempFolder(t), "journal"), { files });
-  await appendBatch(journal, 1);
-  const before = files.count("datasync");
-  let release = (): void => undefined;
-  let held = (): void => undefined;
-  const holding = new Promise<void>((resolve) => (held = resolve));
-  const released = new Promise<void>((resolve) => (release = resolve));
-  files.before = async ({ name }) => {
-    if (name !== "datasync") return;
-    held();
-    await released;
-  };
-  const first = Array.from({ length: 100 }, () => journal.append(entry()));
-  await holding;
-  const second = Array.from({ length: 50 }, () => journal.append(entry()));
-  assert.equal(files.count("datasync"), before + 1);
-  release();
-  await Promise.all([...first, ...second].map((seq) => journal.settled(seq)));
-  assert.equal(files.count("datasync"), before + 2);
-  await journal.close();
-});
+test(
+  "makes concurrent appends durable with one write and one sync, and those that come meanwhile with the " + "next",
+  async (t) => {
+    const files = new FaultyFiles();
+    const journal = await open(join(tempFolder(t), "journal"), { files });
+    await appendBatch(journal, 1);
+    const before = files.count("datasync");
+    let release = (): void => undefined;
+    let held = (): void => undefined;
+    const holding = new Promise<void>((resolve) => (held = resolve));
+    const released = new Promise<void>((resolve) => (release = resolve));
+    files.before = async ({ name }) => {
+      if (name !== "datasync") return;
+      held();
+      await released;
+    };
+    const first = Array.from({ length: 100 }, () => journal.append(entry()));
+    await holding;
+    const second = Array.from({ length: 50 }, () => journal.append(entry()));
+    assert.equal(files.count("datasync"), before + 1);
+    release();
+    await Promise.all([...first, ...second].map((seq) => journal.settled(seq)));
+    assert.equal(files.count("datasync"), before + 2);
+    await journal.close();
+  },
+);
 
 test("gives every line of a write the seq of its first line as batch", async (t) => {
   const folder = join(tempFolder(t), "journal");
   await makeJournal(folder, [1, 3, 1, 2]);
   const lines = placedLines(readFileSync(segmentPath(folder, 0)));
-  assert.deepEqual(lines.map(({ batch }) => batch), [1, 1, 3, 3, 3, 6, 7, 7]);
+  assert.deepEqual(
+    lines.map(({ batch }) => batch),
+    [1, 1, 3, 3, 3, 6, 7, 7],
+  );
 });
 
 test("writes at most about 1 MiB at a time, and a longer line alone", async (t) => {
   const sizes: number[] = [];
-  const journal = await open(join(tempFolder(t), "journal"), { onSync: ({ bytes, records, seconds }) => void (sizes.push(bytes), assert.ok(records >= 1 && seconds >= 0)) });
+  const journal = await open(join(tempFolder(t), "journal"), {
+    onSync: ({ bytes, records, seconds }) => void (sizes.push(bytes), assert.ok(records >= 1 && seconds >= 0)),
+  });
   await appendBatch(journal, 40, "x".repeat(100_000));
   assert.ok(sizes.length >= 4 && sizes.every((bytes) => bytes <= 1024 * 1024), String(sizes));
   await appendBatch(journal, 1, "x".repeat(3_000_000));
@@ -139,29 +159,45 @@ test("settled rejects for a line that was never appended", async (t) => {
   await journal.close();
 });
 
-test("closes a full segment before the next line, chains the next one to it, and tells who wants to know", async (t) => {
-  const folder = join(tempFolder(t), "journal");
-  const journal = await open(folder, { segmentBytes: 1000 });
-  const closed: { file: string; seq: number }[] = [];
-  journal.onSegmentClosed(({ file, head }) => closed.push({ file, seq: head.seq }));
-  const seqs: number[] = [];
-  for (let round = 0; round < 10; round++) {
-    const expected = journal.nextSeq;
-    const [seq] = await appendBatch(journal, 1);
-    assert.equal(seq, expected);
-    seqs.push(seq ?? 0);
-  }
-  const { seq: head } = journal.durable;
-  await journal.close();
-  const names = segmentNames(folder);
-  assert.ok(names.length >= 3, String(names));
-  assert.deepEqual(closed.map(({ file }) => file), names.slice(0, -1).map((name) => join(folder, name)));
-  assert.deepEqual(closed.map(({ seq }) => seq + 1), names.slice(1).map((name) => Number(name.slice(0, 20))));
-  for (const name of names) assert.match(readFileSync(join(folder, name), "utf8"), /^[^\n]*"type":"journal\.segment"[^\n]*"format":1/);
-  const found = await reopen(folder);
-  assert.deepEqual(found.seqs, Array.from({ length: head }, (_, index) => index + 1));
-  assert.deepEqual(found.records.filter(({ type }) => type === "test.said").map(({ seq }) => seq), seqs);
-});
+test(
+  "closes a full segment before the next line, chains the next one to it, and tells " + "who wants to know",
+  async (t) => {
+    const folder = join(tempFolder(t), "journal");
+    const journal = await open(folder, { segmentBytes: 1000 });
+    const closed: { file: string; seq: number }[] = [];
+    journal.onSegmentClosed(({ file, head }) => closed.push({ file, seq: head.seq }));
+    const seqs: number[] = [];
+    for (let round = 0; round < 10; round++) {
+      const expected = journal.nextSeq;
+      const [seq] = await appendBatch(journal, 1);
+      assert.equal(seq, expected);
+      seqs.push(seq ?? 0);
+    }
+    const { seq: head } = journal.durable;
+    await journal.close();
+    const names = segmentNames(folder);
+    assert.ok(names.length >= 3, String(names));
+    assert.deepEqual(
+      closed.map(({ file }) => file),
+      names.slice(0, -1).map((name) => join(folder, name)),
+    );
+    assert.deepEqual(
+      closed.map(({ seq }) => seq + 1),
+      names.slice(1).map((name) => Number(name.slice(0, 20))),
+    );
+    for (const name of names)
+      assert.match(readFileSync(join(folder, name), "utf8"), /^[^\n]*"type":"journal\.segment"[^\n]*"format":1/);
+    const found = await reopen(folder);
+    assert.deepEqual(
+      found.seqs,
+      Array.from({ length: head }, (_, index) => index + 1),
+    );
+    assert.deepEqual(
+      found.records.filter(({ type }) => type === "test.said").map(({ seq }) => seq),
+      seqs,
+    );
+  },
+);
 
 test("never writes one batch into two segments, however much is queued at once", async (t) => {
   const folder = join(tempFolder(t), "journal");
@@ -183,7 +219,13 @@ test("replays 20,000 lines to their last one, in order, and what half a start le
   const memory = new Memory();
   const journal = await open(folder, {}, memory);
   await journal.close();
-  assert.deepEqual(memory.seqs, Array.from({ length: journal.durable.seq }, (_, index) => index + 1));
+  assert.deepEqual(
+    memory.seqs,
+    Array.from({ length: journal.durable.seq }, (_, index) => index + 1),
+  );
   assert.ok(memory.records.filter(({ type }) => type === "test.said").length === 20_000);
-  assert.deepEqual(readdirSync(folder).filter((name) => !name.endsWith(".jsonl")), [NOTE_NAME]);
+  assert.deepEqual(
+    readdirSync(folder).filter((name) => !name.endsWith(".jsonl")),
+    [NOTE_NAME],
+  );
 });

@@ -1,4 +1,7 @@
-/** What every journal test needs: a folder of its own, a journal in it, a disk that fails when told, and a target that remembers. */
+/**
+ * What every journal test needs: a folder of its own, a journal in it, a disk that fails when told, and a target that
+ * remembers.
+ */
 import assert from "node:assert/strict";
 import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -17,7 +20,11 @@ const silent = (): void => undefined;
 export const quietLog: Log = { debug: silent, info: silent, warn: silent, error: silent };
 
 /** The disk without its syncs: for enumerations of what a start finds, where nothing depends on when it was written. */
-export const unsyncedFiles: Files = { ...diskFiles, datasync: () => Promise.resolve(), syncFolder: () => Promise.resolve() };
+export const unsyncedFiles: Files = {
+  ...diskFiles,
+  datasync: () => Promise.resolve(),
+  syncFolder: () => Promise.resolve(),
+};
 
 /** An empty folder, gone after the test. */
 export function tempFolder(t: TestContext): string {
@@ -54,8 +61,15 @@ export function entry(data: unknown = { n: 1 }): JournalEntry {
   return { at: "2026-01-02T03:04:05.678Z", type: "test.said", actor: { kind: "system", id: null, ip: null }, data };
 }
 
-export function open(folder: string, more: Partial<JournalOptions> = {}, target: ReplayTarget = new Memory()): Promise<Journal> {
-  return Journal.open({ folder, files: unsyncedFiles, clock: systemClock, log: quietLog, segmentBytes: 64 * 1024 * 1024, ...more }, target);
+export function open(
+  folder: string,
+  more: Partial<JournalOptions> = {},
+  target: ReplayTarget = new Memory(),
+): Promise<Journal> {
+  return Journal.open(
+    { folder, files: unsyncedFiles, clock: systemClock, log: quietLog, segmentBytes: 64 * 1024 * 1024, ...more },
+    target,
+  );
 }
 
 /** Appends entries that share one write, and waits for it. Gives their seqs. */
@@ -74,7 +88,12 @@ export function forgetHead(folder: string): void {
  * A journal as a kill leaves it, of batches of so many lines each; the first batch holds the segment's own first line
  * besides.
  */
-export async function makeJournal(folder: string, batches: readonly number[], more: Partial<JournalOptions> = {}, data: unknown = { n: 1 }): Promise<void> {
+export async function makeJournal(
+  folder: string,
+  batches: readonly number[],
+  more: Partial<JournalOptions> = {},
+  data: unknown = { n: 1 },
+): Promise<void> {
   const journal = await open(folder, more);
   for (const count of batches) await appendBatch(journal, count, data);
   await journal.close();
@@ -82,7 +101,10 @@ export async function makeJournal(folder: string, batches: readonly number[], mo
 }
 
 /** Opens a journal, ends it as a kill does, and gives what the replay found. */
-export async function reopen(folder: string, files: Files = unsyncedFiles): Promise<Memory & { readonly head: number }> {
+export async function reopen(
+  folder: string,
+  files: Files = unsyncedFiles,
+): Promise<Memory & { readonly head: number }> {
   const memory = new Memory();
   const journal = await open(folder, { files }, memory);
   const head = journal.durable.seq;
@@ -112,7 +134,7 @@ export interface PlacedLine {
 
 export function placedLines(bytes: Buffer): PlacedLine[] {
   const lines: PlacedLine[] = [];
-  for (let start = 0; start < bytes.length; ) {
+  for (let start = 0; start < bytes.length;) {
     const end = bytes.indexOf(10, start) + 1;
     const value: unknown = JSON.parse(bytes.toString("utf8", start, end));
     assert.ok(typeof value === "object" && value !== null && "seq" in value && "batch" in value);
@@ -131,7 +153,8 @@ export function flip(path: string, at: number, bit = at % 8): Buffer {
   return before;
 }
 
-export type CallName = "open" | "close" | "read" | "write" | "truncate" | "datasync" | "rename" | "unlink" | "syncFolder";
+export type CallName =
+  "open" | "close" | "read" | "write" | "truncate" | "datasync" | "rename" | "unlink" | "syncFolder";
 
 export interface Call {
   readonly name: CallName;

@@ -1,4 +1,7 @@
-/** Snapshots at a start: the newest good one counts, a bad one is passed over, and one that cannot be of this journal stops the start. */
+/**
+ * Snapshots at a start: the newest good one counts, a bad one is passed over, and one that cannot be of this journal
+ * stops the start.
+ */
 import assert from "node:assert/strict";
 import { readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -10,9 +13,21 @@ import { snapshotName } from "../../src/journal/names.ts";
 import { listSnapshots, readSnapshot, writeSnapshot } from "../../src/journal/snapshot.ts";
 import type { Head } from "../../src/journal/types.ts";
 import { diskFiles } from "../../src/lib/files.ts";
-import { FaultyFiles, Memory, appendBatch, flip, forgetHead, makeJournal, open, reopen, segmentNames, segmentPath, tempFolder } from "./lab.ts";
+import {
+  FaultyFiles,
+  Memory,
+  appendBatch,
+  flip,
+  forgetHead,
+  makeJournal,
+  open,
+  reopen,
+  segmentNames,
+  segmentPath,
+  tempFolder,
+} from "./lab.ts";
 
-const LINES = ["[\"hosts\",\"h-1\",{}]", "{\"n\":2}", "\"é🦀\""];
+const LINES = ['["hosts","h-1",{}]', '{"n":2}', '"é🦀"'];
 
 interface Bench {
   readonly folder: string;
@@ -34,7 +49,8 @@ async function bench(t: TestContext, snapshots: boolean): Promise<Bench> {
   return { folder, heads, last };
 }
 
-const upTo = (first: number, last: number): number[] => Array.from({ length: last - first + 1 }, (_, index) => first + index);
+const upTo = (first: number, last: number): number[] =>
+  Array.from({ length: last - first + 1 }, (_, index) => first + index);
 
 function at<T>(list: readonly T[], index: number): T {
   const item = list.at(index);
@@ -45,10 +61,17 @@ function at<T>(list: readonly T[], index: number): T {
 test("a snapshot gives back its lines and its head, and is there whole or not at all", async (t) => {
   const folder = tempFolder(t);
   const head = { seq: 7, sum: "ab".repeat(32) };
-  for (const lines of [LINES, [], Array.from({ length: 50_000 }, (_, n) => JSON.stringify({ n, text: "x".repeat(40) }))]) {
+  for (const lines of [
+    LINES,
+    [],
+    Array.from({ length: 50_000 }, (_, n) => JSON.stringify({ n, text: "x".repeat(40) })),
+  ]) {
     assert.equal(await writeSnapshot(diskFiles, folder, head, lines), snapshotName(7));
     const read: string[] = [];
-    assert.deepEqual(await readSnapshot(diskFiles, join(folder, snapshotName(7)), (line) => read.push(JSON.stringify(line))), head);
+    assert.deepEqual(
+      await readSnapshot(diskFiles, join(folder, snapshotName(7)), (line) => read.push(JSON.stringify(line))),
+      head,
+    );
     assert.deepEqual(read, lines);
   }
   const files = new FaultyFiles();
@@ -57,7 +80,10 @@ test("a snapshot gives back its lines and its head, and is there whole or not at
   await assert.rejects(writeSnapshot(files, folder, { ...head, seq: 8 }, ["a\nb"]), /not a line/);
   await assert.rejects(writeSnapshot(files, folder, { ...head, seq: 8 }, ['{"lines":1}']), /not a line/);
   assert.deepEqual(readdirSync(folder), [snapshotName(7)]);
-  assert.deepEqual((await listSnapshots(diskFiles, folder)).map(({ seq }) => seq), [7]);
+  assert.deepEqual(
+    (await listSnapshots(diskFiles, folder)).map(({ seq }) => seq),
+    [7],
+  );
 });
 
 test("one bit flipped or one byte cut anywhere in a snapshot is found", async (t) => {
@@ -66,21 +92,38 @@ test("one bit flipped or one byte cut anywhere in a snapshot is found", async (t
   const whole = readFileSync(path);
   for (let byte = 0; byte < whole.length; byte++) {
     flip(path, byte);
-    await assert.rejects(readSnapshot(diskFiles, path, () => undefined), JournalDamaged, `byte ${byte} flipped`);
+    await assert.rejects(
+      readSnapshot(diskFiles, path, () => undefined),
+      JournalDamaged,
+      `byte ${byte} flipped`,
+    );
     writeFileSync(path, whole.subarray(0, byte));
-    await assert.rejects(readSnapshot(diskFiles, path, () => undefined), JournalDamaged, `cut at ${byte}`);
+    await assert.rejects(
+      readSnapshot(diskFiles, path, () => undefined),
+      JournalDamaged,
+      `cut at ${byte}`,
+    );
     writeFileSync(path, whole);
   }
   writeFileSync(path, whole.toString("utf8").replace('{"lines":3,', '{"lines":2,'));
-  await assert.rejects(readSnapshot(diskFiles, path, () => undefined), JournalDamaged);
+  await assert.rejects(
+    readSnapshot(diskFiles, path, () => undefined),
+    JournalDamaged,
+  );
   writeFileSync(path, Buffer.concat([whole, Buffer.from("1\n")]));
-  await assert.rejects(readSnapshot(diskFiles, path, () => undefined), JournalDamaged);
+  await assert.rejects(
+    readSnapshot(diskFiles, path, () => undefined),
+    JournalDamaged,
+  );
 });
 
 test("starts from the newest good snapshot and reads only the lines behind it", async (t) => {
   const { folder, heads, last } = await bench(t, true);
   const found = await reopen(folder);
-  assert.deepEqual(found.snapshot, LINES.map((line) => JSON.parse(line) as unknown));
+  assert.deepEqual(
+    found.snapshot,
+    LINES.map((line) => JSON.parse(line) as unknown),
+  );
   assert.deepEqual(found.seqs, upTo(at(heads, -1).seq + 1, last));
   // Damage before the snapshot is for verify to find; this start does not depend on it.
   flip(segmentPath(folder, 0), 100);
@@ -103,14 +146,18 @@ test("passes over a snapshot whose lines the layer above cannot read", async (t)
   const { folder, heads, last } = await bench(t, true);
   let refusals = 1;
   const target = new Memory();
-  const journal = await open(folder, {}, {
-    snapshotLine: (line) => {
-      if (refusals-- > 0) throw new Error("of another version");
-      target.snapshotLine(line);
+  const journal = await open(
+    folder,
+    {},
+    {
+      snapshotLine: (line) => {
+        if (refusals-- > 0) throw new Error("of another version");
+        target.snapshotLine(line);
+      },
+      reset: () => target.reset(),
+      record: (record) => target.record(record),
     },
-    reset: () => target.reset(),
-    record: (record) => target.record(record),
-  });
+  );
   await journal.close();
   assert.deepEqual([target.resets, target.seqs], [1, upTo(at(heads, -2).seq + 1, last)]);
 });
@@ -121,7 +168,8 @@ test("refuses to start where no good snapshot stands for the segments that are g
   for (const head of heads) flip(join(folder, snapshotName(head.seq)), 200);
   await assert.rejects(reopen(folder), (error) => {
     assert.ok(error instanceof JournalDamaged);
-    for (const word of ["00000000000000000001.jsonl", snapshotName(at(heads, 0).seq)]) assert.ok(error.message.includes(word), error.message);
+    for (const word of ["00000000000000000001.jsonl", snapshotName(at(heads, 0).seq)])
+      assert.ok(error.message.includes(word), error.message);
     return true;
   });
   for (const name of segmentNames(folder)) rmSync(join(folder, name));
@@ -133,24 +181,38 @@ test("refuses a snapshot that is ahead of the segments: lines that were on disk 
   const names = segmentNames(folder);
   for (const name of names.slice(-2)) rmSync(join(folder, name));
   forgetHead(folder);
-  await assert.rejects(reopen(folder), (error) => error instanceof JournalDamaged && error.file.endsWith(snapshotName(at(heads, -1).seq)));
+  await assert.rejects(
+    reopen(folder),
+    (error) => error instanceof JournalDamaged && error.file.endsWith(snapshotName(at(heads, -1).seq)),
+  );
   for (const name of names.slice(0, -2)) rmSync(join(folder, name));
   await assert.rejects(reopen(folder), (error) => error instanceof JournalDamaged && error.reason.includes("missing"));
 });
 
-for (const [gone, torn] of [[false, false], [false, true], [true, false]] as const) {
-  test(`refuses a whole snapshot of another journal, the segments before it ${gone ? "gone" : "there"}, the next one ${torn ? "torn to nothing" : "whole"}`, async (t) => {
-    const { folder, heads } = await bench(t, false);
-    const head = at(heads, -1);
-    await writeSnapshot(diskFiles, folder, { seq: head.seq, sum: "ab".repeat(32) }, LINES);
-    const names = segmentNames(folder);
-    if (gone) for (const name of names.slice(0, -1)) rmSync(join(folder, name));
-    const active = join(folder, at(names, -1));
-    if (torn) writeFileSync(active, "");
-    const bytes = readFileSync(active);
-    await assert.rejects(reopen(folder), (error) => error instanceof JournalDamaged && error.file.endsWith(".snapshot"));
-    assert.deepEqual(readFileSync(active), bytes);
-  });
+for (const [gone, torn] of [
+  [false, false],
+  [false, true],
+  [true, false],
+] as const) {
+  test(
+    `refuses a whole snapshot of another journal, the segments before it ${gone ? "gone" : "there"}, the ` +
+      `next one ${torn ? "torn to nothing" : "whole"}`,
+    async (t) => {
+      const { folder, heads } = await bench(t, false);
+      const head = at(heads, -1);
+      await writeSnapshot(diskFiles, folder, { seq: head.seq, sum: "ab".repeat(32) }, LINES);
+      const names = segmentNames(folder);
+      if (gone) for (const name of names.slice(0, -1)) rmSync(join(folder, name));
+      const active = join(folder, at(names, -1));
+      if (torn) writeFileSync(active, "");
+      const bytes = readFileSync(active);
+      await assert.rejects(
+        reopen(folder),
+        (error) => error instanceof JournalDamaged && error.file.endsWith(".snapshot"),
+      );
+      assert.deepEqual(readFileSync(active), bytes);
+    },
+  );
 }
 
 test("starts from a snapshot alone where the segments before it are gone and the next one is empty", async (t) => {
@@ -174,7 +236,10 @@ test("refuses a snapshot within a segment whose sum the segment contradicts, and
     await writeSnapshot(diskFiles, folder, { seq, sum }, LINES);
     assert.deepEqual((await reopen(folder)).seqs, upTo(seq + 1, last));
     await writeSnapshot(diskFiles, folder, { seq, sum: "ab".repeat(32) }, LINES);
-    await assert.rejects(reopen(folder), (error) => error instanceof JournalDamaged && error.file.endsWith(snapshotName(seq)));
+    await assert.rejects(
+      reopen(folder),
+      (error) => error instanceof JournalDamaged && error.file.endsWith(snapshotName(seq)),
+    );
     rmSync(join(folder, snapshotName(seq)));
   }
 });
@@ -186,28 +251,34 @@ test("half a snapshot that a crash left is removed at the next start", async (t)
   assert.deepEqual(readdirSync(folder), segmentNames(folder));
 });
 
-test("foldClosed gives the snapshot before and the closed segments, never the active one, and nothing twice", async (t) => {
-  const { folder, heads, last } = await bench(t, false);
-  const all = new Memory();
-  const head = await foldClosed(diskFiles, folder, all);
-  assert.deepEqual({ seq: head?.seq, sum: head?.sum }, at(heads, -1));
-  assert.deepEqual(all.seqs, upTo(1, at(heads, -1).seq));
-  assert.ok(last > at(heads, -1).seq);
-  await writeSnapshot(diskFiles, folder, at(heads, -2), LINES);
-  const rest = new Memory();
-  assert.equal((await foldClosed(diskFiles, folder, rest))?.seq, at(heads, -1).seq);
-  assert.deepEqual([rest.snapshot.length, rest.seqs], [LINES.length, upTo(at(heads, -2).seq + 1, at(heads, -1).seq)]);
-  await writeSnapshot(diskFiles, folder, at(heads, -1), LINES);
-  const none = new Memory();
-  assert.equal(await foldClosed(diskFiles, folder, none), null);
-  assert.deepEqual([none.snapshot, none.seqs], [[], []]);
-});
+test(
+  "foldClosed gives the snapshot before and the closed segments, never the active " + "one, and nothing twice",
+  async (t) => {
+    const { folder, heads, last } = await bench(t, false);
+    const all = new Memory();
+    const head = await foldClosed(diskFiles, folder, all);
+    assert.deepEqual({ seq: head?.seq, sum: head?.sum }, at(heads, -1));
+    assert.deepEqual(all.seqs, upTo(1, at(heads, -1).seq));
+    assert.ok(last > at(heads, -1).seq);
+    await writeSnapshot(diskFiles, folder, at(heads, -2), LINES);
+    const rest = new Memory();
+    assert.equal((await foldClosed(diskFiles, folder, rest))?.seq, at(heads, -1).seq);
+    assert.deepEqual([rest.snapshot.length, rest.seqs], [LINES.length, upTo(at(heads, -2).seq + 1, at(heads, -1).seq)]);
+    await writeSnapshot(diskFiles, folder, at(heads, -1), LINES);
+    const none = new Memory();
+    assert.equal(await foldClosed(diskFiles, folder, none), null);
+    assert.deepEqual([none.snapshot, none.seqs], [[], []]);
+  },
+);
 
 test("foldClosed refuses damage, in the newest closed segment too", async (t) => {
   const { folder } = await bench(t, false);
   for (const index of [0, segmentNames(folder).length - 2]) {
     const before = flip(segmentPath(folder, index), 150);
-    await assert.rejects(foldClosed(diskFiles, folder, new Memory()), (error) => error instanceof JournalDamaged && error.file === segmentPath(folder, index));
+    await assert.rejects(
+      foldClosed(diskFiles, folder, new Memory()),
+      (error) => error instanceof JournalDamaged && error.file === segmentPath(folder, index),
+    );
     writeFileSync(segmentPath(folder, index), before);
   }
 });

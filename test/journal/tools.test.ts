@@ -13,7 +13,18 @@ import type { Head } from "../../src/journal/types.ts";
 import type { Verified } from "../../src/journal/verify.ts";
 import { verifyJournal } from "../../src/journal/verify.ts";
 import { diskFiles } from "../../src/lib/files.ts";
-import { FaultyFiles, appendBatch, flip, makeJournal, open, placedLines, reopen, segmentNames, segmentPath, tempFolder } from "./lab.ts";
+import {
+  FaultyFiles,
+  appendBatch,
+  flip,
+  makeJournal,
+  open,
+  placedLines,
+  reopen,
+  segmentNames,
+  segmentPath,
+  tempFolder,
+} from "./lab.ts";
 
 interface Bench {
   readonly folder: string;
@@ -48,17 +59,34 @@ async function dump(folder: string, from: number, until: number | null = null): 
   return seqs;
 }
 
-const upTo = (first: number, last: number): number[] => Array.from({ length: last - first + 1 }, (_, index) => first + index);
+const upTo = (first: number, last: number): number[] =>
+  Array.from({ length: last - first + 1 }, (_, index) => first + index);
 
 test("verify walks every segment, counts, and gives the head", async (t) => {
   const { folder, heads, end } = await bench(t, 2);
   const found = await verify(folder);
-  assert.deepEqual(found, { segments: heads.length + 1, records: end.seq, oldestSeq: 1, head: end, snapshots: 2, tail: null, steps: heads.length + 1 });
+  assert.deepEqual(found, {
+    segments: heads.length + 1,
+    records: end.seq,
+    oldestSeq: 1,
+    head: end,
+    snapshots: 2,
+    tail: null,
+    steps: heads.length + 1,
+  });
 });
 
 for (const [what, lay, why] of [
-  ["a folder that is not there", (): void => undefined, /there is no journal in .*: there is no such folder\. Is state\.data_dir right\?/],
-  ["a folder without a segment", (folder: string): void => void mkdirSync(folder), /there is no journal in .*: it holds no segment/],
+  [
+    "a folder that is not there",
+    (): void => undefined,
+    /there is no journal in .*: there is no such folder\. Is state\.data_dir right\?/,
+  ],
+  [
+    "a folder without a segment",
+    (folder: string): void => void mkdirSync(folder),
+    /there is no journal in .*: it holds no segment/,
+  ],
 ] as const) {
   test(`verify, dump and compact of ${what} are errors: nothing to look at is not nothing wrong`, async (t) => {
     const folder = join(tempFolder(t), "journal");
@@ -72,7 +100,10 @@ for (const [what, lay, why] of [
 test("a dump from behind the end is an error, and one from the end itself gives nothing", async (t) => {
   const { folder, end } = await bench(t);
   assert.deepEqual(await dump(folder, end.seq + 1), []);
-  await assert.rejects(dump(folder, end.seq + 2), new RegExp(`the log ends with seq ${end.seq}, so there is nothing after ${end.seq + 1}`));
+  await assert.rejects(
+    dump(folder, end.seq + 2),
+    new RegExp(`the log ends with seq ${end.seq}, so there is nothing after ${end.seq + 1}`),
+  );
 });
 
 test("verify finds one bit flipped in any segment, and in a snapshot", async (t) => {
@@ -80,7 +111,10 @@ test("verify finds one bit flipped in any segment, and in a snapshot", async (t)
   for (let index = 0; index < heads.length; index++) {
     const path = segmentPath(folder, index);
     const before = flip(path, 77);
-    await assert.rejects(verify(folder), (error) => error instanceof JournalDamaged && error.file === path && error.line === 1);
+    await assert.rejects(
+      verify(folder),
+      (error) => error instanceof JournalDamaged && error.file === path && error.line === 1,
+    );
     writeFileSync(path, before);
   }
   flip(join(folder, snapshotName(heads.at(-1)?.seq ?? 0)), 130);
@@ -103,7 +137,10 @@ test("verify refuses a snapshot that the chain contradicts or does not reach", a
   const { folder, heads, end } = await bench(t);
   for (const seq of [heads[0]?.seq ?? 0, 2, end.seq + 5]) {
     await writeSnapshot(diskFiles, folder, { seq, sum: "ab".repeat(32) }, []);
-    await assert.rejects(verify(folder), (error) => error instanceof JournalDamaged && error.file.endsWith(snapshotName(seq)));
+    await assert.rejects(
+      verify(folder),
+      (error) => error instanceof JournalDamaged && error.file.endsWith(snapshotName(seq)),
+    );
     rmSync(join(folder, snapshotName(seq)));
   }
 });
@@ -114,7 +151,10 @@ test("verify refuses a segment under another's name, also where nothing before i
   rmSync(join(folder, first));
   await verify(folder);
   renameSync(join(folder, second), join(folder, "00000000000000000003.jsonl"));
-  await assert.rejects(verify(folder), (error) => error instanceof JournalDamaged && error.file.endsWith("003.jsonl") && error.line === 1);
+  await assert.rejects(
+    verify(folder),
+    (error) => error instanceof JournalDamaged && error.file.endsWith("003.jsonl") && error.line === 1,
+  );
 });
 
 test("verify reports a torn end and does not touch it", async (t) => {
@@ -155,7 +195,10 @@ test("dump gives the lines from any seq on, over segment borders, and up to any"
   const { folder, end } = await bench(t);
   for (let from = 1; from <= end.seq + 1; from++) {
     assert.deepEqual(await dump(folder, from), upTo(from, end.seq));
-    assert.deepEqual(await dump(folder, from, Math.max(from, end.seq - 3)).catch(() => "short"), from > end.seq ? "short" : upTo(from, Math.max(from, end.seq - 3)));
+    assert.deepEqual(
+      await dump(folder, from, Math.max(from, end.seq - 3)).catch(() => "short"),
+      from > end.seq ? "short" : upTo(from, Math.max(from, end.seq - 3)),
+    );
   }
   assert.equal(await oldestSeq(diskFiles, folder), 1);
 });
@@ -184,24 +227,37 @@ test("dump stops at a torn end when asked for all, and refuses damage", async (t
   const first = segmentPath(folder, 0);
   const [, second] = placedLines(readFileSync(first));
   flip(first, (second?.start ?? 0) + 100);
-  await assert.rejects(dump(folder, 1), (error) => error instanceof JournalDamaged && error.file === first && error.offset === second?.start);
+  await assert.rejects(
+    dump(folder, 1),
+    (error) => error instanceof JournalDamaged && error.file === first && error.offset === second?.start,
+  );
 });
 
-test("compact lets go of what two good snapshots stand for, and a start finds all it needs, also when the newer one turns bad", async (t) => {
-  const { folder, heads, end } = await bench(t, 3);
-  const [, base, newest] = heads.slice(-3);
-  assert.ok(base !== undefined && newest !== undefined);
-  const before = await reopen(folder);
-  const done = await compactJournal(diskFiles, folder, { keepSince: Infinity });
-  assert.equal(done.oldestSeq, base.seq + 1);
-  assert.deepEqual(readdirSync(folder).filter((name) => name.endsWith(".snapshot")), [snapshotName(base.seq), snapshotName(newest.seq)]);
-  assert.equal(await oldestSeq(diskFiles, folder), base.seq + 1);
-  assert.deepEqual((await reopen(folder)).seqs, before.seqs);
-  await assert.rejects(dump(folder, base.seq), (error) => error instanceof JournalCompacted && error.oldestSeq === base.seq + 1);
-  assert.deepEqual((await compactJournal(diskFiles, folder, { keepSince: Infinity })).removed, []);
-  flip(join(folder, snapshotName(newest.seq)), 120);
-  assert.deepEqual((await reopen(folder)).seqs, upTo(base.seq + 1, end.seq));
-});
+test(
+  "compact lets go of what two good snapshots stand for, and a start finds all it needs, also when the " +
+    "newer one turns bad",
+  async (t) => {
+    const { folder, heads, end } = await bench(t, 3);
+    const [, base, newest] = heads.slice(-3);
+    assert.ok(base !== undefined && newest !== undefined);
+    const before = await reopen(folder);
+    const done = await compactJournal(diskFiles, folder, { keepSince: Infinity });
+    assert.equal(done.oldestSeq, base.seq + 1);
+    assert.deepEqual(
+      readdirSync(folder).filter((name) => name.endsWith(".snapshot")),
+      [snapshotName(base.seq), snapshotName(newest.seq)],
+    );
+    assert.equal(await oldestSeq(diskFiles, folder), base.seq + 1);
+    assert.deepEqual((await reopen(folder)).seqs, before.seqs);
+    await assert.rejects(
+      dump(folder, base.seq),
+      (error) => error instanceof JournalCompacted && error.oldestSeq === base.seq + 1,
+    );
+    assert.deepEqual((await compactJournal(diskFiles, folder, { keepSince: Infinity })).removed, []);
+    flip(join(folder, snapshotName(newest.seq)), 120);
+    assert.deepEqual((await reopen(folder)).seqs, upTo(base.seq + 1, end.seq));
+  },
+);
 
 test("compact removes nothing while fewer than two good snapshots stand, or the segments are too young", async (t) => {
   const { folder, heads } = await bench(t, 2);

@@ -13,7 +13,11 @@ test("every error is a snake_case code with a client or server status and a sent
 
 test("an error carries its row's status, its field, headers and cause", () => {
   const cause = new Error("beneath");
-  const error = new ApiError("invalid_field", "capacity.cpus must be a whole number.", { field: "capacity.cpus", headers: { Allow: "GET" }, cause });
+  const error = new ApiError("invalid_field", "capacity.cpus must be a whole number.", {
+    field: "capacity.cpus",
+    headers: { Allow: "GET" },
+    cause,
+  });
   assert.ok(error instanceof Error);
   assert.equal(error.name, "ApiError");
   assert.equal(error.code, "invalid_field");
@@ -35,7 +39,8 @@ test("an error without details has no field, no headers and no cause", () => {
 test("tells the code of a system error and of nothing else", () => {
   assert.equal(systemCode(Object.assign(new Error("full"), { code: "ENOSPC" })), "ENOSPC");
   assert.equal(systemCode(Object.assign(new Error("odd"), { code: 28 })), null);
-  for (const other of [new Error("plain"), { code: "ENOSPC" }, "ENOSPC", null, undefined]) assert.equal(systemCode(other), null);
+  for (const other of [new Error("plain"), { code: "ENOSPC" }, "ENOSPC", null, undefined])
+    assert.equal(systemCode(other), null);
 });
 
 test("says something of whatever was thrown", () => {

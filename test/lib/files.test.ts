@@ -1,4 +1,7 @@
-/** Files as the journal and the image store see them: whole writes, durable replacement, and what is left behind when the disk says no. */
+/**
+ * Files as the journal and the image store see them: whole writes, durable replacement, and what is left behind when
+ * the disk says no.
+ */
 import assert from "node:assert/strict";
 import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -20,7 +23,8 @@ function fault(code: string): Error {
 
 /** The real disk, telling each call's name before it is made. */
 function watched(before: (call: string) => void): Files {
-  const tell = <A extends unknown[], T>(name: string, call: (...args: A) => Promise<T>) =>
+  const tell =
+    <A extends unknown[], T>(name: string, call: (...args: A) => Promise<T>) =>
     async (...args: A): Promise<T> => {
       before(name);
       return call(...args);
@@ -53,7 +57,12 @@ test("writeAll goes on after a short write, at the right place", async (t) => {
   await writeAll(short, fd, Buffer.from("12345678"), 2);
   await short.close(fd);
   assert.equal(readFileSync(path, "utf8"), "xx12345678");
-  assert.deepEqual(calls, [[0, 2, 0], [0, 8, 2], [3, 5, 5], [6, 2, 8]]);
+  assert.deepEqual(calls, [
+    [0, 2, 0],
+    [0, 8, 2],
+    [3, 5, 5],
+    [6, 2, 8],
+  ]);
 });
 
 test("writeAll of nothing makes no call", async () => {
@@ -61,12 +70,17 @@ test("writeAll of nothing makes no call", async () => {
 });
 
 test("writeAll gives up where the disk takes nothing and says nothing", async () => {
-  await assert.rejects(writeAll({ ...diskFiles, write: () => Promise.resolve(0) }, -1, Buffer.from("a"), 0), { code: "EIO" });
+  await assert.rejects(writeAll({ ...diskFiles, write: () => Promise.resolve(0) }, -1, Buffer.from("a"), 0), {
+    code: "EIO",
+  });
 });
 
 test("writeAll passes on what the disk says after a short write", async () => {
   let calls = 0;
-  const full: Files = { ...diskFiles, write: () => (++calls === 1 ? Promise.resolve(1) : Promise.reject(fault("ENOSPC"))) };
+  const full: Files = {
+    ...diskFiles,
+    write: () => (++calls === 1 ? Promise.resolve(1) : Promise.reject(fault("ENOSPC"))),
+  };
   await assert.rejects(writeAll(full, -1, Buffer.from("abc"), 0), { code: "ENOSPC" });
   assert.equal(calls, 2);
 });
@@ -75,7 +89,13 @@ test("writeDurably writes beside, syncs, renames and syncs the folder, in this o
   const folder = folderFor(t);
   writeFileSync(join(folder, "name"), "old");
   const calls: string[] = [];
-  await writeDurably(watched((call) => calls.push(call)), folder, "name", Buffer.from("new"), 0o640);
+  await writeDurably(
+    watched((call) => calls.push(call)),
+    folder,
+    "name",
+    Buffer.from("new"),
+    0o640,
+  );
   assert.equal(calls.filter((call) => call !== "close").join(" "), "open write datasync rename syncFolder");
   assert.ok(calls.indexOf("close") > calls.indexOf("datasync"));
   assert.deepEqual(readdirSync(folder), ["name"]);

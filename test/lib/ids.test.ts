@@ -2,13 +2,26 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import test from "node:test";
-import { DIGEST_PATTERN, LABEL_PATTERN, NAME_PATTERN, REQUEST_ID_PATTERN, SHA256_HEX_PATTERN, equalSecrets, newId, newUuid, sha256Hex, sha256HexOf } from "../../src/lib/ids.ts";
+import {
+  DIGEST_PATTERN,
+  LABEL_PATTERN,
+  NAME_PATTERN,
+  REQUEST_ID_PATTERN,
+  SHA256_HEX_PATTERN,
+  equalSecrets,
+  newId,
+  newUuid,
+  sha256Hex,
+  sha256HexOf,
+} from "../../src/lib/ids.ts";
 
 const HEX = "0123456789abcdef".repeat(4);
 
 test("a host id is 1 to 64 safe characters and begins with no dot", () => {
-  for (const good of ["a", "-", "_", "h-1", "A.b_c-9", "__proto__", "x".repeat(64)]) assert.ok(NAME_PATTERN.test(good), good);
-  for (const bad of ["", ".", "..", ".a", "a/b", "a b", "a\n", "\na", "a\0", "a%2f", "ä", "x".repeat(65)]) assert.ok(!NAME_PATTERN.test(bad), JSON.stringify(bad));
+  for (const good of ["a", "-", "_", "h-1", "A.b_c-9", "__proto__", "x".repeat(64)])
+    assert.ok(NAME_PATTERN.test(good), good);
+  for (const bad of ["", ".", "..", ".a", "a/b", "a b", "a\n", "\na", "a\0", "a%2f", "ä", "x".repeat(65)])
+    assert.ok(!NAME_PATTERN.test(bad), JSON.stringify(bad));
 });
 
 test("an app label is 1 to 64 safe characters, a dot first too", () => {
@@ -18,18 +31,29 @@ test("an app label is 1 to 64 safe characters, a dot first too", () => {
 
 test("a digest is sha256: and 64 lower-case hex, and nothing around it", () => {
   assert.ok(DIGEST_PATTERN.test(`sha256:${HEX}`));
-  const wrong = [HEX, `sha256:${HEX.toUpperCase()}`, `sha256:${HEX}0`, `sha256:${HEX.slice(1)}`, `sha256:${HEX}\n`, ` sha256:${HEX}`, `sha512:${HEX}`, `sha256:../${HEX}`];
+  const wrong = [
+    HEX,
+    `sha256:${HEX.toUpperCase()}`,
+    `sha256:${HEX}0`,
+    `sha256:${HEX.slice(1)}`,
+    `sha256:${HEX}\n`,
+    ` sha256:${HEX}`,
+    `sha512:${HEX}`,
+    `sha256:../${HEX}`,
+  ];
   for (const bad of wrong) assert.ok(!DIGEST_PATTERN.test(bad), JSON.stringify(bad));
 });
 
 test("a licence hash is 64 lower-case hex", () => {
   assert.ok(SHA256_HEX_PATTERN.test(HEX));
-  for (const bad of ["", HEX.toUpperCase(), `${HEX}0`, HEX.slice(1), `${HEX}\n`]) assert.ok(!SHA256_HEX_PATTERN.test(bad), JSON.stringify(bad));
+  for (const bad of ["", HEX.toUpperCase(), `${HEX}0`, HEX.slice(1), `${HEX}\n`])
+    assert.ok(!SHA256_HEX_PATTERN.test(bad), JSON.stringify(bad));
 });
 
 test("a client's request id is 1 to 128 safe characters", () => {
   for (const good of ["a", "x".repeat(128), "a.b_c-1"]) assert.ok(REQUEST_ID_PATTERN.test(good), good);
-  for (const bad of ["", "x".repeat(129), "a b", "a\r\nb", "a;b"]) assert.ok(!REQUEST_ID_PATTERN.test(bad), JSON.stringify(bad));
+  for (const bad of ["", "x".repeat(129), "a b", "a\r\nb", "a;b"])
+    assert.ok(!REQUEST_ID_PATTERN.test(bad), JSON.stringify(bad));
 });
 
 test("new ids bear their prefix and do not repeat", () => {

@@ -26,7 +26,9 @@ function writer(t: TestContext, script: string): Writer {
     const say = (text) => process.stderr.write(text + "\\n");
     const tick = () => new Promise(setImmediate);
   `;
-  const child = spawn(process.execPath, ["--import", "tsx", "--input-type=module", "-e", head + script], { stdio: ["ignore", "pipe", "pipe"] });
+  const child = spawn(process.execPath, ["--import", "tsx", "--input-type=module", "-e", head + script], {
+    stdio: ["ignore", "pipe", "pipe"],
+  });
   t.after(() => child.kill("SIGKILL"));
   return child;
 }
@@ -72,16 +74,22 @@ test("writes lines in order to a file, whole at the flush", async (t) => {
 });
 
 test("the lines of one tick leave without a flush, and a pipe's reader gets them all", async (t) => {
-  const child = writer(t, `for (let n = 0; n < 5000; n += 1) { sink.write("line " + n, "info"); if (n % 50 === 0) await tick(); }`);
+  const child = writer(
+    t,
+    `for (let n = 0; n < 5000; n += 1) { sink.write("line " + n, "info"); if (n % 50 === 0) await tick(); }`,
+  );
   const [text, code] = await Promise.all([all(child.stdout), exit(child)]);
   assert.equal(code, 0);
   assert.deepEqual(text.split("\n"), [...Array.from({ length: 5000 }, (_, index) => `line ${index}`), ""]);
 });
 
-test("a stalled reader blocks nothing and costs no more memory than the limit; afterwards it is told how many lines are missing", async (t) => {
-  const child = writer(
-    t,
-    `
+test(
+  "a stalled reader blocks nothing and costs no more memory than the limit; afterwards it is told how " +
+    "many lines are missing",
+  async (t) => {
+    const child = writer(
+      t,
+      `
     const line = "x".repeat(1000);
     let worst = 0;
     for (let n = 0; n < 20000; n += 1) {
@@ -97,20 +105,21 @@ test("a stalled reader blocks nothing and costs no more memory than the limit; a
     sink.write("after", "info");
     await sink.flush(5000);
   `,
-  );
-  child.stdout.pause();
-  const told: unknown = JSON.parse((await report(child, "stalled ")).slice("stalled ".length));
-  assert.ok(typeof told === "object" && told !== null && "dropped" in told && "worst" in told && "flush" in told);
-  const { dropped, worst, flush } = told;
-  assert.ok(typeof dropped === "number" && dropped > 19_000 && dropped < 20_000, String(dropped));
-  assert.ok(typeof worst === "number" && worst < 250, `one line took ${String(worst)} ms`);
-  assert.ok(typeof flush === "number" && flush >= 90 && flush < 1_000, `the flush took ${String(flush)} ms`);
-  const [text, code] = await Promise.all([all(child.stdout), exit(child)]);
-  assert.equal(code, 0);
-  const lines = text.trimEnd().split("\n");
-  assert.equal(lines.length, 20_000 - dropped + 2);
-  assert.deepEqual(lines.slice(-2), [`WARN ${dropped} log lines were dropped here: their reader took none`, "after"]);
-});
+    );
+    child.stdout.pause();
+    const told: unknown = JSON.parse((await report(child, "stalled ")).slice("stalled ".length));
+    assert.ok(typeof told === "object" && told !== null && "dropped" in told && "worst" in told && "flush" in told);
+    const { dropped, worst, flush } = told;
+    assert.ok(typeof dropped === "number" && dropped > 19_000 && dropped < 20_000, String(dropped));
+    assert.ok(typeof worst === "number" && worst < 250, `one line took ${String(worst)} ms`);
+    assert.ok(typeof flush === "number" && flush >= 90 && flush < 1_000, `the flush took ${String(flush)} ms`);
+    const [text, code] = await Promise.all([all(child.stdout), exit(child)]);
+    assert.equal(code, 0);
+    const lines = text.trimEnd().split("\n");
+    assert.equal(lines.length, 20_000 - dropped + 2);
+    assert.deepEqual(lines.slice(-2), [`WARN ${dropped} log lines were dropped here: their reader took none`, "after"]);
+  },
+);
 
 test("a reader that leaves costs lines, not the process, and the flush does not wait for it", async (t) => {
   const child = writer(

@@ -12,7 +12,9 @@ function logTo(lines: string[], format: "text" | "json", threshold: LogLevel): R
 test("a line is time, level, sentence and fields", () => {
   const lines: string[] = [];
   logTo(lines, "text", "info").warn("hosts fell silent", { hosts: "h-1,h-2", count: 2, held: false, reason: null });
-  assert.deepEqual(lines, ["2026-01-02T03:04:05.678Z WARN hosts fell silent hosts=h-1,h-2 count=2 held=false reason=null"]);
+  assert.deepEqual(lines, [
+    "2026-01-02T03:04:05.678Z WARN hosts fell silent hosts=h-1,h-2 count=2 held=false reason=null",
+  ]);
 });
 
 test("the same as JSON is one object a line", () => {
@@ -20,7 +22,13 @@ test("the same as JSON is one object a line", () => {
   logTo(lines, "json", "info").error("it failed", { reason: 'with "quotes"\nand lines', count: 2 });
   assert.equal(lines.length, 1);
   assert.ok(!lines[0]?.includes("\n"));
-  assert.deepEqual(JSON.parse(lines[0] ?? ""), { at: "2026-01-02T03:04:05.678Z", level: "error", message: "it failed", reason: 'with "quotes"\nand lines', count: 2 });
+  assert.deepEqual(JSON.parse(lines[0] ?? ""), {
+    at: "2026-01-02T03:04:05.678Z",
+    level: "error",
+    message: "it failed",
+    reason: 'with "quotes"\nand lines',
+    count: 2,
+  });
 });
 
 test("what the line says of itself is not overwritten by a field of that name", () => {
@@ -50,14 +58,17 @@ test("a value with blanks, quotes, nothing in it or control characters is quoted
   );
 });
 
-/** Everything that ends a line or steers a terminal: C0, DEL, C1 (with the one-byte CSI), and Unicode's own line ends. */
+/**
+ * Everything that ends a line or steers a terminal: C0, DEL, C1 (with the one-byte CSI), and Unicode's own line ends.
+ */
 const UNSAFE = /[\u0000-\u001f\u007f-\u009f\u2028\u2029]/;
 
 test("no control character reaches the line, in the message or in a value", () => {
   for (let code = 0; code <= 0x2030; code = code === 0xa0 ? 0x2020 : code + 1) {
     const lines: string[] = [];
     const char = String.fromCharCode(code);
-    for (const format of ["text", "json"] as const) logTo(lines, format, "info").info(`before${char}after`, { value: `before${char}after`, alone: char });
+    for (const format of ["text", "json"] as const)
+      logTo(lines, format, "info").info(`before${char}after`, { value: `before${char}after`, alone: char });
     for (const line of lines) assert.ok(!UNSAFE.test(line), `U+${code.toString(16)} in ${JSON.stringify(line)}`);
   }
 });

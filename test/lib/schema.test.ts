@@ -3,7 +3,21 @@ import assert from "node:assert/strict";
 import test from "node:test";
 import { ApiError } from "../../src/lib/errors.ts";
 import type { Reader, TypeOf } from "../../src/lib/schema.ts";
-import { boolean, integer, list, map, number, object, oneOf, optional, pattern, readBody, readField, string, timestamp } from "../../src/lib/schema.ts";
+import {
+  boolean,
+  integer,
+  list,
+  map,
+  number,
+  object,
+  oneOf,
+  optional,
+  pattern,
+  readBody,
+  readField,
+  string,
+  timestamp,
+} from "../../src/lib/schema.ts";
 
 /** Stands for a refusal. */
 const REFUSED = Symbol("refused");
@@ -20,18 +34,59 @@ function outcome(read: Reader<unknown>, value: unknown): unknown {
 }
 
 /** Values that are no text, no number and no truth to any reader but their own. */
-const STRANGERS: readonly unknown[] = [undefined, null, true, 0, 1, -1, 1.5, NaN, Infinity, "", "1", "true", [], ["a"], {}, { length: 1 }, () => 1, Symbol("s"), 1n];
-
-const CASES: readonly [name: string, read: Reader<unknown>, taken: readonly unknown[], refused: readonly unknown[]][] = [
-  ["integer", integer({ min: 1, max: 10 }), [1, 5, 10], [0, 11, 1.5, NaN, Infinity, "5", null, undefined, true, [5], 5n]],
-  ["number", number({ min: 0, max: 2 }), [0, 0.5, 2], [-0.001, 2.001, NaN, Infinity, -Infinity, "1", null, undefined, [1]]],
-  ["boolean", boolean, [true, false], [0, 1, "true", "", null, undefined, []]],
-  ["string", string({ min: 1, max: 5 }), ["a", "abcde", "ä–ю", "a b"], ["", "abcdef", 1, null, undefined, ["a"], "a\n", "\0", "a\u007f", "\u001f"]],
-  ["pattern", pattern(/^[a-z]+$/, "lower case"), ["a", "abc"], ["", "A", "a\n", 1, null, ["a"], {}]],
-  ["oneOf", oneOf("on", "off"), ["on", "off"], ["", "On", "toString", null, undefined, 0, ["on"]]],
-  ["list", list(integer({ min: 0, max: 9 }), 3), [[], [1], [1, 2, 3]], [[1, 2, 3, 4], [10], [null], "123", { length: 1, 0: 1 }, null, undefined]],
-  ["object", object({}), [{}], [[], null, undefined, "x", 1, true]],
+const STRANGERS: readonly unknown[] = [
+  undefined,
+  null,
+  true,
+  0,
+  1,
+  -1,
+  1.5,
+  NaN,
+  Infinity,
+  "",
+  "1",
+  "true",
+  [],
+  ["a"],
+  {},
+  { length: 1 },
+  () => 1,
+  Symbol("s"),
+  1n,
 ];
+
+const CASES: readonly [name: string, read: Reader<unknown>, taken: readonly unknown[], refused: readonly unknown[]][] =
+  [
+    [
+      "integer",
+      integer({ min: 1, max: 10 }),
+      [1, 5, 10],
+      [0, 11, 1.5, NaN, Infinity, "5", null, undefined, true, [5], 5n],
+    ],
+    [
+      "number",
+      number({ min: 0, max: 2 }),
+      [0, 0.5, 2],
+      [-0.001, 2.001, NaN, Infinity, -Infinity, "1", null, undefined, [1]],
+    ],
+    ["boolean", boolean, [true, false], [0, 1, "true", "", null, undefined, []]],
+    [
+      "string",
+      string({ min: 1, max: 5 }),
+      ["a", "abcde", "ä–ю", "a b"],
+      ["", "abcdef", 1, null, undefined, ["a"], "a\n", "\0", "a\u007f", "\u001f"],
+    ],
+    ["pattern", pattern(/^[a-z]+$/, "lower case"), ["a", "abc"], ["", "A", "a\n", 1, null, ["a"], {}]],
+    ["oneOf", oneOf("on", "off"), ["on", "off"], ["", "On", "toString", null, undefined, 0, ["on"]]],
+    [
+      "list",
+      list(integer({ min: 0, max: 9 }), 3),
+      [[], [1], [1, 2, 3]],
+      [[1, 2, 3, 4], [10], [null], "123", { length: 1, 0: 1 }, null, undefined],
+    ],
+    ["object", object({}), [{}], [[], null, undefined, "x", 1, true]],
+  ];
 
 for (const [name, read, taken, refused] of CASES) {
   test(`${name} takes what it names and refuses everything else`, () => {
@@ -74,7 +129,8 @@ for (const [given, expected] of TIMES) {
 }
 
 test("a time that is no text is refused", () => {
-  for (const value of [0, 1e12, null, undefined, new Date(0), ["2026-01-02T03:04:05Z"]]) assert.equal(outcome(timestamp, value), REFUSED);
+  for (const value of [0, 1e12, null, undefined, new Date(0), ["2026-01-02T03:04:05Z"]])
+    assert.equal(outcome(timestamp, value), REFUSED);
 });
 
 const HOST = object({
@@ -104,24 +160,41 @@ for (const [why, body, field] of PATHS) {
   test(`names the field: ${why}`, () => {
     assert.throws(
       () => readBody(HOST, body),
-      (error) => error instanceof ApiError && error.code === "invalid_field" && error.status === 400 && error.field === field && error.message.startsWith(`${field} `) && error.message.endsWith("."),
+      (error) =>
+        error instanceof ApiError &&
+        error.code === "invalid_field" &&
+        error.status === 400 &&
+        error.field === field &&
+        error.message.startsWith(`${field} `) &&
+        error.message.endsWith("."),
     );
   });
 }
 
 test("a body that is no object is malformed_json, with no field", () => {
   for (const body of [null, [], "x", 1, true, undefined]) {
-    assert.throws(() => readBody(HOST, body), (error) => error instanceof ApiError && error.code === "malformed_json" && error.field === null);
+    assert.throws(
+      () => readBody(HOST, body),
+      (error) => error instanceof ApiError && error.code === "malformed_json" && error.field === null,
+    );
   }
 });
 
 test("a path in a query parameter begins with its name", () => {
-  assert.throws(() => readField(integer({ min: 1, max: 2 }), "limit", "x"), { field: "limit", message: "limit must be a whole number from 1 to 2." });
+  assert.throws(() => readField(integer({ min: 1, max: 2 }), "limit", "x"), {
+    field: "limit",
+    message: "limit must be a whole number from 1 to 2.",
+  });
 });
 
 test("unknown fields are ignored and do not reach the value", () => {
   const read = readBody(HOST, { ...GOOD, newer: 1, capacity: { cpus: 2, gpus: "many" } });
-  assert.deepEqual(read, { name: "h", capacity: { cpus: 2, disk_mb: undefined }, machines: undefined, labels: undefined });
+  assert.deepEqual(read, {
+    name: "h",
+    capacity: { cpus: 2, disk_mb: undefined },
+    machines: undefined,
+    labels: undefined,
+  });
 });
 
 test("null is the same as absent for an optional field", () => {
@@ -137,14 +210,18 @@ test("fields are the body's own: what a prototype has is not read", () => {
 });
 
 test("__proto__ is a key like any other and changes no prototype", () => {
-  const body: unknown = JSON.parse('{"name":"h","capacity":{"cpus":1},"labels":{"__proto__":"x"},"__proto__":{"machines":[{"id":"evil"}]}}');
+  const body: unknown = JSON.parse(
+    '{"name":"h","capacity":{"cpus":1},"labels":{"__proto__":"x"},"__proto__":{"machines":[{"id":"evil"}]}}',
+  );
   const read = readBody(HOST, body);
   assert.equal(read.machines, undefined);
   assert.deepEqual(Object.keys(read.labels ?? {}), ["__proto__"]);
   assert.equal(read.labels?.["__proto__"], "x");
   assert.equal(JSON.stringify(read.labels), '{"__proto__":"x"}');
   assert.equal(({} as Record<string, unknown>)["machines"], undefined);
-  assert.throws(() => readBody(HOST, JSON.parse('{"name":"h","capacity":{"cpus":1},"labels":{"__proto__":{"a":1}}}')), { field: "labels.__proto__" });
+  assert.throws(() => readBody(HOST, JSON.parse('{"name":"h","capacity":{"cpus":1},"labels":{"__proto__":{"a":1}}}')), {
+    field: "labels.__proto__",
+  });
 });
 
 test("an error that is none of the reader's passes through as it is", () => {

@@ -22,18 +22,21 @@ test("wraps the right side below itself, and below the left one where there is n
 });
 
 for (const [name, usage] of Object.entries({ zwrmd: DAEMON_USAGE, "zwrm-agent": AGENT_USAGE })) {
-  test(`the help of ${name} fits 80 and 40 columns with all of its words, and stands as it is where there is room`, () => {
-    const words = (text: string): string[] =>
-      text
-        .split(/\s+/)
-        .filter((word) => word !== "")
-        .sort();
-    for (const width of [80, 40]) {
-      const wrapped = wrapUsage(usage, width);
-      assert.deepEqual(words(wrapped), words(usage));
-      for (const line of wrapped.split("\n"))
-        assert.ok(line.length <= width || !line.trim().includes(" "), `${width}: ${line}`);
-    }
-    assert.equal(wrapUsage(usage, 200), usage);
-  });
+  test(
+    `the help of ${name} fits 80 and 40 columns with all of its words, and stands as it is where there ` + "is room",
+    () => {
+      const words = (text: string): string[] =>
+        text
+          .split(/\s+/)
+          .filter((word) => word !== "")
+          .sort();
+      for (const width of [80, 40]) {
+        const wrapped = wrapUsage(usage, width);
+        assert.deepEqual(words(wrapped), words(usage));
+        for (const line of wrapped.split("\n"))
+          assert.ok(line.length <= width || !line.trim().includes(" "), `${width}: ${line}`);
+      }
+      assert.equal(wrapUsage(usage, 200), usage);
+    },
+  );
 }

@@ -39,7 +39,9 @@ function busyPage(): string {
 }
 
 test("has every documented metric with its labels, and nothing else under zwrmd_", () => {
-  const rows = Object.values(CATALOGUE).map((spec) => (spec.labels.length === 0 ? spec.name : `${spec.name}{${spec.labels.join(",")}}`));
+  const rows = Object.values(CATALOGUE).map((spec) =>
+    spec.labels.length === 0 ? spec.name : `${spec.name}{${spec.labels.join(",")}}`,
+  );
   assert.deepEqual(rows, DOCUMENTED.split(/\s+/));
 });
 
@@ -52,7 +54,14 @@ test("promtool check metrics says nothing about the page", () => {
 
 test("the checker used where promtool is missing does object to what promtool objects to", () => {
   const page = (name: string, type: string) => `# HELP ${name} X.\n# TYPE ${name} ${type}\n${name} 1\n`;
-  for (const bad of [page("x", "counter"), page("x_total", "gauge"), page("x_count", "gauge"), page("x_milliseconds", "gauge"), page("xGauge", "gauge"), page("x_gauge", "gauge")]) {
+  for (const bad of [
+    page("x", "counter"),
+    page("x_total", "gauge"),
+    page("x_count", "gauge"),
+    page("x_milliseconds", "gauge"),
+    page("xGauge", "gauge"),
+    page("x_gauge", "gauge"),
+  ]) {
     assert.notDeepEqual(lintExposition(bad), [], bad);
     const verdict = promtoolCheck(bad);
     if (verdict !== null) assert.notEqual(verdict.output, "", bad);
@@ -61,11 +70,22 @@ test("the checker used where promtool is missing does object to what promtool ob
 
 test("the checker refuses text that is not the format", () => {
   const head = "# HELP x X.\n# TYPE x gauge\n";
-  for (const bad of [`${head}x 1`, `${head}x{a="b} 1\n`, `${head}x one\n`, `${head}y 1\n`, `${head}x 1\nx 2\n`, "# TYPE x gauge\nx 1\n", `${head}${head}`]) assert.throws(() => parseExposition(bad), Error, bad);
+  for (const bad of [
+    `${head}x 1`,
+    `${head}x{a="b} 1\n`,
+    `${head}x one\n`,
+    `${head}y 1\n`,
+    `${head}x 1\nx 2\n`,
+    "# TYPE x gauge\nx 1\n",
+    `${head}${head}`,
+  ])
+    assert.throws(() => parseExposition(bad), Error, bad);
 });
 
 test("tells what runs in zwrmd_build_info", () => {
-  assert.deepEqual(parseExposition(busyPage()).get("zwrmd_build_info")?.samples, [{ name: "zwrmd_build_info", labels: { version: "1.2.3", node: "v20.19.0" }, value: 1 }]);
+  assert.deepEqual(parseExposition(busyPage()).get("zwrmd_build_info")?.samples, [
+    { name: "zwrmd_build_info", labels: { version: "1.2.3", node: "v20.19.0" }, value: 1 },
+  ]);
 });
 
 test("process metrics agree with what the system says of this process", () => {
@@ -84,7 +104,10 @@ test("process metrics agree with what the system says of this process", () => {
     const opened = [1, 2, 3].map(() => openSync("/dev/null", "r"));
     assert.equal(read("process_open_fds"), before + 3);
     for (const fd of opened) closeSync(fd);
-    assert.equal(read("process_max_fds"), Number(/Max open files\s+(\d+)/.exec(readFileSync("/proc/self/limits", "utf8"))?.[1]));
+    assert.equal(
+      read("process_max_fds"),
+      Number(/Max open files\s+(\d+)/.exec(readFileSync("/proc/self/limits", "utf8"))?.[1]),
+    );
     const pages = Number(readFileSync("/proc/self/statm", "utf8").split(" ")[0]);
     assert.ok(Math.abs(read("process_virtual_memory_bytes") - pages * 4096) < 512 * 2 ** 20);
   } finally {
@@ -93,7 +116,9 @@ test("process metrics agree with what the system says of this process", () => {
 });
 
 test("leaves out the gauges of prom-client that end in _total", () => {
-  const names = [...parseExposition(busyPage()).values()].filter(({ name, type }) => type === "gauge" && name.endsWith("_total"));
+  const names = [...parseExposition(busyPage()).values()].filter(
+    ({ name, type }) => type === "gauge" && name.endsWith("_total"),
+  );
   assert.deepEqual(names, []);
   assert.match(busyPage(), new RegExp(`^nodejs_version_info\\{version="${process.version}",`, "m"));
 });
@@ -109,7 +134,13 @@ test("sees a blocked event loop and a garbage collection", async () => {
   setFlagsFromString("--expose-gc");
   const collectGarbage: unknown = runInNewContext("gc");
   assert.ok(typeof collectGarbage === "function");
-  const seen = (name: string): number => Math.max(0, ...(parseExposition(renderMetrics(registry)).get(name)?.samples.map(({ value }) => value) ?? []));
+  const seen = (name: string): number =>
+    Math.max(
+      0,
+      ...(parseExposition(renderMetrics(registry))
+        .get(name)
+        ?.samples.map(({ value }) => value) ?? []),
+    );
   try {
     // Two ticks of the watcher's timer, one on each side of the block.
     await new Promise((resolve) => setTimeout(resolve, 60));
@@ -119,7 +150,8 @@ test("sees a blocked event loop and a garbage collection", async () => {
     assert.ok(lag > 0.05 && lag < 30, `lag ${lag}`);
     assert.ok(seen("nodejs_eventloop_lag_max_seconds") < lag, "the next scrape starts anew");
     collectGarbage();
-    for (let turn = 0; turn < 200 && Number.isNaN(majorSeconds(renderMetrics(registry))); turn += 1) await new Promise((resolve) => setTimeout(resolve, 5));
+    for (let turn = 0; turn < 200 && Number.isNaN(majorSeconds(renderMetrics(registry))); turn += 1)
+      await new Promise((resolve) => setTimeout(resolve, 5));
     const major = majorSeconds(renderMetrics(registry));
     assert.ok(major > 0.0001 && major < 1, `${major} s for a small heap`);
   } finally {

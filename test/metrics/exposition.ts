@@ -1,4 +1,7 @@
-/** A strict reader of the text exposition format and the rules of `promtool check metrics`, for tests; written from the format's description. */
+/**
+ * A strict reader of the text exposition format and the rules of `promtool check metrics`, for tests; written from the
+ * format's description.
+ */
 import { spawnSync } from "node:child_process";
 
 export interface Sample {
@@ -33,11 +36,19 @@ export function parseExposition(text: string): Map<string, Family> {
       const name = comment[2] ?? "";
       if (help?.[0] !== name) throw new Error(`no HELP before: ${line}`);
       if (families.has(name)) throw new Error(`twice: ${line}`);
-      family = { name, type: comment[3] ?? "", help: help[1].replace(/\\\\|\\n/g, (pair) => UNESCAPED[pair] ?? pair), samples: [] };
+      family = {
+        name,
+        type: comment[3] ?? "",
+        help: help[1].replace(/\\\\|\\n/g, (pair) => UNESCAPED[pair] ?? pair),
+        samples: [],
+      };
       families.set(name, family);
     } else {
       const sample = parseSample(line);
-      const own = family?.type === "histogram" ? ["_bucket", "_sum", "_count"].map((end) => `${family?.name}${end}`) : [family?.name];
+      const own =
+        family?.type === "histogram"
+          ? ["_bucket", "_sum", "_count"].map((end) => `${family?.name}${end}`)
+          : [family?.name];
       if (!own.includes(sample.name)) throw new Error(`outside its family: ${line}`);
       const key = JSON.stringify([sample.name, Object.entries(sample.labels).sort()]);
       if (seen.has(key)) throw new Error(`series twice: ${line}`);
@@ -72,7 +83,8 @@ export function lintExposition(text: string): string[] {
     if (type !== "counter" && name.endsWith("_total")) problems.push(`${name}: only a counter ends in _total`);
     if (/_(bucket|count|sum)$/.test(name)) problems.push(`${name}: ends like a part of a histogram`);
     if (/(^|_)(counter|gauge|histogram|summary)(_|$)/.test(name)) problems.push(`${name}: the type is in the name`);
-    if (/_(milliseconds|microseconds|nanoseconds|minutes|hours|days|kilobytes|megabytes|mb|ms|percent)(_|$)/.test(name)) problems.push(`${name}: not a base unit`);
+    if (/_(milliseconds|microseconds|nanoseconds|minutes|hours|days|kilobytes|megabytes|mb|ms|percent)(_|$)/.test(name))
+      problems.push(`${name}: not a base unit`);
     if (/[A-Z]/.test(name)) problems.push(`${name}: not snake_case`);
     if (type === "histogram") problems.push(...lintHistogram(name, samples));
   }
@@ -90,7 +102,11 @@ function lintHistogram(name: string, samples: readonly Sample[]): string[] {
     const bounds = buckets.map((bucket) => (bucket.labels["le"] === "+Inf" ? Infinity : Number(bucket.labels["le"])));
     const count = group.find((sample) => sample.name === `${name}_count`)?.value;
     const sum = group.find((sample) => sample.name === `${name}_sum`);
-    const rises = buckets.every((bucket, index) => index === 0 || (bucket.value >= (buckets[index - 1]?.value ?? 0) && (bounds[index] ?? 0) > (bounds[index - 1] ?? 0)));
+    const rises = buckets.every(
+      (bucket, index) =>
+        index === 0 ||
+        (bucket.value >= (buckets[index - 1]?.value ?? 0) && (bounds[index] ?? 0) > (bounds[index - 1] ?? 0)),
+    );
     const whole = bounds.at(-1) === Infinity && buckets.at(-1)?.value === count && sum !== undefined;
     return rises && whole ? [] : [`${name}: a histogram is not cumulative or not whole`];
   });
@@ -98,7 +114,11 @@ function lintHistogram(name: string, samples: readonly Sample[]): string[] {
 
 /** The real thing's opinion; null where promtool is not installed. */
 export function promtoolCheck(text: string): { readonly status: number | null; readonly output: string } | null {
-  const run = spawnSync("promtool", ["check", "metrics", "--extended"], { input: text, encoding: "utf8", timeout: 20_000 });
+  const run = spawnSync("promtool", ["check", "metrics", "--extended"], {
+    input: text,
+    encoding: "utf8",
+    timeout: 20_000,
+  });
   if (run.error !== undefined) return null;
   return { status: run.status, output: run.stderr };
 }

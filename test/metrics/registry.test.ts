@@ -11,11 +11,22 @@ function scrape(registry: Registry, name: string) {
 
 test("writes the format of the specification, byte for byte", () => {
   const registry = new Registry();
-  const requests = registry.add({ name: "x_requests_total", type: "counter", labels: ["method", "code"], help: "Requests,\nby \\ method." });
+  const requests = registry.add({
+    name: "x_requests_total",
+    type: "counter",
+    labels: ["method", "code"],
+    help: "Requests,\nby \\ method.",
+  });
   requests.labels("GET", "200").inc();
   requests.labels("POST", 'a"b\\c\nd').inc(2.5);
   registry.add({ name: "x_open", type: "gauge", labels: [], help: "Open." }).set(-Infinity);
-  const seconds = registry.add({ name: "x_seconds", type: "histogram", labels: ["route"], buckets: [0.5, 1], help: "Time." });
+  const seconds = registry.add({
+    name: "x_seconds",
+    type: "histogram",
+    labels: ["route"],
+    buckets: [0.5, 1],
+    help: "Time.",
+  });
   for (const value of [0.25, 0.5, 0.75, 4]) seconds.labels("/").observe(value);
   assert.equal(
     renderMetrics(registry),
@@ -46,7 +57,10 @@ test("never merges two series, whatever their label values contain", () => {
   let next = 1;
   for (const a of tricky) for (const b of tricky) family.labels(a, b).inc(next++);
   const values = scrape(registry, "x_total").map((sample) => sample.value);
-  assert.deepEqual(values, Array.from({ length: tricky.length ** 2 }, (_, index) => index + 1));
+  assert.deepEqual(
+    values,
+    Array.from({ length: tricky.length ** 2 }, (_, index) => index + 1),
+  );
 });
 
 test("gives the same child for the same label values, so that a caller may keep it", () => {
@@ -63,7 +77,12 @@ test("stops at maxSeries and counts all the rest in one series called other, los
   const samples = scrape(registry, "x_total");
   assert.deepEqual(
     samples.map(({ labels, value }) => [labels["path"], labels["code"], value]),
-    [["/0", "200", 1], ["/1", "200", 11], ["/2", "200", 1], ["other", "other", 997]],
+    [
+      ["/0", "200", 1],
+      ["/1", "200", 11],
+      ["/2", "200", 1],
+      ["other", "other", 997],
+    ],
   );
 });
 
@@ -78,7 +97,13 @@ test("shows presets as 0 and a labelled metric without series by its HELP and TY
   const registry = new Registry();
   registry.add({ name: "x", type: "gauge", labels: ["state"], presets: [["on"], ["off"]], help: "X." });
   registry.add({ name: "y_total", type: "counter", labels: ["state"], help: "Y." });
-  assert.deepEqual(scrape(registry, "x").map(({ labels, value }) => [labels["state"], value]), [["on", 0], ["off", 0]]);
+  assert.deepEqual(
+    scrape(registry, "x").map(({ labels, value }) => [labels["state"], value]),
+    [
+      ["on", 0],
+      ["off", 0],
+    ],
+  );
   assert.deepEqual(parseExposition(renderMetrics(registry)).get("y_total")?.samples, []);
 });
 
@@ -100,7 +125,13 @@ test("refuses to lower a counter, by a negative step or by NaN, and follows an o
 });
 
 test("leaves NaN out of a histogram and puts a value on a bound into that bound's bucket", () => {
-  const histogram = new Registry().add({ name: "x_seconds", type: "histogram", labels: [], buckets: [1, 2], help: "X." });
+  const histogram = new Registry().add({
+    name: "x_seconds",
+    type: "histogram",
+    labels: [],
+    buckets: [1, 2],
+    help: "X.",
+  });
   for (const value of [1, 2, 3, NaN, Infinity]) histogram.observe(value);
   assert.deepEqual(histogram.cumulative, [1, 2, 4]);
 });
@@ -122,7 +153,10 @@ test("refuses a row that the format could not carry", () => {
   assert.throws(() => registry.add({ ...base, name: "1x" }), /not a metric name/);
   assert.throws(() => registry.add({ ...base, name: "y", labels: ["__name__"] }), /cannot have the label/);
   assert.throws(() => registry.add({ ...base, name: "y", labels: ["a", "a"] }), /cannot have the label a/);
-  assert.throws(() => registry.add({ name: "y", type: "histogram", labels: ["le"], buckets: [1], help: "Y." }), /cannot have the label le/);
+  assert.throws(
+    () => registry.add({ name: "y", type: "histogram", labels: ["le"], buckets: [1], help: "Y." }),
+    /cannot have the label le/,
+  );
   for (const buckets of [[], [1, 1], [2, 1], [1, Infinity]]) {
     assert.throws(() => registry.add({ name: "y", type: "histogram", labels: [], buckets, help: "Y." }), /do not rise/);
   }

@@ -25,9 +25,11 @@ test("every config key and its environment variable are in --generate-config", (
 });
 
 test("every command of zwrmd is in README.md", () => {
-  for (const [, command] of USAGE.matchAll(/^ {2}(zwrmd (?:journal|images) [a-z]+)/gm)) assert.ok(README.includes(command ?? "?"), command);
+  for (const [, command] of USAGE.matchAll(/^ {2}(zwrmd (?:journal|images) [a-z]+)/gm))
+    assert.ok(README.includes(command ?? "?"), command);
 });
 
 test("README.md names both commands of a fresh machine behind their markers", () => {
-  for (const marker of ["start", "test"]) assert.match(README, new RegExp(`<!-- ${marker} -->\\n+\`\`\`[a-z]*\\nnpm ci && npm [a-z]+\\n`), marker);
+  for (const marker of ["start", "test"])
+    assert.match(README, new RegExp(`<!-- ${marker} -->\\n+\`\`\`[a-z]*\\nnpm ci && npm [a-z]+\\n`), marker);
 });

@@ -59,7 +59,7 @@ for (const words of new Set(LINES)) {
     // As README.md says of the monitors' lines; a process' line has the default.
     const agent = new TestAgent(control.url, context, `command = ${command}${isProcess ? "" : "\npass_env = false"}`);
     agent.start();
-    const image = control.image("#!/bin/sh\necho \"the process: $WORD\"\nexec sleep 300\n");
+    const image = control.image('#!/bin/sh\necho "the process: $WORD"\nexec sleep 300\n');
     control.want(desired("m-1", { image, env: { WORD: "it's arrived" } }));
     await control.reported("m-1 running", () => control.report("m-1")?.state === "running");
     const said = `the ${isProcess ? "process" : "guest"}: it's arrived\n`;

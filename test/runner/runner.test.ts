@@ -29,7 +29,10 @@ const HANGING: Readonly<Record<string, readonly [source: string, said: RegExp]>>
     "setInterval(() => undefined, 1_000); await new Promise(() => undefined);",
     /watchdog: this file has run for 3 s, so this file ends here/,
   ],
-  "a loop without an end": ['test("loops", () => { for (;;); });', /watchdog: this file has been busy for 4 s, so it ends here/],
+  "a loop without an end": [
+    'test("loops", () => { for (;;); });',
+    /watchdog: this file has been busy for 4 s, so it ends here/,
+  ],
 };
 
 /** Threads that a test starts are no test files, and start as they would without the guards. */

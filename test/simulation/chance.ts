@@ -1,4 +1,7 @@
-/** Everything random of a simulated world, from one seed: numbers for each part of it, and the ids that the product draws from node:crypto. */
+/**
+ * Everything random of a simulated world, from one seed: numbers for each part of it, and the ids that the product
+ * draws from node:crypto.
+ */
 import crypto from "node:crypto";
 import { syncBuiltinESMExports } from "node:module";
 import { random } from "../support/random.ts";
@@ -18,7 +21,8 @@ export class Chance {
   /** The stream of a part: the same name, the same stream. */
   of(name: string): Chance {
     let mixed = (this.#seed ^ 0x9e3779b9) >>> 0;
-    for (let index = 0; index < name.length; index += 1) mixed = Math.imul(mixed ^ name.charCodeAt(index), 0x01000193) >>> 0;
+    for (let index = 0; index < name.length; index += 1)
+      mixed = Math.imul(mixed ^ name.charCodeAt(index), 0x01000193) >>> 0;
     return new Chance(Math.imul(mixed ^ (mixed >>> 15), 0x85ebca6b) >>> 0);
   }
 
@@ -61,11 +65,17 @@ export class Chance {
   }
 }
 
-/** Lets node:crypto draw from `chance` until the function that it gives is called: ids decide orders, and a seed must give the same ones. */
+/**
+ * Lets node:crypto draw from `chance` until the function that it gives is called: ids decide orders, and a seed must
+ * give the same ones.
+ */
 export function seedCrypto(chance: Chance): () => void {
   const { randomBytes, randomUUID } = crypto;
   const bytes = (size: number): Buffer => Buffer.from(Array.from({ length: size }, () => chance.below(256)));
-  const uuid = (): string => bytes(16).toString("hex").replace(/^(.{8})(.{4}).(.{3}).(.{3})(.{12})$/, "$1-$2-4$3-8$4-$5");
+  const uuid = (): string =>
+    bytes(16)
+      .toString("hex")
+      .replace(/^(.{8})(.{4}).(.{3}).(.{3})(.{12})$/, "$1-$2-4$3-8$4-$5");
   Object.assign(crypto, { randomBytes: bytes, randomUUID: uuid });
   syncBuiltinESMExports();
   return () => {

@@ -1,4 +1,7 @@
-/** What befalls a simulated world, and what its people do meanwhile: one act at a time, each by seeded chance. It checks nothing. */
+/**
+ * What befalls a simulated world, and what its people do meanwhile: one act at a time, each by seeded chance. It checks
+ * nothing.
+ */
 import type { Chance } from "./chance.ts";
 import type { SimClock } from "./clock.ts";
 import type { Commands } from "./commands.ts";
@@ -20,7 +23,10 @@ export interface Scene {
 
 type Acts = readonly (readonly [weight: number, act: () => void])[];
 
-/** Every so often, on average: something great; something small to each host, within bounds for very small and very large fleets. */
+/**
+ * Every so often, on average: something great; something small to each host, within bounds for very small and very
+ * large fleets.
+ */
 const GREAT_MS = 60_000;
 const SMALL_MS = 1_200_000;
 const [LEAST_MS, MOST_MS] = [2_000, 12_000];
@@ -86,12 +92,21 @@ export class Chaos {
     control.start();
     for (const host of hosts) if (!host.hasLeft) host.start();
     this.#disturbAll();
-    const runsBad = (appId: string): boolean => BAD.includes(control.state?.deployments.get(control.state.apps.get(appId)?.deployment_id ?? "")?.image ?? "");
+    const runsBad = (appId: string): boolean =>
+      BAD.includes(control.state?.deployments.get(control.state.apps.get(appId)?.deployment_id ?? "")?.image ?? "");
     for (const app of [...commands.apps.values()]) if (runsBad(app.id)) this.#do(() => commands.deleteApp(app));
     // Again when whoever was silent is heard or given up.
-    for (const ms of [1_000, 60_000]) time.after(ms, () => this.#do(() => commands.ask("POST", "/v1/hosts/replace-lost", {})));
+    for (const ms of [1_000, 60_000])
+      time.after(ms, () => this.#do(() => commands.ask("POST", "/v1/hosts/replace-lost", {})));
     for (const host of control.state?.hosts.values() ?? []) {
-      if (this.#chance.is(0.7)) this.#do(() => (host.mode === "maintenance" ? commands.activate(host.id) : host.mode === "draining" ? commands.undrain(host.id) : Promise.resolve()));
+      if (this.#chance.is(0.7))
+        this.#do(() =>
+          host.mode === "maintenance"
+            ? commands.activate(host.id)
+            : host.mode === "draining"
+              ? commands.undrain(host.id)
+              : Promise.resolve(),
+        );
     }
   }
 
@@ -149,13 +164,21 @@ export class Chaos {
     const { hosts, time, commands } = this.#scene;
     const share = this.#chance.between(0.05, 0.6);
     this.#cut(this.#chance.some(hosts, Math.ceil(share * hosts.length)), BOTH, this.#chance.between(10_000, 200_000));
-    if (this.#chance.is(0.3)) time.after(this.#chance.between(60_000, 180_000), () => this.#do(() => commands.ask("POST", "/v1/hosts/replace-lost", {})));
+    if (this.#chance.is(0.3))
+      time.after(this.#chance.between(60_000, 180_000), () =>
+        this.#do(() => commands.ask("POST", "/v1/hosts/replace-lost", {})),
+      );
   }
 
   #storms(): void {
     const { network } = this.#scene;
     const chance = this.#chance;
-    network.weather = { loss: chance.between(0, 0.15), duplication: chance.between(0, 0.1), delayMs: chance.between(1, 300), spikes: chance.between(0, 0.1) };
+    network.weather = {
+      loss: chance.between(0, 0.15),
+      duplication: chance.between(0, 0.1),
+      delayMs: chance.between(1, 300),
+      spikes: chance.between(0, 0.1),
+    };
     this.#disturbAll();
     this.#for(chance.between(5_000, 60_000), () => {
       network.weather = FAIR;
@@ -166,7 +189,9 @@ export class Chaos {
   #restartAgent(): void {
     const host = this.#host();
     host.stop();
-    this.#for(this.#chance.is(0.7) ? this.#chance.between(100, 5_000) : this.#chance.between(5_000, 120_000), () => host.start());
+    this.#for(this.#chance.is(0.7) ? this.#chance.between(100, 5_000) : this.#chance.between(5_000, 120_000), () =>
+      host.start(),
+    );
   }
 
   #failPower(): void {
@@ -239,7 +264,8 @@ export class Chaos {
   #bringBack(): void {
     const { commands, control } = this.#scene;
     const out = [...(control.state?.hosts.values() ?? [])].filter(({ mode }) => mode !== "active");
-    for (const host of this.#chance.some(out, 2)) this.#do(() => (host.mode === "draining" ? commands.undrain(host.id) : commands.activate(host.id)));
+    for (const host of this.#chance.some(out, 2))
+      this.#do(() => (host.mode === "draining" ? commands.undrain(host.id) : commands.activate(host.id)));
   }
 
   #deploy(): void {
@@ -253,7 +279,8 @@ export class Chaos {
   #scale(): void {
     const { commands, hosts } = this.#scene;
     const app = this.#chance.pick([...commands.apps.values()]);
-    if (app !== undefined) this.#do(() => commands.scale(app, this.#chance.whole(0, Math.max(2, Math.floor(hosts.length / 15)))));
+    if (app !== undefined)
+      this.#do(() => commands.scale(app, this.#chance.whole(0, Math.max(2, Math.floor(hosts.length / 15)))));
   }
 
   #deleteApp(): void {

@@ -1,4 +1,7 @@
-/** Virtual time for everybody: a heap of due events, each run to the end of its promises before the next. Nothing in it waits for real time. */
+/**
+ * Virtual time for everybody: a heap of due events, each run to the end of its promises before the next. Nothing in it
+ * waits for real time.
+ */
 import type { Cancel, Clock } from "../../src/lib/clock.ts";
 import { START_WALL } from "../support/clock.ts";
 
@@ -108,7 +111,9 @@ function isBefore(a: Due, b: Due): boolean {
   return a.at < b.at || (a.at === b.at && a.order < b.order);
 }
 
-/** The clock of one process: its timers end with it and wait while it is paused, and its wall time need not be right. */
+/**
+ * The clock of one process: its timers end with it and wait while it is paused, and its wall time need not be right.
+ */
 export class ProcessClock implements Clock {
   readonly #time: SimClock;
   readonly #skewMs: number;
@@ -129,7 +134,8 @@ export class ProcessClock implements Clock {
   }
 
   after(ms: number, run: () => void): Cancel {
-    // As Node's timers have it: none fires before a millisecond is over, so that time goes on under whoever asks again and again.
+    // As Node's timers have it: none fires before a millisecond is over, so that time goes on under whoever asks again
+    // and again.
     const timer = { cancelled: false };
     this.#arm(Math.max(1, ms), timer, run);
     return () => void (timer.cancelled = true);

@@ -1,4 +1,7 @@
-/** What operators and users do, over the API's own routes, and a ledger of what was acknowledged to them. The one seam to the workload half of the daemon. */
+/**
+ * What operators and users do, over the API's own routes, and a ledger of what was acknowledged to them. The one seam
+ * to the workload half of the daemon.
+ */
 import type { State } from "../../src/state/state.ts";
 import type { Chance } from "./chance.ts";
 import type { SimClock } from "./clock.ts";
@@ -36,7 +39,16 @@ export interface Deploy {
 
 const PROGRESS_DEADLINE_SECONDS = 90;
 const MIN_HEALTHY_SECONDS = [0, 1, 5, 10, 10, 10, 30];
-const RESTARTS = ["on-failure", "on-failure", "on-failure", "on-failure", "on-failure", "always", "always", "never"] as const;
+const RESTARTS = [
+  "on-failure",
+  "on-failure",
+  "on-failure",
+  "on-failure",
+  "on-failure",
+  "always",
+  "always",
+  "never",
+] as const;
 
 export class Commands {
   readonly apps = new Map<string, OwnApp>();
@@ -58,15 +70,27 @@ export class Commands {
   }
 
   /** Asks; null where no answer came, so that nobody knows whether it was done. */
-  ask(method: string, path: string, body: Readonly<Record<string, unknown>> | null = null, headers: Readonly<Record<string, string>> = {}): Promise<Reply | null> {
+  ask(
+    method: string,
+    path: string,
+    body: Readonly<Record<string, unknown>> | null = null,
+    headers: Readonly<Record<string, string>> = {},
+  ): Promise<Reply | null> {
     return new Promise((resolve) => {
-      this.#control.serve({ method, path, body: body === null ? "" : JSON.stringify(body), headers, hostId: null }, (answer) => {
-        const status = answer.kind === "answer" ? answer.status : 0;
-        if (method !== "GET") this.#trace.note("operator", `${method} ${path} ${JSON.stringify(body)} -> ${status === 0 ? answer.kind : status}`);
-        if (answer.kind !== "answer") return resolve(null);
-        const parsed: unknown = answer.text === "" ? {} : JSON.parse(answer.text);
-        resolve({ status, body: parsed as Readonly<Record<string, unknown>> });
-      });
+      this.#control.serve(
+        { method, path, body: body === null ? "" : JSON.stringify(body), headers, hostId: null },
+        (answer) => {
+          const status = answer.kind === "answer" ? answer.status : 0;
+          if (method !== "GET")
+            this.#trace.note(
+              "operator",
+              `${method} ${path} ${JSON.stringify(body)} -> ${status === 0 ? answer.kind : status}`,
+            );
+          if (answer.kind !== "answer") return resolve(null);
+          const parsed: unknown = answer.text === "" ? {} : JSON.parse(answer.text);
+          resolve({ status, body: parsed as Readonly<Record<string, unknown>> });
+        },
+      );
     });
   }
 
@@ -75,12 +99,22 @@ export class Commands {
     const name = `app-${this.#count}`;
     const reply = await this.#askTwice("/v1/apps", { name });
     if (reply?.status !== 201) return;
-    const app: OwnApp = { id: String(reply.body["id"]), name, deploymentId: null, replicas: null, image: deploy.image, busy: false };
+    const app: OwnApp = {
+      id: String(reply.body["id"]),
+      name,
+      deploymentId: null,
+      replicas: null,
+      image: deploy.image,
+      busy: false,
+    };
     this.apps.set(app.id, app);
     await this.deploy(app, deploy);
   }
 
-  async deploy(app: OwnApp, { image, replicas, cpus, memory_mb, onHostLoss, restart, minHealthySeconds }: Deploy): Promise<void> {
+  async deploy(
+    app: OwnApp,
+    { image, replicas, cpus, memory_mb, onHostLoss, restart, minHealthySeconds }: Deploy,
+  ): Promise<void> {
     if (app.busy) return;
     app.image = image;
     const check = temperOf(image).check === "none" ? {} : { check: { type: "tcp", port: 80 } };
@@ -101,7 +135,11 @@ export class Commands {
   async drain(hostId: string): Promise<void> {
     const chance = this.#chance;
     const deadline = chance.is(0.3) ? { deadline_seconds: chance.whole(20, 300), force: chance.is(0.5) } : {};
-    await this.#turn(hostId, "draining", "drain", { max_parallel: chance.whole(1, 5), reason: "simulated", ...deadline });
+    await this.#turn(hostId, "draining", "drain", {
+      max_parallel: chance.whole(1, 5),
+      reason: "simulated",
+      ...deadline,
+    });
   }
 
   undrain(hostId: string): Promise<void> {
@@ -118,7 +156,10 @@ export class Commands {
     if (what === 0) await this.ask("DELETE", `/v1/machines/${machineId}`);
     else {
       await this.ask("POST", `/v1/machines/${machineId}/stop`);
-      this.#time.after(this.#chance.between(1_000, 60_000), () => void this.ask("POST", `/v1/machines/${machineId}/start`));
+      this.#time.after(
+        this.#chance.between(1_000, 60_000),
+        () => void this.ask("POST", `/v1/machines/${machineId}/start`),
+      );
     }
   }
 
@@ -129,14 +170,20 @@ export class Commands {
       if (state.apps.get(app.id) === undefined) found.push(`app ${app.id} was acknowledged and is gone`);
       else if (app.deploymentId !== null && app.replicas !== null) {
         const deployment = state.deployments.get(app.deploymentId);
-        if (deployment === undefined) found.push(`deployment ${app.deploymentId} of ${app.id} was acknowledged and is gone`);
-        else if (deployment.replicas !== app.replicas) found.push(`deployment ${app.deploymentId} was acknowledged with ${app.replicas} replicas and has ${deployment.replicas}`);
+        if (deployment === undefined)
+          found.push(`deployment ${app.deploymentId} of ${app.id} was acknowledged and is gone`);
+        else if (deployment.replicas !== app.replicas)
+          found.push(
+            `deployment ${app.deploymentId} was acknowledged with ${app.replicas} replicas and has ` +
+              `${deployment.replicas}`,
+          );
       }
     }
     for (const [hostId, asked] of this.#asked) {
       // One that left may come back; whether it may have left, the invariants know.
       const mode = state.hosts.get(hostId)?.mode;
-      if (mode !== undefined && (mode === "active") !== (asked === "active")) found.push(`host ${hostId} was acknowledged to be ${asked} and is ${mode}`);
+      if (mode !== undefined && (mode === "active") !== (asked === "active"))
+        found.push(`host ${hostId} was acknowledged to be ${asked} and is ${mode}`);
     }
     return found;
   }
@@ -145,9 +192,21 @@ export class Commands {
   randomDeploy(hosts: number): Deploy {
     const chance = this.#chance;
     const image = chance.pick(chance.is(0.01) ? NERVOUS : chance.is(0.12) ? BAD : chance.is(0.1) ? FLAKY : GOOD) ?? "";
-    const replicas = NERVOUS.includes(image) ? 1 : chance.is(0.1) ? chance.whole(1, Math.max(2, Math.floor(hosts / 4))) : chance.whole(1, Math.max(2, Math.floor(hosts / 20)));
+    const replicas = NERVOUS.includes(image)
+      ? 1
+      : chance.is(0.1)
+        ? chance.whole(1, Math.max(2, Math.floor(hosts / 4)))
+        : chance.whole(1, Math.max(2, Math.floor(hosts / 20)));
     const cpus = chance.pick([1, 1, 1, 2, 2, 4, 6]) ?? 1;
-    return { image, replicas, cpus, memory_mb: chance.pick([64, 256, 512, 1024]) ?? 64, onHostLoss: chance.is(0.1) ? "wait" : "replace", restart: chance.pick(RESTARTS) ?? "on-failure", minHealthySeconds: chance.pick(MIN_HEALTHY_SECONDS) ?? 10 };
+    return {
+      image,
+      replicas,
+      cpus,
+      memory_mb: chance.pick([64, 256, 512, 1024]) ?? 64,
+      onHostLoss: chance.is(0.1) ? "wait" : "replace",
+      restart: chance.pick(RESTARTS) ?? "on-failure",
+      minHealthySeconds: chance.pick(MIN_HEALTHY_SECONDS) ?? 10,
+    };
   }
 
   /** A call that may be made twice: where the daemon dies under it, it is repeated with the key that it had. */
@@ -159,7 +218,10 @@ export class Commands {
     await new Promise<void>((resolve) => void this.#time.after(this.#chance.between(100, 90_000), resolve));
     const second = await this.ask("POST", path, body, headers);
     if (first !== null && second !== null && second.status < 300 && first.body["id"] !== second.body["id"]) {
-      throw new Error(`${path} was asked twice with one Idempotency-Key and gave ${String(first.body["id"])} and ${String(second.body["id"])}`);
+      throw new Error(
+        `${path} was asked twice with one Idempotency-Key and gave ${String(first.body["id"])} and ` +
+          `${String(second.body["id"])}`,
+      );
     }
     return second;
   }
@@ -175,7 +237,12 @@ export class Commands {
     app.replicas = replicas;
   }
 
-  async #turn(hostId: string, to: "draining" | "active", verb: string, body: Readonly<Record<string, unknown>>): Promise<void> {
+  async #turn(
+    hostId: string,
+    to: "draining" | "active",
+    verb: string,
+    body: Readonly<Record<string, unknown>>,
+  ): Promise<void> {
     const before = this.#asked.get(hostId);
     const turn = { isAlone: !this.#turning.has(hostId) };
     const other = this.#turning.get(hostId);
@@ -185,7 +252,8 @@ export class Commands {
     const reply = await this.ask("POST", `/v1/hosts/${hostId}/${verb}`, body);
     if (this.#turning.get(hostId) === turn) this.#turning.delete(hostId);
     this.#asked.delete(hostId);
-    // Of two at once nobody knows which was carried out last; and where the journal could not be written, the next start decides.
+    // Of two at once nobody knows which was carried out last; and where the journal could not be written, the next
+    // start decides.
     if (!turn.isAlone || reply === null || reply.status === 503 || this.#control.isUnsure) return;
     if (reply.status < 300) this.#asked.set(hostId, to);
     else if (before !== undefined) this.#asked.set(hostId, before);

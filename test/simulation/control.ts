@@ -1,4 +1,7 @@
-/** The daemon without sockets and disks: the real routes, handlers, fleet, store and reducers, started, killed and replayed in virtual time. */
+/**
+ * The daemon without sockets and disks: the real routes, handlers, fleet, store and reducers, started, killed and
+ * replayed in virtual time.
+ */
 import { IncomingMessage, ServerResponse } from "node:http";
 import { Socket } from "node:net";
 import type { ApiRoute, Hands } from "../../src/api/app.ts";
@@ -47,7 +50,8 @@ export interface Request {
 }
 
 /** `refused`: nobody listens. `closed`: the daemon died in the middle. */
-export type Answer = { readonly kind: "answer"; readonly status: number; readonly text: string } | { readonly kind: "refused" | "closed" };
+export type Answer =
+  { readonly kind: "answer"; readonly status: number; readonly text: string } | { readonly kind: "refused" | "closed" };
 
 /** What the world wants to know of the daemon. */
 export interface Observer {
@@ -80,7 +84,15 @@ class SimContext extends Context<ApiRoute, Caller> {
 
   constructor(request: Request, id: string, match: Match<ApiRoute>) {
     const [path = "", query = ""] = request.path.split("?");
-    super(REQ, RES, id, path, query, match, request.hostId === null ? LOOPBACK : { ...LOOPBACK, remoteAddress: "10.0.0.1" });
+    super(
+      REQ,
+      RES,
+      id,
+      path,
+      query,
+      match,
+      request.hostId === null ? LOOPBACK : { ...LOOPBACK, remoteAddress: "10.0.0.1" },
+    );
     this.#headers = request.headers;
   }
 
@@ -130,7 +142,17 @@ export class Control {
     const clock = new ProcessClock(this.#time, this.#chance.whole(-500, 500));
     const journal = new DiskLog(this.disk, clock, this.#chance.of(`disk-${this.starts}`));
     const store = new Store(state, journal, clock);
-    const fleet = new Fleet({ store, clock, log: QUIET, offlineAfterMs: OFFLINE_AFTER_MS, checkIntervalMs: CHECK_INTERVAL_MS, strategy: this.#chance.is(0.7) ? "spread" : "pack", newMachineId: () => newId("m"), onPlacement: () => undefined, onIdConflict: () => undefined });
+    const fleet = new Fleet({
+      store,
+      clock,
+      log: QUIET,
+      offlineAfterMs: OFFLINE_AFTER_MS,
+      checkIntervalMs: CHECK_INTERVAL_MS,
+      strategy: this.#chance.is(0.7) ? "spread" : "pack",
+      newMachineId: () => newId("m"),
+      onPlacement: () => undefined,
+      onIdConflict: () => undefined,
+    });
     const life: Life = {
       clock,
       journal,
@@ -141,7 +163,8 @@ export class Control {
       ended: false,
     };
     store.onDurable((events) => {
-      for (const event of events) this.#trace.note("daemon", `${event.seq} ${event.type} ${JSON.stringify(event.data)}`);
+      for (const event of events)
+        this.#trace.note("daemon", `${event.seq} ${event.type} ${JSON.stringify(event.data)}`);
       this.#observer.durable(events);
     });
     this.#life = life;
@@ -196,7 +219,9 @@ export class Control {
 
   /** It runs, and can write. */
   get isWell(): boolean {
-    return this.#life !== null && !this.#life.clock.isPaused && !this.disk.isFull && this.#life.journal.writability.writable;
+    return (
+      this.#life !== null && !this.#life.clock.isPaused && !this.disk.isFull && this.#life.journal.writability.writable
+    );
   }
 
   /** Virtual time of what the running daemon writes as a time. */
@@ -226,7 +251,10 @@ export class Control {
     const finish = (reply: Reply): void => {
       if (life.ended || !close()) return;
       context.finish(outcome(reply.status, false));
-      if (life.journal.failures === failures && life.journal.durable.seq < before) this.#observer.broken(new Error(`${request.method} ${request.path} was answered before line ${before} was on disk`));
+      if (life.journal.failures === failures && life.journal.durable.seq < before)
+        this.#observer.broken(
+          new Error(`${request.method} ${request.path} was answered before line ${before} was on disk`),
+        );
       answer({ kind: "answer", status: reply.status, text: typeof reply.body === "string" ? reply.body : "" });
     };
     const fail = (error: unknown): void => {
@@ -234,7 +262,8 @@ export class Control {
       else if (!life.ended) this.#observer.broken(error);
     };
     try {
-      if (context.match.kind !== "found") throw new ApiError("route_not_found", `There is no ${request.method} ${request.path}.`);
+      if (context.match.kind !== "found")
+        throw new ApiError("route_not_found", `There is no ${request.method} ${request.path}.`);
       const reply = context.match.route.handler(context, life.hands);
       if (reply instanceof Promise) reply.then(finish).catch(fail);
       else finish(reply);
@@ -297,10 +326,13 @@ export class Control {
   #found(store: Store): void {
     const org = { id: newId("org"), slug: "default", name: "Default" };
     const write = (event: Event): void => {
-      void Promise.resolve(store.change(SYSTEM, () => ({ event, answer: () => undefined }))).catch((error: unknown) => this.#observer.broken(error));
+      void Promise.resolve(store.change(SYSTEM, () => ({ event, answer: () => undefined }))).catch((error: unknown) =>
+        this.#observer.broken(error),
+      );
     };
     write({ type: "cluster.created", data: { cluster_id: newUuid(), org } });
-    for (const digest of IMAGES.keys()) write({ type: "image.added", data: { digest, size_bytes: 1, org_id: org.id, app_id: null } });
+    for (const digest of IMAGES.keys())
+      write({ type: "image.added", data: { digest, size_bytes: 1, org_id: org.id, app_id: null } });
   }
 }
 
@@ -312,7 +344,17 @@ function outcome(status: number, aborted: boolean): Outcome {
 function operator(state: State): Caller {
   const id = state.cluster.get(CLUSTER_KEY)?.default_org_id ?? "";
   const actor = { kind: "localhost", id: null, ip: "127.0.0.1" } as const;
-  return { kind: "person", authMethod: "localhost", access: "host-admin", user: null, org: { id, slug: "default", role: null }, scopes: null, expiresAt: null, tokenHash: null, actor };
+  return {
+    kind: "person",
+    authMethod: "localhost",
+    access: "host-admin",
+    user: null,
+    org: { id, slug: "default", role: null },
+    scopes: null,
+    expiresAt: null,
+    tokenHash: null,
+    actor,
+  };
 }
 
 function createHands(store: Store, fleet: Fleet, clock: ProcessClock): Hands {

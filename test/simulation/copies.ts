@@ -1,4 +1,7 @@
-/** What really runs, against what shall run: no host beyond its capacity, no machine twice, no copy that nobody wants for long. */
+/**
+ * What really runs, against what shall run: no host beyond its capacity, no machine twice, no copy that nobody wants
+ * for long.
+ */
 import type { State } from "../../src/state/state.ts";
 import type { SimClock } from "./clock.ts";
 import type { SimHost } from "./host.ts";
@@ -44,11 +47,20 @@ export class Copies implements Witness {
     this.#trace.note(copy.hostId, `${copy.id} runs`);
     const others = this.#byMachine.get(copy.id) ?? [];
     const [other] = others;
-    if (other !== undefined) throw new Violation(`machine ${copy.id} is started on ${copy.hostId} while it runs on ${other.hostId}`, [copy.id, copy.hostId, other.hostId]);
+    if (other !== undefined)
+      throw new Violation(`machine ${copy.id} is started on ${copy.hostId} while it runs on ${other.hostId}`, [
+        copy.id,
+        copy.hostId,
+        other.hostId,
+      ]);
     this.#byMachine.set(copy.id, [...others, copy]);
     this.#add(copy, 1);
     this.#checkCapacity(copy);
-    if (copy.readyAt < Infinity) this.#time.after(copy.readyAt - this.#time.now, () => void (this.find(copy.id) === copy && this.#readyOnce.add(copy.id)));
+    if (copy.readyAt < Infinity)
+      this.#time.after(
+        copy.readyAt - this.#time.now,
+        () => void (this.find(copy.id) === copy && this.#readyOnce.add(copy.id)),
+      );
     if (copy.readyAt <= this.#time.now) this.#readyOnce.add(copy.id);
   }
 
@@ -91,19 +103,29 @@ export class Copies implements Witness {
         const since = Math.max(at, ...why.hosts.map((hostId) => this.#hosts.get(hostId)?.heardSince ?? Infinity));
         const { stop } = temperOf(copy.machine.image);
         if (now - since > TWO_BEATS_MS + Math.min(stop[1], STOP_GRACE_MS)) {
-          throw new Violation(`machine ${id} runs on ${copy.hostId} ${Math.round((now - since) / 1000)} s after everyone concerned was heard, and should not: ${why.text}`, [id, ...why.machines, ...why.hosts]);
+          throw new Violation(
+            `machine ${id} runs on ${copy.hostId} ${Math.round((now - since) / 1000)} s after everyone ` +
+              `concerned was heard, and should not: ${why.text}`,
+            [id, ...why.machines, ...why.hosts],
+          );
         }
       }
     }
   }
 
   /** Why a copy should go, or null; with the hosts that have to be heard for it. */
-  #whyTooMany(state: State, id: string, copy: Copy): { readonly text: string; readonly hosts: string[]; readonly machines: string[] } | null {
+  #whyTooMany(
+    state: State,
+    id: string,
+    copy: Copy,
+  ): { readonly text: string; readonly hosts: string[]; readonly machines: string[] } | null {
     const machine = state.machines.get(id);
     const hosts = [copy.hostId];
     if (machine === undefined) return { text: "the daemon does not know it", hosts, machines: [] };
-    if (machine.host_id !== copy.hostId) return { text: `its place is ${machine.host_id ?? "nowhere"}`, hosts, machines: [] };
-    if (machine.state === "stopped" || machine.state === "failed") return { text: `the daemon has it as ${machine.state}`, hosts, machines: [] };
+    if (machine.host_id !== copy.hostId)
+      return { text: `its place is ${machine.host_id ?? "nowhere"}`, hosts, machines: [] };
+    if (machine.state === "stopped" || machine.state === "failed")
+      return { text: `the daemon has it as ${machine.state}`, hosts, machines: [] };
     if (machine.desired_state === "stopped") return { text: "it is told to stop", hosts, machines: [] };
     return null;
   }
@@ -113,7 +135,10 @@ export class Copies implements Witness {
     const cpus = this.#cpus.get(hostId) ?? 0;
     const memory = this.#memory.get(hostId) ?? 0;
     if (capacity === undefined || (cpus <= capacity.cpus && memory <= capacity.memory_mb)) return;
-    throw new Violation(`${hostId} runs machines of ${cpus} cpus and ${memory} MiB and has ${capacity.cpus} and ${capacity.memory_mb}`, [hostId, id]);
+    throw new Violation(
+      `${hostId} runs machines of ${cpus} cpus and ${memory} MiB and has ${capacity.cpus} and ${capacity.memory_mb}`,
+      [hostId, id],
+    );
   }
 
   #add({ hostId, machine }: Copy, by: number): void {

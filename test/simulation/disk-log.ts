@@ -1,6 +1,7 @@
 /**
- * The daemon's journal without a file: lines become durable after a seeded time, one write in flight at once, and a SIGKILL takes what was not.
- * The disk may be full for a while, or fail a sync; the journal then does as journal/journal.ts does.
+ * The daemon's journal without a file: lines become durable after a seeded time, one write in flight at once, and a
+ * SIGKILL takes what was not. The disk may be full for a while, or fail a sync; the journal then does as
+ * journal/journal.ts does.
  */
 import type { JournalEntry, JournalRecord, Writability } from "../../src/journal/types.ts";
 import type { Log } from "../../src/state/store.ts";
@@ -90,7 +91,10 @@ export class DiskLog implements Log {
     this.#shallBreak = true;
   }
 
-  /** The power of SIGKILL: nobody hears of the write in flight, whose first lines may be on disk all the same. Gives how many lines are lost. */
+  /**
+   * The power of SIGKILL: nobody hears of the write in flight, whose first lines may be on disk all the same. Gives how
+   * many lines are lost.
+   */
   cut(): number {
     const inFlight = [...this.#unsure, ...this.#writing];
     const survivors = this.#disk.isFull ? [] : inFlight.slice(0, this.#chance.below(inFlight.length + 1));

@@ -1,8 +1,17 @@
-/** One host: what outlives its agent (machines, records, images, its key), and the agent's real code, started and ended at any moment. */
+/**
+ * One host: what outlives its agent (machines, records, images, its key), and the agent's real code, started and ended
+ * at any moment.
+ */
 import type { ControlPlane } from "../../src/agent/wire.ts";
 import { Loop } from "../../src/agent/loop.ts";
 import { Machines } from "../../src/agent/machines.ts";
-import type { DesiredMachine, HeartbeatAnswer, HeartbeatRequest, RegisterAnswer, RegisterRequest } from "../../src/agent/wire.ts";
+import type {
+  DesiredMachine,
+  HeartbeatAnswer,
+  HeartbeatRequest,
+  RegisterAnswer,
+  RegisterRequest,
+} from "../../src/agent/wire.ts";
 import { HEARTBEAT_ANSWER, REGISTER_ANSWER } from "../../src/agent/wire.ts";
 import { ClientError } from "../../src/client/errors.ts";
 import { newId, newUuid } from "../../src/lib/ids.ts";
@@ -118,11 +127,22 @@ export class SimHost {
         this.lastTaken = list.map(({ id }) => id);
         const words = list.map(({ id, desired_state }) => (desired_state === "running" ? id : `${id} to stop`));
         trace.note(this.id, `takes ${words.join(", ")}`);
-        if (this.#membership.clusterId !== null) this.#lastList = { clusterId: this.#membership.clusterId, machines: list };
+        if (this.#membership.clusterId !== null)
+          this.#lastList = { clusterId: this.#membership.clusterId, machines: list };
         machines.take(list);
       },
     };
-    const loop = new Loop({ clock, log: QUIET, control, membership: this.#membership, workload, facts: () => this.#facts(), usage: () => undefined, bootId: newUuid(), chance: () => this.#chance.fraction() });
+    const loop = new Loop({
+      clock,
+      log: QUIET,
+      control,
+      membership: this.#membership,
+      workload,
+      facts: () => this.#facts(),
+      usage: () => undefined,
+      bootId: newUuid(),
+      chance: () => this.#chance.fraction(),
+    });
     const process = { clock, loop, machines, control };
     this.#process = process;
     trace.note(this.id, "agent starts");
@@ -148,7 +168,10 @@ export class SimHost {
     this.#around.trace.note(this.id, "agent ends");
   }
 
-  /** With --deregister-on-exit, as agent.ts does it: leaves the list, stops its machines, and ends; where it cannot leave, machines go on. */
+  /**
+   * With --deregister-on-exit, as agent.ts does it: leaves the list, stops its machines, and ends; where it cannot
+   * leave, machines go on.
+   */
   async leave(): Promise<void> {
     const process = this.#process;
     if (process === null) return;
@@ -159,12 +182,16 @@ export class SimHost {
     this.#around.trace.note(this.id, "wants to leave");
     const isOver = (): boolean => this.#process !== process;
     for (let tries = 1; tries <= DEREGISTER_TRIES && !isOver(); tries += 1) {
-      const left = await process.loop.deregister("simulated").then(() => true, () => false);
+      const left = await process.loop.deregister("simulated").then(
+        () => true,
+        () => false,
+      );
       if (isOver()) return;
       if (left) {
         this.hasLeft = true;
         this.#around.trace.note(this.id, "has left");
-        if (this.#membership.clusterId !== null) this.#lastList = { clusterId: this.#membership.clusterId, machines: [] };
+        if (this.#membership.clusterId !== null)
+          this.#lastList = { clusterId: this.#membership.clusterId, machines: [] };
         await process.machines.stopAll();
         break;
       }
@@ -191,7 +218,14 @@ export class SimHost {
     if (type === "arrived") this.#arrived = [...this.#arrived.slice(-7), { sentAt, at: this.#around.time.now }];
     const { network, time, control } = this.#around;
     if (type === "registered") this.isKnown = !control.isUnsure;
-    if (type === "answered" && this.heardSince === Infinity && sentAt >= this.#disturbedAt && network.isFair(this.id) && control.isWell) this.heardSince = time.now;
+    if (
+      type === "answered" &&
+      this.heardSince === Infinity &&
+      sentAt >= this.#disturbedAt &&
+      network.isFair(this.id) &&
+      control.isWell
+    )
+      this.heardSince = time.now;
   }
 
   #facts(): RegisterRequest {
@@ -236,9 +270,20 @@ class SimControlPlane implements ControlPlane {
   async heartbeat(hostId: string, request: HeartbeatRequest): Promise<HeartbeatAnswer> {
     const sentAt = this.#around.time.now;
     this.#observe({ type: "beat", sentAt });
-    const told = request.machines.map(({ id, state, ready }) => `${id}:${state}${ready === undefined ? "" : ready ? "+" : "-"}`).join(" ");
-    this.#around.trace.note(this.#hostId, `beats ${request.beat} on ${request.observed_revision?.slice(0, 6) ?? "nothing"} ${told}`);
-    const answer = await this.#call(`/v1/internal/hosts/${hostId}/heartbeat`, request, request.wait_seconds * 1000 + PATIENCE_MS, HEARTBEAT_ANSWER, () => this.#observe({ type: "arrived", sentAt }));
+    const told = request.machines
+      .map(({ id, state, ready }) => `${id}:${state}${ready === undefined ? "" : ready ? "+" : "-"}`)
+      .join(" ");
+    this.#around.trace.note(
+      this.#hostId,
+      `beats ${request.beat} on ${request.observed_revision?.slice(0, 6) ?? "nothing"} ${told}`,
+    );
+    const answer = await this.#call(
+      `/v1/internal/hosts/${hostId}/heartbeat`,
+      request,
+      request.wait_seconds * 1000 + PATIENCE_MS,
+      HEARTBEAT_ANSWER,
+      () => this.#observe({ type: "arrived", sentAt }),
+    );
     this.#observe({ type: "answered", sentAt });
     return answer;
   }
@@ -252,13 +297,20 @@ class SimControlPlane implements ControlPlane {
     for (const leave of [...this.#open]) leave();
   }
 
-  #call<T>(path: string, body: unknown, timeoutMs: number, read: Reader<T>, arrived: () => void = () => undefined): Promise<T> {
+  #call<T>(
+    path: string,
+    body: unknown,
+    timeoutMs: number,
+    read: Reader<T>,
+    arrived: () => void = () => undefined,
+  ): Promise<T> {
     const { network, control } = this.#around;
     const request = { method: "POST", path, body: JSON.stringify(body), headers: this.#headers, hostId: this.#hostId };
     return new Promise((resolve, reject) => {
       const hangUps: (() => void)[] = [];
       const leave = (): void => {
-        if (this.#open.delete(leave) && hangUps.length > 0) network.send(this.#hostId, "up", () => hangUps.forEach((hangUp) => hangUp()));
+        if (this.#open.delete(leave) && hangUps.length > 0)
+          network.send(this.#hostId, "up", () => hangUps.forEach((hangUp) => hangUp()));
       };
       const cancel = this.#clock.after(timeoutMs, () => {
         leave();
@@ -284,7 +336,8 @@ class SimControlPlane implements ControlPlane {
 
 /** As the agent's client reads an answer. */
 export function understand<T>(answer: Answer, read: Reader<T>): T {
-  if (answer.kind !== "answer") throw new ClientError(answer.kind === "refused" ? "unreachable" : "closed", "the call got no answer");
+  if (answer.kind !== "answer")
+    throw new ClientError(answer.kind === "refused" ? "unreachable" : "closed", "the call got no answer");
   const body: unknown = answer.text === "" ? undefined : JSON.parse(answer.text);
   if (answer.status < 300) return read(body);
   const { code = "none", error = "" } = body as { readonly code?: string; readonly error?: string };

@@ -13,7 +13,9 @@ export interface Temper {
   readonly refusal: string | null;
   /** It has a check, which it passes at some time or never. */
   readonly check: "none" | "passes" | "fails";
-  /** Milliseconds after which its check gives another answer than before, least and most; null where it keeps to one. */
+  /**
+   * Milliseconds after which its check gives another answer than before, least and most; null where it keeps to one.
+   */
   readonly wavers: readonly [number, number] | null;
   /** Milliseconds after which its check fails for good, once it has passed; null where it does not. */
   readonly losesIt: readonly [number, number] | null;
@@ -21,7 +23,18 @@ export interface Temper {
   readonly kind: "good" | "unsteady" | "bad";
 }
 
-const CALM = { start: [50, 400], ready: [0, 0], stop: [20, 500], livesMs: null, exitCode: 1, refusal: null, check: "none", wavers: null, losesIt: null, kind: "good" } as const;
+const CALM = {
+  start: [50, 400],
+  ready: [0, 0],
+  stop: [20, 500],
+  livesMs: null,
+  exitCode: 1,
+  refusal: null,
+  check: "none",
+  wavers: null,
+  losesIt: null,
+  kind: "good",
+} as const;
 
 const TEMPERS: readonly Temper[] = [
   { ...CALM, name: "calm" },
@@ -44,7 +57,9 @@ const TEMPERS: readonly Temper[] = [
 ];
 
 /** By digest. */
-export const IMAGES: ReadonlyMap<string, Temper> = new Map(TEMPERS.map((temper, index) => [`sha256:${index.toString(16).repeat(64)}`, temper]));
+export const IMAGES: ReadonlyMap<string, Temper> = new Map(
+  TEMPERS.map((temper, index) => [`sha256:${index.toString(16).repeat(64)}`, temper]),
+);
 
 function digestsOf(isOne: (temper: Temper) => boolean): readonly string[] {
   return [...IMAGES].filter(([, temper]) => isOne(temper)).map(([digest]) => digest);

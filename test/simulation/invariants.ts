@@ -1,4 +1,7 @@
-/** What must hold at every moment of a simulated world, whatever happens to it: each check throws a Violation that says what and about whom. */
+/**
+ * What must hold at every moment of a simulated world, whatever happens to it: each check throws a Violation that says
+ * what and about whom.
+ */
 import type { DrainView } from "../../src/fleet/view.ts";
 import type { EventData, Recorded } from "../../src/state/events.ts";
 import { CLUSTER_KEY } from "../../src/state/state.ts";
@@ -14,9 +17,15 @@ import { Violation } from "./copies.ts";
 import type { SimHost } from "./host.ts";
 import { Service } from "./service.ts";
 
-/** A drain whose rows stand still for so long has to say why, row by row. Longer than any start, stop, deadline or round of the simulation. */
+/**
+ * A drain whose rows stand still for so long has to say why, row by row. Longer than any start, stop, deadline or round
+ * of the simulation.
+ */
 const STILL_MS = 240_000;
-/** Early beats: one a second on average, a few at once; beside those the regular ones, and those that failed and are tried again. */
+/**
+ * Early beats: one a second on average, a few at once; beside those the regular ones, and those that failed and are
+ * tried again.
+ */
 const BEATS_A_MINUTE = 60 + 5 + 6 + 20;
 
 /** New machines of an app in a minute, beside so many for each replica: more is a storm, however it came about. */
@@ -48,7 +57,13 @@ export class Invariants {
   readonly #service: Service;
   #clusterId: string | null = null;
 
-  constructor(time: SimClock, control: Control, copies: Copies, commands: Commands, hosts: ReadonlyMap<string, SimHost>) {
+  constructor(
+    time: SimClock,
+    control: Control,
+    copies: Copies,
+    commands: Commands,
+    hosts: ReadonlyMap<string, SimHost>,
+  ) {
     this.#time = time;
     this.#control = control;
     this.#copies = copies;
@@ -63,11 +78,13 @@ export class Invariants {
     if (state === null) return;
     for (const event of events) {
       this.#service.take(event);
-      if (event.type === "machine.created" || event.type === "machine.placed") this.#checkRoom(state, event.data.host_id);
+      if (event.type === "machine.created" || event.type === "machine.placed")
+        this.#checkRoom(state, event.data.host_id);
       if (event.type === "machine.created") this.#checkStorm(state, event.data);
       if (event.type === "machine.created") this.#checkChurn(state, event.data.machine.app_id);
       if (event.type === "machine.removed") this.#checkReplaced(state, event.data.machine_ids, event.data.reason);
-      if (event.type === "host.drain_finished" && event.data.state === "completed") this.#checkEmpty(event.data.host_id);
+      if (event.type === "host.drain_finished" && event.data.state === "completed")
+        this.#checkEmpty(event.data.host_id);
       if (event.type === "host.replacement_allowed") for (const id of event.data.host_ids) this.#allowed.add(id);
       if (event.type === "host.lost") this.#noteLost(event.data.host_ids, this.#control.timeOf(event.at));
     }
@@ -77,14 +94,23 @@ export class Invariants {
   restored(state: State): void {
     this.#service.restore(state);
     const clusterId = state.cluster.get(CLUSTER_KEY)?.id ?? null;
-    if (this.#clusterId !== null && clusterId !== this.#clusterId) throw new Violation(`the cluster was ${this.#clusterId} and is ${clusterId ?? "none"} after a restart`, ["daemon"]);
+    if (this.#clusterId !== null && clusterId !== this.#clusterId)
+      throw new Violation(`the cluster was ${this.#clusterId} and is ${clusterId ?? "none"} after a restart`, [
+        "daemon",
+      ]);
     this.#clusterId = clusterId;
     const [lost] = this.#commands.lost(state);
     if (lost !== undefined) throw new Violation(`after a restart: ${lost}`, ["daemon", "operator"]);
     for (const { id, isKnown, lastTaken } of this.#hosts.values()) {
-      if (isKnown && state.hosts.get(id) === undefined) throw new Violation(`after a restart: host ${id} was registered and is not in the list`, [id, "daemon"]);
+      if (isKnown && state.hosts.get(id) === undefined)
+        throw new Violation(`after a restart: host ${id} was registered and is not in the list`, [id, "daemon"]);
       const gone = lastTaken.find((machineId) => state.machines.get(machineId) === undefined);
-      if (gone !== undefined) throw new Violation(`after a restart: machine ${gone} was given to ${id} to run and is not known`, [id, gone, "daemon"]);
+      if (gone !== undefined)
+        throw new Violation(`after a restart: machine ${gone} was given to ${id} to run and is not known`, [
+          id,
+          gone,
+          "daemon",
+        ]);
     }
   }
 
@@ -116,34 +142,56 @@ export class Invariants {
       sum.memory_mb += machine.memory_mb;
     }
     if (sum.cpus <= host.capacity.cpus && sum.memory_mb <= host.capacity.memory_mb) return;
-    throw new Violation(`${host.id} was given machines of ${sum.cpus} cpus and ${sum.memory_mb} MiB and has ${host.capacity.cpus} and ${host.capacity.memory_mb}`, [host.id]);
+    throw new Violation(
+      `${host.id} was given machines of ${sum.cpus} cpus and ${sum.memory_mb} MiB and has ` +
+        `${host.capacity.cpus} and ${host.capacity.memory_mb}`,
+      [host.id],
+    );
   }
 
-  /** Nobody is called offline who spoke within offline_after, also where the daemon was paused and had not read it yet. */
+  /**
+   * Nobody is called offline who spoke within offline_after, also where the daemon was paused and had not read it yet.
+   */
   #noteLost(hostIds: readonly string[], decidedAt: number): void {
     for (const id of hostIds) {
       const silentMs = decidedAt - (this.#hosts.get(id)?.spokeBy(decidedAt) ?? -Infinity);
-      if (silentMs < OFFLINE_AFTER_MS - ROUNDED_MS) throw new Violation(`${id} is called offline ${Math.round(silentMs)} ms after it sent a beat that the daemon had`, [id, "daemon"]);
+      if (silentMs < OFFLINE_AFTER_MS - ROUNDED_MS)
+        throw new Violation(
+          `${id} is called offline ${Math.round(silentMs)} ms after it sent a beat that the daemon had`,
+          [id, "daemon"],
+        );
       this.#lost.set(id, this.#time.now);
       this.#allowed.delete(id);
     }
   }
 
-  /** Where more than a third of the hosts (and more than 3) fell silent within one offline_after, nothing of theirs is replaced without an operator's word. */
+  /**
+   * Where more than a third of the hosts (and more than 3) fell silent within one offline_after, nothing of theirs is
+   * replaced without an operator's word.
+   */
   #checkStorm(state: State, { machine, replaces }: EventData["machine.created"]): void {
     const original = state.machines.get(replaces ?? "");
     const host = state.hosts.get(original?.host_id ?? "");
     // One of another deployment is replaced for that.
-    if (original?.state !== "unknown" || host?.health !== "offline" || original.deployment_id !== machine.deployment_id) return;
-    if (original.on_host_loss === "wait" || original.restart === "never") throw new Violation(`${original.id} is replaced, though it is to wait for its host`, [original.id, host.id]);
+    if (original?.state !== "unknown" || host?.health !== "offline" || original.deployment_id !== machine.deployment_id)
+      return;
+    if (original.on_host_loss === "wait" || original.restart === "never")
+      throw new Violation(`${original.id} is replaced, though it is to wait for its host`, [original.id, host.id]);
     const at = this.#lost.get(host.id) ?? 0;
-    const silent = [...this.#lost].filter(([id]) => state.hosts.get(id)?.health === "offline").map(([, since]) => since);
+    const silent = [...this.#lost]
+      .filter(([id]) => state.hosts.get(id)?.health === "offline")
+      .map(([, since]) => since);
     // Each stretch of that length that begins with a host's silence and has this host's in it.
-    const stretches = silent.filter((from) => from <= at && at - from < OFFLINE_AFTER_MS).map((from) => silent.filter((since) => since >= from && since - from < OFFLINE_AFTER_MS).length);
+    const stretches = silent
+      .filter((from) => from <= at && at - from < OFFLINE_AFTER_MS)
+      .map((from) => silent.filter((since) => since >= from && since - from < OFFLINE_AFTER_MS).length);
     const together = Math.max(0, ...stretches);
     const most = Math.max(3, this.#hosts.size / 3);
     if (this.#allowed.has(host.id) || together <= most) return;
-    const what = `a storm: machines of ${host.id} are replaced, though ${together} of ${this.#hosts.size} hosts fell silent with it within ${OFFLINE_AFTER_MS / 1000} s, and no operator gave them up`;
+    const what =
+      `a storm: machines of ${host.id} are replaced, though ${together} of ${this.#hosts.size} ` +
+      `hosts fell silent with it within ${OFFLINE_AFTER_MS / 1000} s, and no operator gave them ` +
+      "up";
     throw new Violation(what, [host.id, original.id, "operator"]);
   }
 
@@ -153,12 +201,19 @@ export class Invariants {
     // Deleted in the same write: with it has gone what it was asked to be.
     if (state.apps.get(appId) === undefined) return;
     const asked = Math.max(0, ...state.deployments.group(appId).map((deployment) => deployment.replicas));
-    const made = [...(this.#made.get(appId) ?? []).filter(({ at }) => now - at < MINUTE_MS), { at: now, replicas: asked }];
+    const made = [
+      ...(this.#made.get(appId) ?? []).filter(({ at }) => now - at < MINUTE_MS),
+      { at: now, replicas: asked },
+    ];
     this.#made.set(appId, made);
     // It may have been scaled down within the minute.
     const replicas = Math.max(...made.map((one) => one.replicas));
     const most = MACHINES_A_MINUTE + MACHINES_A_REPLICA * replicas;
-    if (made.length > most) throw new Violation(`a storm: ${made.length} machines of ${appId} are made within a minute, which has at most ${replicas} replicas`, [appId]);
+    if (made.length > most)
+      throw new Violation(
+        `a storm: ${made.length} machines of ${appId} are made within a minute, which has at most ${replicas} replicas`,
+        [appId],
+      );
   }
 
   /** Make before break: what is told to go because it was replaced has a replacement that was ready. */
@@ -166,31 +221,49 @@ export class Invariants {
     if (!reason.startsWith("replaced by ")) return;
     for (const id of machineIds) {
       const by = state.machines.get(id)?.replaced_by ?? null;
-      if (by === null || !this.#copies.wasReady(by)) throw new Violation(`${id} is told to go, ${reason}, which was never ready`, [id, by ?? "", state.machines.get(id)?.host_id ?? ""]);
+      if (by === null || !this.#copies.wasReady(by))
+        throw new Violation(`${id} is told to go, ${reason}, which was never ready`, [
+          id,
+          by ?? "",
+          state.machines.get(id)?.host_id ?? "",
+        ]);
     }
   }
 
   /** `completed` is said only where nothing runs. */
   #checkEmpty(hostId: string): void {
     const left = this.#hosts.get(hostId)?.runtime.alive() ?? [];
-    if (left.length > 0) throw new Violation(`the drain of ${hostId} is completed while ${left.map(({ id }) => id).join(", ")} run there`, [hostId, ...left.map(({ id }) => id)]);
+    if (left.length > 0)
+      throw new Violation(
+        `the drain of ${hostId} is completed while ${left.map(({ id }) => id).join(", ")} run there`,
+        [hostId, ...left.map(({ id }) => id)],
+      );
   }
 
   /** A drain moves, or each of its rows says why not. */
   #checkDrain(hostId: string): void {
-    this.#control.serve({ method: "GET", path: `/v1/hosts/${hostId}/drain-status`, body: "", headers: {}, hostId: null }, (answer) => {
-      if (answer.kind !== "answer" || answer.status !== 200) return;
-      const drain = JSON.parse(answer.text) as DrainView;
-      if (drain.state !== "draining") return void this.#drains.delete(hostId);
-      const left = drain.machines.filter(({ state }) => state !== "migrated" && state !== "failed");
-      const rows = JSON.stringify(left.map(({ id, state, replacement_id }) => [id, state, replacement_id]));
-      const before = this.#drains.get(hostId);
-      if (before?.rows !== rows) return void this.#drains.set(hostId, { rows, since: this.#time.now });
-      const silent = left.filter(({ reason }) => reason === null || reason === "");
-      if (this.#time.now - Math.max(before.since, this.#hosts.get(hostId)?.heardSince ?? Infinity) < STILL_MS) return;
-      if (left.length > 0 && silent.length === 0) return;
-      const what = left.length === 0 ? "no machine is left" : silent.map(({ id, state }) => `${id} is ${state}`).join(", ");
-      this.#control.fail(new Violation(`the drain of ${hostId} stands still since ${clockText(before.since)} and does not say why: ${what}`, [hostId, ...silent.map(({ id }) => id)]));
-    });
+    this.#control.serve(
+      { method: "GET", path: `/v1/hosts/${hostId}/drain-status`, body: "", headers: {}, hostId: null },
+      (answer) => {
+        if (answer.kind !== "answer" || answer.status !== 200) return;
+        const drain = JSON.parse(answer.text) as DrainView;
+        if (drain.state !== "draining") return void this.#drains.delete(hostId);
+        const left = drain.machines.filter(({ state }) => state !== "migrated" && state !== "failed");
+        const rows = JSON.stringify(left.map(({ id, state, replacement_id }) => [id, state, replacement_id]));
+        const before = this.#drains.get(hostId);
+        if (before?.rows !== rows) return void this.#drains.set(hostId, { rows, since: this.#time.now });
+        const silent = left.filter(({ reason }) => reason === null || reason === "");
+        if (this.#time.now - Math.max(before.since, this.#hosts.get(hostId)?.heardSince ?? Infinity) < STILL_MS) return;
+        if (left.length > 0 && silent.length === 0) return;
+        const what =
+          left.length === 0 ? "no machine is left" : silent.map(({ id, state }) => `${id} is ${state}`).join(", ");
+        this.#control.fail(
+          new Violation(
+            `the drain of ${hostId} stands still since ${clockText(before.since)} and does not say why: ${what}`,
+            [hostId, ...silent.map(({ id }) => id)],
+          ),
+        );
+      },
+    );
   }
 }

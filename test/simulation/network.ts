@@ -1,4 +1,7 @@
-/** The ways between hosts and the daemon: each message is delayed, lost, doubled or overtaken by chance, and cut hosts hear and say nothing. */
+/**
+ * The ways between hosts and the daemon: each message is delayed, lost, doubled or overtaken by chance, and cut hosts
+ * hear and say nothing.
+ */
 import type { Chance } from "./chance.ts";
 import type { SimClock } from "./clock.ts";
 
@@ -31,7 +34,8 @@ export class Network {
   /** Cuts the ways of these hosts, until the function that it gives is called. */
   cut(hostIds: readonly string[], directions: readonly Direction[]): () => void {
     const add = (by: number): void => {
-      for (const direction of directions) for (const id of hostIds) this.#cuts[direction].set(id, (this.#cuts[direction].get(id) ?? 0) + by);
+      for (const direction of directions)
+        for (const id of hostIds) this.#cuts[direction].set(id, (this.#cuts[direction].get(id) ?? 0) + by);
     };
     add(1);
     return () => add(-1);

@@ -1,4 +1,7 @@
-/** A host's machines without processes: they start, become ready, fail and stop after seeded times, and outlive the agent. */
+/**
+ * A host's machines without processes: they start, become ready, fail and stop after seeded times, and outlive the
+ * agent.
+ */
 import type { Checks, Exit, Images, Launch, Launched, RunningMachine, Runtime } from "../../src/agent/runtime.ts";
 import { LaunchError } from "../../src/agent/runtime.ts";
 import type { DesiredMachine } from "../../src/agent/wire.ts";
@@ -64,7 +67,11 @@ export class SimRuntime implements Runtime {
 
   adopt({ id, launchId }: Launched): Promise<RunningMachine | Exit> {
     const life = this.#lives.get(id);
-    return Promise.resolve(life !== undefined && life.launchId === launchId && life.alive ? this.#running(life) : { code: null, detail: "gone" });
+    return Promise.resolve(
+      life !== undefined && life.launchId === launchId && life.alive
+        ? this.#running(life)
+        : { code: null, detail: "gone" },
+    );
   }
 
   search(id: string): Promise<RunningMachine | null> {
@@ -103,10 +110,24 @@ export class SimRuntime implements Runtime {
     let tellExit: (exit: Exit) => void = () => undefined;
     const exited = new Promise<Exit>((resolve) => (tellExit = resolve));
     const now = this.#time.now;
-    const life: Life = { id: machine.id, hostId: this.#hostId, launchId, machine, temper, startedAt: now, readyAt: now + this.#readyIn(temper), alive: true, exited, tellExit };
+    const life: Life = {
+      id: machine.id,
+      hostId: this.#hostId,
+      launchId,
+      machine,
+      temper,
+      startedAt: now,
+      readyAt: now + this.#readyIn(temper),
+      alive: true,
+      exited,
+      tellExit,
+    };
     this.#lives.set(machine.id, life);
     this.#witness.started(life);
-    if (temper.livesMs !== null) this.#time.after(this.#chance.delay(temper.livesMs), () => this.#end(life, { code: temper.exitCode, detail: null }));
+    if (temper.livesMs !== null)
+      this.#time.after(this.#chance.delay(temper.livesMs), () =>
+        this.#end(life, { code: temper.exitCode, detail: null }),
+      );
     return life;
   }
 
@@ -127,8 +148,12 @@ export class SimRuntime implements Runtime {
       handle: { of: life.launchId },
       startedAt: START_WALL + Math.floor(life.startedAt),
       exited: life.exited,
-      terminate: () => void this.#time.after(this.#chance.between(...life.temper.stop), () => this.#end(life, { code: 0, detail: null })),
-      kill: () => void this.#time.after(this.#chance.between(1, 50), () => this.#end(life, { code: null, detail: "killed" })),
+      terminate: () =>
+        void this.#time.after(this.#chance.between(...life.temper.stop), () =>
+          this.#end(life, { code: 0, detail: null }),
+        ),
+      kill: () =>
+        void this.#time.after(this.#chance.between(1, 50), () => this.#end(life, { code: null, detail: "killed" })),
     };
   }
 }
@@ -180,7 +205,8 @@ export class SimImages implements Images {
   }
 
   async ensure(digest: string): Promise<string> {
-    if (!this.#here.has(digest)) await new Promise<void>((resolve) => void this.#clock.after(this.#chance.between(100, 4_000), resolve));
+    if (!this.#here.has(digest))
+      await new Promise<void>((resolve) => void this.#clock.after(this.#chance.between(100, 4_000), resolve));
     this.#here.add(digest);
     return `/images/${digest}`;
   }

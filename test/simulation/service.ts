@@ -1,6 +1,7 @@
 /**
- * How an app's service stands, told from the log's lines alone and not by the product's own reckoning: who is up since when. It judges each
- * machine that is let go for another: as many others as the app's replicas have been up for long enough.
+ * How an app's service stands, told from the log's lines alone and not by the product's own reckoning: who is up since
+ * when. It judges each machine that is let go for another: as many others as the app's replicas have been up for long
+ * enough.
  */
 import type { EventData, Recorded } from "../../src/state/events.ts";
 import type { State } from "../../src/state/state.ts";
@@ -38,7 +39,9 @@ export class Service {
     this.#timeOf = timeOf;
   }
 
-  /** What a start of the daemon has read: of lines that nobody acknowledged only the log knows whether they are there. */
+  /**
+   * What a start of the daemon has read: of lines that nobody acknowledged only the log knows whether they are there.
+   */
   restore(state: State): void {
     for (const map of [this.#machines, this.#byApp, this.#targets, this.#replicas]) map.clear();
     this.#completed.clear();
@@ -73,12 +76,18 @@ export class Service {
       case "machine.created":
         return this.#created(event.data);
       case "machine.removed":
-        if (event.data.reason.startsWith("replaced by ")) for (const id of event.data.machine_ids) this.#judge(id, this.#timeOf(event.at));
+        if (event.data.reason.startsWith("replaced by "))
+          for (const id of event.data.machine_ids) this.#judge(id, this.#timeOf(event.at));
         return event.data.machine_ids.forEach((id) => this.#remove(id));
       case "machine.given_up":
         return this.#givenUp(event.data);
       case "machine.placed":
-        return this.#change(event.data.machine_id, { hostId: event.data.host_id, isPaused: false, isThrough: false, upSince: null });
+        return this.#change(event.data.machine_id, {
+          hostId: event.data.host_id,
+          isPaused: false,
+          isThrough: false,
+          upSince: null,
+        });
       case "machine.stop_requested":
         return this.#change(event.data.machine_id, { isPaused: true, upSince: null });
       case "machine.start_requested":
@@ -129,7 +138,8 @@ export class Service {
   }
 
   #lost(hostId: string): void {
-    for (const machine of this.#machines.values()) if (machine.hostId === hostId && !machine.isThrough) machine.upSince = null;
+    for (const machine of this.#machines.values())
+      if (machine.hostId === hostId && !machine.isThrough) machine.upSince = null;
   }
 
   /** Who serves goes only where, without it, as many are well as there shall be. */
@@ -142,7 +152,10 @@ export class Service {
     const needed = (this.#replicas.get(this.#targets.get(machine.appId) ?? "") ?? 0) - excused;
     const others = members.filter((other) => other !== machine && this.#isWell(other, now)).length;
     if (others >= needed) return;
-    throw new Violation(`${id} serves and is told to go while ${others} of ${needed} others of ${machine.appId} are well`, [id, machine.appId, machine.hostId ?? ""]);
+    throw new Violation(
+      `${id} serves and is told to go while ${others} of ${needed} others of ${machine.appId} are well`,
+      [id, machine.appId, machine.hostId ?? ""],
+    );
   }
 
   #isWell({ upSince, isPaused, minHealthyMs, deploymentId }: Machine, now: number): boolean {

@@ -46,7 +46,8 @@ export class Trace {
     const found: string[] = [];
     for (let back = 1; back <= Math.min(this.#count, KEPT) && found.length < count; back += 1) {
       const line = this.#lines[(this.#next - back + KEPT) % KEPT];
-      if (line !== undefined && names.some((name) => line.who === name || line.what.includes(name))) found.push(`${clockText(line.at)} ${line.who.padEnd(8)} ${line.what}`);
+      if (line !== undefined && names.some((name) => line.who === name || line.what.includes(name)))
+        found.push(`${clockText(line.at)} ${line.who.padEnd(8)} ${line.what}`);
     }
     return found.reverse();
   }

@@ -1,4 +1,7 @@
-/** A whole fleet in virtual time: builds it from a seed, lets it live through its chaos and the calm after it, and tells how it went. */
+/**
+ * A whole fleet in virtual time: builds it from a seed, lets it live through its chaos and the calm after it, and tells
+ * how it went.
+ */
 import { Chance, seedCrypto } from "./chance.ts";
 import { Chaos } from "./chaos.ts";
 import { SimClock } from "./clock.ts";
@@ -77,7 +80,17 @@ class World {
     this.#commands = new Commands(this.#control, trace, time, chance.of("commands"));
     this.#invariants = new Invariants(time, this.#control, this.#copies, this.#commands, this.#hosts);
     this.#addHosts();
-    this.#chaos = new Chaos({ time, network: this.#network, control: this.#control, commands: this.#commands, hosts: [...this.#hosts.values()], trace }, chance.of("chaos"));
+    this.#chaos = new Chaos(
+      {
+        time,
+        network: this.#network,
+        control: this.#control,
+        commands: this.#commands,
+        hosts: [...this.#hosts.values()],
+        trace,
+      },
+      chance.of("chaos"),
+    );
   }
 
   async live(): Promise<Outcome> {
@@ -90,7 +103,8 @@ class World {
       this.#time.after(end - CALM_MS, () => this.#chaos.finish());
       await this.#time.run(end);
       // What is judged is a world at rest: a line that is on its way to the disk at that very moment arrives first.
-      for (let late = REST_MS; late <= LONGEST_REST_MS && !this.#control.isAtRest; late += REST_MS) await this.#time.run(end + late);
+      for (let late = REST_MS; late <= LONGEST_REST_MS && !this.#control.isAtRest; late += REST_MS)
+        await this.#time.run(end + late);
       checkSettled({ control: this.#control, copies: this.#copies, commands: this.#commands, hosts: this.#hosts });
     } catch (error) {
       failure = this.#tell(error);
@@ -108,11 +122,21 @@ class World {
 
   #addHosts(): void {
     const { agents } = this.#terms;
-    const around = { time: this.#time, network: this.#network, control: this.#control, trace: this.#trace, witness: this.#copies };
+    const around = {
+      time: this.#time,
+      network: this.#network,
+      control: this.#control,
+      trace: this.#trace,
+      witness: this.#copies,
+    };
     for (let index = 1; index <= agents; index += 1) {
       const id = `h-${String(index).padStart(String(agents).length, "0")}`;
       const cpus = this.#chance.pick([4, 8, 8, 16]) ?? 8;
-      const shape = { id, region: REGIONS[index % REGIONS.length] ?? "north", capacity: { cpus, memory_mb: cpus * 1024, disk_mb: 100_000 } };
+      const shape = {
+        id,
+        region: REGIONS[index % REGIONS.length] ?? "north",
+        capacity: { cpus, memory_mb: cpus * 1024, disk_mb: 100_000 },
+      };
       this.#hosts.set(id, new SimHost(shape, around, this.#chance.of(id)));
     }
   }
@@ -123,7 +147,11 @@ class World {
     for (const host of this.#hosts.values()) time.after(chance.between(0, BEGUN_MS / 2), () => host.start());
     const apps = Math.max(3, Math.floor(this.#hosts.size / 20));
     for (let index = 0; index < apps; index += 1) {
-      time.after(BEGUN_MS + index * 200, () => void commands.createApp(commands.randomDeploy(this.#hosts.size)).catch((error: unknown) => time.fail(error)));
+      time.after(
+        BEGUN_MS + index * 200,
+        () =>
+          void commands.createApp(commands.randomDeploy(this.#hosts.size)).catch((error: unknown) => time.fail(error)),
+      );
     }
     time.after(BEGUN_MS * 2, () => this.#chaos.start());
   }
@@ -138,8 +166,18 @@ class World {
   #tell(error: unknown): string {
     const { seed, agents, minutes } = this.#terms;
     const about = error instanceof Violation ? error.about.filter((name) => name !== "").slice(0, 6) : ["daemon"];
-    const what = error instanceof Violation ? error.message : error instanceof Error ? (error.stack ?? error.message) : String(error);
+    const what =
+      error instanceof Violation
+        ? error.message
+        : error instanceof Error
+          ? (error.stack ?? error.message)
+          : String(error);
     const before = this.#trace.last(about, TOLD_LINES).map((line) => `    ${line.slice(0, 400)}`);
-    return [`seed ${seed} at ${clockText(this.#time.now)}: ${what}`, `  what happened to ${about.join(", ")} before:`, ...before, `  again: scripts/simulate --seed ${seed} --agents ${agents} --minutes ${minutes}`].join("\n");
+    return [
+      `seed ${seed} at ${clockText(this.#time.now)}: ${what}`,
+      `  what happened to ${about.join(", ")} before:`,
+      ...before,
+      `  again: scripts/simulate --seed ${seed} --agents ${agents} --minutes ${minutes}`,
+    ].join("\n");
   }
 }

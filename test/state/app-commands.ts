@@ -3,7 +3,15 @@ import { sinceAt } from "../support/rows.ts";
 import { Allocations } from "../../src/fleet/allocations.ts";
 import { decideExpired } from "../../src/fleet/expiry.ts";
 import { nextStep } from "../../src/fleet/replicas.ts";
-import { decideApp, decideAppDeletion, decideDeployment, decideMachineDeletion, decideScale, decideStart, decideStop } from "../../src/fleet/workloads.ts";
+import {
+  decideApp,
+  decideAppDeletion,
+  decideDeployment,
+  decideMachineDeletion,
+  decideScale,
+  decideStart,
+  decideStop,
+} from "../../src/fleet/workloads.ts";
 import type { IdempotencyNote } from "../../src/state/events.ts";
 import type { State } from "../../src/state/state.ts";
 import type { Machine } from "../../src/state/types.ts";
@@ -21,7 +29,9 @@ function noteOf(random: Random): IdempotencyNote | null {
   return random(3) === 0 ? { key: `key-${random(4)}`, body_sum: `sum-${random(2)}` } : null;
 }
 
-/** The first id that no machine bears, of those that the agents of this world report; one of its own when all are taken. */
+/**
+ * The first id that no machine bears, of those that the agents of this world report; one of its own when all are taken.
+ */
 function freeId(state: State, serial: number): string {
   for (let i = 0; i < 12; i++) if (state.machines.get(`m-${i}`) === undefined) return `m-${i}`;
   return `m-extra-${serial}`;
@@ -45,13 +55,25 @@ export const step: (random: Random, serial: number) => Command = (random, serial
   return (state) => {
     const app = state.apps.get(id);
     const allocations = new Allocations();
-    const scene = { state, strategy, now, since: sinceAt(now), newMachineId: () => freeId(state, serial), allocated: (hostId: string) => allocations.of(state, hostId) };
+    const scene = {
+      state,
+      strategy,
+      now,
+      since: sinceAt(now),
+      newMachineId: () => freeId(state, serial),
+      allocated: (hostId: string) => allocations.of(state, hostId),
+    };
     return app === undefined ? null : (nextStep(scene, app).events[0] ?? null);
   };
 };
 
 export const push: (random: Random) => Command = (random) => {
-  const data = { digest: `sha256:${random(3)}`, size_bytes: 10, org_id: `o_${random(2)}`, app_id: pick(random, [null, "web", "api"]) };
+  const data = {
+    digest: `sha256:${random(3)}`,
+    size_bytes: 10,
+    org_id: `o_${random(2)}`,
+    app_id: pick(random, [null, "web", "api"]),
+  };
   return () => ({ type: "image.added", data });
 };
 
@@ -77,7 +99,9 @@ export const deploy: (random: Random, serial: number) => Command = (random, seri
     const app = state.apps.get(id);
     // The image is one that its org has, where it has any; the refusal of another is tested elsewhere.
     const image = [...state.imageRefs.values()].find((ref) => ref.org_id === app?.org_id)?.digest ?? "sha256:0";
-    return app === undefined ? null : decideDeployment(state, app, `dep_${serial}`, replicas, { ...workload, image }, note);
+    return app === undefined
+      ? null
+      : decideDeployment(state, app, `dep_${serial}`, replicas, { ...workload, image }, note);
   };
 };
 
@@ -118,7 +142,8 @@ export const APP_COMMANDS: readonly ((random: Random, serial: number) => Command
   (random) => onMachine(random, (_state, machine) => decideMachineDeletion(machine)),
 
   // By the planner they come only where an app is looked at twice in a row.
-  (random) => onMachine(random, (_state, { id, app_id }) => ({ type: "machine.healthy", data: { app_id, machine_ids: [id] } })),
+  (random) =>
+    onMachine(random, (_state, { id, app_id }) => ({ type: "machine.healthy", data: { app_id, machine_ids: [id] } })),
 
   (random) => {
     const now = START_WALL + DAY_MS + random(3) * 60_000;

@@ -1,4 +1,7 @@
-/** The store over the real journal, on a disk that fails at random: rolled back to the acknowledged state, and the same again from the files. */
+/**
+ * The store over the real journal, on a disk that fails at random: rolled back to the acknowledged state, and the same
+ * again from the files.
+ */
 import assert from "node:assert/strict";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -75,11 +78,17 @@ interface Living {
 
 async function start(folder: string, files: Files): Promise<Living> {
   const state = new State();
-  const journal = await Journal.open({ folder, files, clock: systemClock, log: quiet, segmentBytes: SEGMENT_BYTES }, new Replay(state));
+  const journal = await Journal.open(
+    { folder, files, clock: systemClock, log: quiet, segmentBytes: SEGMENT_BYTES },
+    new Replay(state),
+  );
   return { journal, state, store: new Store(state, journal, systemClock) };
 }
 
-/** One life of a journal folder: rounds of concurrent commands, some of which meet a failing disk; a failed sync ends in a restart. */
+/**
+ * One life of a journal folder: rounds of concurrent commands, some of which meet a failing disk; a failed sync ends in
+ * a restart.
+ */
 class Life {
   readonly #folder: string;
   readonly #random: Random;
@@ -132,10 +141,17 @@ class Life {
     });
     await Promise.all(answers);
     assert.equal(journal.lastSeq, journal.durable.seq, why);
-    assert.deepEqual(linesOf(state), this.#history.get(journal.durable.seq) ?? [], `${why}: the state is the acknowledged one`);
+    assert.deepEqual(
+      linesOf(state),
+      this.#history.get(journal.durable.seq) ?? [],
+      `${why}: the state is the acknowledged one`,
+    );
   }
 
-  /** After a failed sync only the replay can tell what is on disk: nothing that was acknowledged may be missing, and it may know no more than was decided. */
+  /**
+   * After a failed sync only the replay can tell what is on disk: nothing that was acknowledged may be missing, and it
+   * may know no more than was decided.
+   */
   async #restart({ journal, state }: Living): Promise<Living> {
     this.restarts++;
     const acknowledged = linesOf(state);
@@ -157,7 +173,11 @@ class Life {
     await writeSnapshot(diskFiles, this.#folder, head, folded.lines());
     const rest = await start(this.#folder, this.disk.files);
     await rest.journal.close();
-    assert.deepEqual(linesOf(rest.state), last, `${this.#why}: replayed from a snapshot of seq ${head.seq} and the rest`);
+    assert.deepEqual(
+      linesOf(rest.state),
+      last,
+      `${this.#why}: replayed from a snapshot of seq ${head.seq} and the rest`,
+    );
   }
 }
 

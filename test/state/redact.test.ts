@@ -10,7 +10,13 @@ test("secrets are taken out wherever they stand, names and everything else stay"
     at: "t",
     type: "x",
     actor: null,
-    data: { host_id: "h", key_hash: "SECRET1", list: [{ env: { PASSWORD: "SECRET2", PORT: "SECRET3" }, token_hash: "SECRET4" }], key: { password_hash: "SECRET5" }, mode: null },
+    data: {
+      host_id: "h",
+      key_hash: "SECRET1",
+      list: [{ env: { PASSWORD: "SECRET2", PORT: "SECRET3" }, token_hash: "SECRET4" }],
+      key: { password_hash: "SECRET5" },
+      mode: null,
+    },
   };
   const text = JSON.stringify(redactRecord(record));
   assert.doesNotMatch(text, /SECRET/);

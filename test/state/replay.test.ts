@@ -1,4 +1,7 @@
-/** Any sequence of commands, replayed from the log, from a snapshot plus the rest, or cut at any acknowledged point, gives the state that lived; a failed write takes back exactly what it must. */
+/**
+ * Any sequence of commands, replayed from the log, from a snapshot plus the rest, or cut at any acknowledged point,
+ * gives the state that lived; a failed write takes back exactly what it must.
+ */
 import assert from "node:assert/strict";
 import test from "node:test";
 import { Allocations, allocationOf } from "../../src/fleet/allocations.ts";
@@ -21,7 +24,9 @@ const COMMANDS = 80;
 /** Events that no command makes: the journal's own line, and a restore's. */
 const NO_COMMAND = ["journal.segment", "cluster.restored"];
 
-/** The state after each seq, as it was when the command had just run; a seq that was given up is given, and told, again. */
+/**
+ * The state after each seq, as it was when the command had just run; a seq that was given up is given, and told, again.
+ */
 type History = Map<number, readonly string[]>;
 
 function replayOf(snapshot: readonly string[], records: readonly JournalRecord[]): State {
@@ -48,11 +53,20 @@ function assertDerived(state: State, { lists, allocations }: Caches, why: string
   }
   for (const machine of state.machines.values()) {
     const own = [...state.machines.values()].filter((other) => other.app_id === machine.app_id);
-    assert.deepEqual(new Set(state.machinesOf(machine.app_id)), new Set(own), `${why}: machines of app ${machine.app_id}`);
+    assert.deepEqual(
+      new Set(state.machinesOf(machine.app_id)),
+      new Set(own),
+      `${why}: machines of app ${machine.app_id}`,
+    );
     const present = own.filter((other) => !(other.removing && other.ended_at !== null));
-    assert.deepEqual(new Set(state.presentOf(machine.app_id)), new Set(present), `${why}: machines of app ${machine.app_id} that are not gone`);
+    assert.deepEqual(
+      new Set(state.presentOf(machine.app_id)),
+      new Set(present),
+      `${why}: machines of app ${machine.app_id} that are not gone`,
+    );
   }
-  for (const ref of state.imageRefs.values()) assert.ok(state.images.get(ref.digest) !== undefined, `${why}: ${ref.digest} has a reference and no image`);
+  for (const ref of state.imageRefs.values())
+    assert.ok(state.images.get(ref.digest) !== undefined, `${why}: ${ref.digest} has a reference and no image`);
   for (const image of state.images.values()) {
     const refs = [...state.imageRefs.values()].filter((ref) => ref.digest === image.digest);
     assert.ok(refs.length > 0, `${why}: ${image.digest} is kept without a reference`);
@@ -106,14 +120,20 @@ class Run {
         this.history.set(seen.seq, seen.lines);
       },
     }));
-    if (this.log.lastSeq === before) assert.deepEqual(linesOf(this.state), this.history.get(before), `${why}: nothing was written, so nothing changed`);
+    if (this.log.lastSeq === before)
+      assert.deepEqual(
+        linesOf(this.state),
+        this.history.get(before),
+        `${why}: nothing was written, so nothing changed`,
+      );
     if (!(work instanceof Promise)) return;
     this.#open++;
     const answered = (): void => {
       assert.ok(this.log.durable.seq >= seen.seq, `${why}: answered before it was on disk`);
       assert.deepEqual(this.history.get(seen.seq), seen.lines, `${why}: answered for another line`);
     };
-    const refused = (error: unknown): void => assert.ok(error instanceof ApiError && error.code === "storage_failed", `${why}: ${String(error)}`);
+    const refused = (error: unknown): void =>
+      assert.ok(error instanceof ApiError && error.code === "storage_failed", `${why}: ${String(error)}`);
     void work.then(answered, refused).finally(() => this.#open--);
   }
 
@@ -167,7 +187,11 @@ test("a snapshot of any point and the rest of the log give the state that lived"
     const { records } = run.log;
     for (const point of [0, 1, records.length >> 2, records.length >> 1, records.length - 1, records.length]) {
       const snapshot = linesOf(replayOf([], records.slice(0, point)));
-      assert.deepEqual(linesOf(replayOf(snapshot, records.slice(point))), linesOf(run.state), `seed ${seed}, snapshot at seq ${point}`);
+      assert.deepEqual(
+        linesOf(replayOf(snapshot, records.slice(point))),
+        linesOf(run.state),
+        `seed ${seed}, snapshot at seq ${point}`,
+      );
     }
   }
 });

@@ -5,7 +5,18 @@ import type { JournalRecord } from "../../src/journal/types.ts";
 import { UnknownEvent, toRecorded } from "../../src/state/events.ts";
 import { State } from "../../src/state/state.ts";
 import { Replay } from "../../src/state/store.ts";
-import { CLUSTER, created, deployed, drainStarted, hostOf, linesOf, lost, registered, specOf, stateAfter } from "../support/rows.ts";
+import {
+  CLUSTER,
+  created,
+  deployed,
+  drainStarted,
+  hostOf,
+  linesOf,
+  lost,
+  registered,
+  specOf,
+  stateAfter,
+} from "../support/rows.ts";
 
 const FULL = [
   CLUSTER,
@@ -33,14 +44,21 @@ test("a state read back from its lines has the same lines and the same groups", 
   const state = stateAfter(...FULL);
   const again = reload(linesOf(state));
   assert.deepEqual(linesOf(again), linesOf(state));
-  assert.deepEqual(again.machines.group("h-1").map((machine) => machine.id), ["m-1"]);
+  assert.deepEqual(
+    again.machines.group("h-1").map((machine) => machine.id),
+    ["m-1"],
+  );
   assert.equal(again.imageRefs.group("sha256:aa").length, 2);
   assert.deepEqual(hostOf(again, "h-2"), hostOf(state, "h-2"));
 });
 
 test("the order of the lines depends on the content only, not on the order of arrival", () => {
-  const one = linesOf(stateAfter(registered("h-1"), registered("h-2"), created(specOf("m-1"), "h-1"), created(specOf("m-2"), "h-2")));
-  const other = linesOf(stateAfter(registered("h-2"), registered("h-1"), created(specOf("m-2"), "h-2"), created(specOf("m-1"), "h-1")));
+  const one = linesOf(
+    stateAfter(registered("h-1"), registered("h-2"), created(specOf("m-1"), "h-1"), created(specOf("m-2"), "h-2")),
+  );
+  const other = linesOf(
+    stateAfter(registered("h-2"), registered("h-1"), created(specOf("m-2"), "h-2"), created(specOf("m-1"), "h-1")),
+  );
   assert.deepEqual(one, other);
 });
 
@@ -62,9 +80,27 @@ test("a key such as __proto__ survives a snapshot", () => {
 });
 
 test("refuses a line that no snapshot has", () => {
-  const noRow = [null, {}, "x", 1, [], ["hosts"], ["hosts", "h"], ["hosts", "h", null], ["hosts", "h", 1], ["hosts", "h", []], ["hosts", "h", {}, 1]];
-  const noPlace = [["hosts", 1, {}], ["volumes", "v", {}], ["__proto__", "v", {}], [null, "v", {}]];
-  for (const line of [...noRow, ...noPlace]) assert.throws(() => new State().load(line), /^Error: snapshot: /, JSON.stringify(line));
+  const noRow = [
+    null,
+    {},
+    "x",
+    1,
+    [],
+    ["hosts"],
+    ["hosts", "h"],
+    ["hosts", "h", null],
+    ["hosts", "h", 1],
+    ["hosts", "h", []],
+    ["hosts", "h", {}, 1],
+  ];
+  const noPlace = [
+    ["hosts", 1, {}],
+    ["volumes", "v", {}],
+    ["__proto__", "v", {}],
+    [null, "v", {}],
+  ];
+  for (const line of [...noRow, ...noPlace])
+    assert.throws(() => new State().load(line), /^Error: snapshot: /, JSON.stringify(line));
 });
 
 test("a table of another version is named in the refusal", () => {
@@ -86,7 +122,11 @@ test("a replay refuses an event of a type that it does not know, and says where 
   for (const type of ["volume.created", "", "toString", "__proto__", "constructor", "Host.registered"]) {
     assert.throws(
       () => new Replay(new State()).record(recordOf(type)),
-      (error) => error instanceof UnknownEvent && error.message.includes("seq 7") && error.message.includes(JSON.stringify(type)) && error.message.includes("newer zwrmd"),
+      (error) =>
+        error instanceof UnknownEvent &&
+        error.message.includes("seq 7") &&
+        error.message.includes(JSON.stringify(type)) &&
+        error.message.includes("newer zwrmd"),
       type,
     );
   }

@@ -1,4 +1,7 @@
-/** Durable before visible: what leaves the store, and when, while lines are on their way to the disk and when they do not get there. */
+/**
+ * Durable before visible: what leaves the store, and when, while lines are on their way to the disk and when they do
+ * not get there.
+ */
 import assert from "node:assert/strict";
 import test from "node:test";
 import { ApiError } from "../../src/lib/errors.ts";
@@ -26,7 +29,10 @@ function setUp(): Setup {
 }
 
 function ids(state: State): string {
-  return [...state.hosts.values()].map((host) => host.id).sort().join(",");
+  return [...state.hosts.values()]
+    .map((host) => host.id)
+    .sort()
+    .join(",");
 }
 
 /** Registers a host, and refuses one that is there. */
@@ -72,10 +78,16 @@ test("decisions see writes in flight, and each answer waits for its own line and
   const answers = ["h-1", "h-2", "h-3"].map((id) => watch(store.change(SYSTEM, join(id))));
   log.sync(1);
   await turn();
-  assert.deepEqual(answers.map((answer) => answer.state), ["gave h-1", "waits", "waits"]);
+  assert.deepEqual(
+    answers.map((answer) => answer.state),
+    ["gave h-1", "waits", "waits"],
+  );
   log.sync();
   await turn();
-  assert.deepEqual(answers.map((answer) => answer.state), ["gave h-1", "gave h-1,h-2", "gave h-1,h-2,h-3"]);
+  assert.deepEqual(
+    answers.map((answer) => answer.state),
+    ["gave h-1", "gave h-1,h-2", "gave h-1,h-2,h-3"],
+  );
 });
 
 test("a read waits for the writes that it saw", async () => {
@@ -121,7 +133,11 @@ test("a refusal waits like an answer for the writes that it saw", async () => {
   const { log, store } = setUp();
   void store.change(SYSTEM, join("h-1"));
   const refusal = watch(store.change(SYSTEM, join("h-1")));
-  const missing = watch(store.read(() => { throw new ApiError("host_not_found", "none"); }));
+  const missing = watch(
+    store.read(() => {
+      throw new ApiError("host_not_found", "none");
+    }),
+  );
   await turn();
   assert.deepEqual([refusal.state, missing.state], ["waits", "waits"]);
   log.sync();
@@ -147,7 +163,13 @@ test("a refusal leaves at once, as a throw, when all is on disk", () => {
   void store.change(SYSTEM, join("h-1"));
   log.sync();
   assert.throws(() => store.change(SYSTEM, join("h-1")), { code: "host_id_in_use" });
-  assert.throws(() => store.read(() => { throw new ApiError("host_not_found", "none"); }), { code: "host_not_found" });
+  assert.throws(
+    () =>
+      store.read(() => {
+        throw new ApiError("host_not_found", "none");
+      }),
+    { code: "host_not_found" },
+  );
   assert.equal(log.lastSeq, 1);
 });
 
@@ -167,7 +189,10 @@ test("a command that changes nothing writes nothing, and waits only for what it 
 
 test("a command that changed nothing for the sake of a write that failed is decided anew", async () => {
   const { log, store } = setUp();
-  const ensure = (state: State): Decision<string> => ({ event: state.hosts.get("h-1") === undefined ? registered("h-1") : null, answer: ids });
+  const ensure = (state: State): Decision<string> => ({
+    event: state.hosts.get("h-1") === undefined ? registered("h-1") : null,
+    answer: ids,
+  });
   const first = watch(store.change(SYSTEM, ensure));
   const second = watch(store.change(SYSTEM, ensure));
   log.fail("no space");
@@ -196,11 +221,21 @@ test("a failed write puts the state back to the acknowledged lines before anyone
 });
 
 test("storage_failed says why, and whether room or a restart helps", async () => {
-  for (const [untilRestart, remedy] of [[false, /Make room/], [true, /until the daemon is restarted/]] as const) {
+  for (const [untilRestart, remedy] of [
+    [false, /Make room/],
+    [true, /until the daemon is restarted/],
+  ] as const) {
     const { log, store } = setUp();
     const change = store.change(SYSTEM, join("h-1"));
     log.fail("the disk said EIO", untilRestart);
-    await assert.rejects(async () => change, (error) => error instanceof ApiError && error.status === 503 && error.message.includes("the disk said EIO") && remedy.test(error.message));
+    await assert.rejects(
+      async () => change,
+      (error) =>
+        error instanceof ApiError &&
+        error.status === 503 &&
+        error.message.includes("the disk said EIO") &&
+        remedy.test(error.message),
+    );
   }
 });
 
@@ -248,7 +283,10 @@ test("an event that a reducer cannot take leaves no trace in the state or the lo
 test("an event that the log cannot take leaves no trace in the state", () => {
   const { log, store, state } = setUp();
   const data = { ...registered("h-1").data, reason: 1n };
-  assert.throws(() => store.change(SYSTEM, () => ({ event: { type: "host.registered", data } as unknown as Event, answer: ids })), TypeError);
+  assert.throws(
+    () => store.change(SYSTEM, () => ({ event: { type: "host.registered", data } as unknown as Event, answer: ids })),
+    TypeError,
+  );
   assert.deepEqual(linesOf(state), []);
   assert.equal(log.lastSeq, 0);
 });
@@ -256,7 +294,9 @@ test("an event that the log cannot take leaves no trace in the state", () => {
 test("a change that is aborted does not take an earlier one in flight with it", async () => {
   const { log, store, state } = setUp();
   const first = watch(store.change(SYSTEM, join("h-1")));
-  assert.throws(() => store.change(SYSTEM, () => ({ event: { type: "host.heard", data: null } as unknown as Event, answer: ids })));
+  assert.throws(() =>
+    store.change(SYSTEM, () => ({ event: { type: "host.heard", data: null } as unknown as Event, answer: ids })),
+  );
   log.sync();
   await turn();
   assert.equal(first.state, "gave h-1");

@@ -29,7 +29,13 @@ test("rows are found by key and by group", () => {
   assert.equal(table.size, 3);
   assert.deepEqual(table.get("3"), { group: null, value: 3 });
   assert.equal(table.get("4"), undefined);
-  assert.deepEqual(table.group("a").map((row) => row.value).sort(), [1, 2]);
+  assert.deepEqual(
+    table
+      .group("a")
+      .map((row) => row.value)
+      .sort(),
+    [1, 2],
+  );
   assert.deepEqual(table.group("b"), []);
 });
 
@@ -144,7 +150,12 @@ test("what is changed outside of begin and keep, as a replay does, is not undone
 test("every table of the state can be undone: inserted, replaced and deleted rows come back as they were", () => {
   const state = new State();
   // Rows of no meaning: tables know none. The groupings read these fields.
-  const row = (value: number): object => ({ host_id: `h-${value % 2}`, digest: `d-${value % 2}`, user_id: `u-${value % 2}`, value });
+  const row = (value: number): object => ({
+    host_id: `h-${value % 2}`,
+    digest: `d-${value % 2}`,
+    user_id: `u-${value % 2}`,
+    value,
+  });
   for (const table of state.tables) for (let i = 0; i < 4; i++) table.set(`k-${i}`, row(i));
   const before = linesOf(state);
   for (const table of state.tables) {
@@ -155,6 +166,7 @@ test("every table of the state can be undone: inserted, replaced and deleted row
     assert.notDeepEqual(linesOf(state), before, table.name);
     state.undo.abort();
     assert.deepEqual(linesOf(state), before, table.name);
-    for (const group of ["h-0", "h-1", "d-0", "d-1", "u-0", "u-1"]) assert.ok([0, 2].includes(table.group(group).length), `${table.name} ${group}`);
+    for (const group of ["h-0", "h-1", "d-0", "d-1", "u-0", "u-1"])
+      assert.ok([0, 2].includes(table.group(group).length), `${table.name} ${group}`);
   }
 });

@@ -1,4 +1,7 @@
-/** Random commands on a small world, by the program's own decisions where it has them: few ids, so that everything meets everything. */
+/**
+ * Random commands on a small world, by the program's own decisions where it has them: few ids, so that everything meets
+ * everything.
+ */
 import { runningDrain } from "../../src/fleet/drain-terms.ts";
 import { decideActivate, decideDrain, decideUndrain, planDrain } from "../../src/fleet/drain.ts";
 import { decideHeard } from "../../src/fleet/heartbeat.ts";
@@ -51,7 +54,11 @@ const COMMANDS: readonly ((random: Random, serial: number) => Command)[] = [
 
   (random) => {
     const id = hostId(random);
-    const facts = factsOf(id, { region: pick(random, ["default", "north"]), agent_version: pick(random, [null, "1.0.0"]), labels: { [`k${random(2)}`]: String(random(2)) } });
+    const facts = factsOf(id, {
+      region: pick(random, ["default", "north"]),
+      agent_version: pick(random, [null, "1.0.0"]),
+      labels: { [`k${random(2)}`]: String(random(2)) },
+    });
     const registration = { host_id: id, facts, capacity: { ...CAPACITY, cpus: 4 + random(2) }, key: key(random) };
     return (state) => decideRegister(state, registration);
   },
@@ -70,9 +77,16 @@ const COMMANDS: readonly ((random: Random, serial: number) => Command)[] = [
     const [sent, silent, current, strange] = [key(random), random(3) === 0, random(3) === 0, random(3) === 0];
     return (state) => {
       const host = state.hosts.get(id);
-      const own = strange ? [] : state.machines.group(id).map((machine) => machine.id).sort();
+      const own = strange
+        ? []
+        : state.machines
+            .group(id)
+            .map((machine) => machine.id)
+            .sort();
       const reports = machines.map(({ place, ...rest }) => ({ ...rest, id: own[place % own.length] ?? `m-${place}` }));
-      return host === undefined ? null : decideHeard(state, host, { key: sent, machines: silent ? undefined : reports, current });
+      return host === undefined
+        ? null
+        : decideHeard(state, host, { key: sent, machines: silent ? undefined : reports, current });
     };
   },
 
@@ -135,7 +149,10 @@ const COMMANDS: readonly ((random: Random, serial: number) => Command)[] = [
 
   (random) => {
     const id = hostId(random);
-    return (state) => (state.hosts.get(id) === undefined ? null : { type: "host.id_conflict", data: { host_id: id, boot_ids: ["a", "b"] } });
+    return (state) =>
+      state.hosts.get(id) === undefined
+        ? null
+        : { type: "host.id_conflict", data: { host_id: id, boot_ids: ["a", "b"] } };
   },
 
   ...APP_COMMANDS,
@@ -147,8 +164,17 @@ const COMMANDS: readonly ((random: Random, serial: number) => Command)[] = [
 function personal(): ((random: Random, serial: number) => Command)[] {
   const userId = (random: Random): string => `u_${random(3)}`;
   const orgId = (random: Random): string => `o_${random(3)}`;
-  const password = (random: Random): { n: number; r: number; p: number; salt: string; hash: string } => ({ n: 16_384, r: 8, p: 1, salt: "s", hash: `p${random(9)}` });
-  const just = (event: Event): Command => () => event;
+  const password = (random: Random): { n: number; r: number; p: number; salt: string; hash: string } => ({
+    n: 16_384,
+    r: 8,
+    p: 1,
+    salt: "s",
+    hash: `p${random(9)}`,
+  });
+  const just =
+    (event: Event): Command =>
+    () =>
+      event;
   return [
     (random) => {
       const id = orgId(random);
@@ -156,22 +182,54 @@ function personal(): ((random: Random, serial: number) => Command)[] {
     },
     (random) => {
       const id = userId(random);
-      const user = { id, email: `${id}@example.com`, name: id, host_admin: random(2) === 0, password: password(random) };
+      const user = {
+        id,
+        email: `${id}@example.com`,
+        name: id,
+        host_admin: random(2) === 0,
+        password: password(random),
+      };
       return just({ type: "user.created", data: { user, org_id: pick(random, [null, orgId(random)]) } });
     },
-    (random) => just({ type: "user.password_set", data: { user_id: userId(random), password: password(random), same_password: random(2) === 0 } }),
+    (random) =>
+      just({
+        type: "user.password_set",
+        data: { user_id: userId(random), password: password(random), same_password: random(2) === 0 },
+      }),
     (random) => just({ type: "user.removed", data: { user_id: userId(random) } }),
-    (random) => just({ type: "member.set", data: { org_id: orgId(random), user_id: userId(random), role: pick(random, ["owner", "member"]) } }),
+    (random) =>
+      just({
+        type: "member.set",
+        data: { org_id: orgId(random), user_id: userId(random), role: pick(random, ["owner", "member"]) },
+      }),
     (random) => just({ type: "member.removed", data: { org_id: orgId(random), user_id: userId(random) } }),
     (random) => {
-      const session = { id: `s_${random(4)}`, token_hash: `t${random(4)}`, user_id: userId(random), org_id: orgId(random), expires_at: "2026-02-01T00:00:00.000Z" };
+      const session = {
+        id: `s_${random(4)}`,
+        token_hash: `t${random(4)}`,
+        user_id: userId(random),
+        org_id: orgId(random),
+        expires_at: "2026-02-01T00:00:00.000Z",
+      };
       return just({ type: "session.created", data: { session, expired: [`t${random(4)}`] } });
     },
-    (random) => just({ type: "session.renewed", data: { token_hash: `t${random(4)}`, expires_at: `2026-03-0${1 + random(9)}T00:00:00.000Z` } }),
+    (random) =>
+      just({
+        type: "session.renewed",
+        data: { token_hash: `t${random(4)}`, expires_at: `2026-03-0${1 + random(9)}T00:00:00.000Z` },
+      }),
     (random) => just({ type: "session.ended", data: { id: "s", token_hash: `t${random(4)}` } }),
     (random) => {
       const scopes = pick(random, [null, ["admin"] as const]);
-      const apiKey = { id: `k_${random(4)}`, token_hash: `a${random(4)}`, name: "ci", user_id: userId(random), org_id: orgId(random), scopes, expires_at: null };
+      const apiKey = {
+        id: `k_${random(4)}`,
+        token_hash: `a${random(4)}`,
+        name: "ci",
+        user_id: userId(random),
+        org_id: orgId(random),
+        scopes,
+        expires_at: null,
+      };
       return just({ type: "api_key.created", data: { key: apiKey } });
     },
     (random) => just({ type: "api_key.revoked", data: { id: "k", token_hash: `a${random(4)}` } }),
@@ -182,7 +240,28 @@ function personal(): ((random: Random, serial: number) => Command)[] {
 const OPENING = [COMMANDS[0], COMMANDS[1], COMMANDS[1], COMMANDS[1], push, create, deploy, deploy, step, step] as const;
 
 const [, register, hear, lose, replaceLost, , , , , activate, advance, place] = COMMANDS;
-const BUSY = [register, hear, hear, hear, lose, replaceLost, drain, activate, advance, advance, place, deploy, step, step, step, step, step, step, stop, start] as const;
+const BUSY = [
+  register,
+  hear,
+  hear,
+  hear,
+  lose,
+  replaceLost,
+  drain,
+  activate,
+  advance,
+  advance,
+  place,
+  deploy,
+  step,
+  step,
+  step,
+  step,
+  step,
+  step,
+  stop,
+  start,
+] as const;
 
 /** The next command. Registrations, reports, machines and the steps of apps come oftener, for the same reason. */
 export function randomCommand(random: Random, serial: number): Command {

@@ -1,4 +1,7 @@
-/** The tree is the architecture: imports go down only, in no circle, to nothing from outside; and no file says what its room does not own. */
+/**
+ * The tree is the architecture: imports go down only, in no circle, to nothing from outside; and no file says what its
+ * room does not own.
+ */
 import assert from "node:assert/strict";
 import { readFileSync, readdirSync } from "node:fs";
 import { posix } from "node:path";
@@ -42,7 +45,10 @@ function inEach(look: (path: string, source: string) => readonly string[]): stri
 test("there are files to look at, in every room of the table that is built", () => {
   assert.ok(FILES.size > 30);
   const rooms = new Set([...FILES.keys()].map(folderOf).filter((folder) => folder !== null));
-  assert.deepEqual([...rooms].filter((room) => SEES[room] === undefined), []);
+  assert.deepEqual(
+    [...rooms].filter((room) => SEES[room] === undefined),
+    [],
+  );
   for (const room of ["lib", "http", "journal", "state", "fleet", "api"]) assert.ok(rooms.has(room), room);
 });
 
@@ -51,12 +57,19 @@ test("every source file is TypeScript, or the journal's format in words", () => 
 });
 
 test("imports are node: modules or relative .ts files that are there", () => {
-  const isOurs = (path: string, specifier: string): boolean => /^\.\.?\/.*\.ts$/.test(specifier) && FILES.has(posix.join(posix.dirname(path), specifier));
-  assertNone(inEach((path, source) => importsOf(source).filter((specifier) => !specifier.startsWith("node:") && !isOurs(path, specifier))));
+  const isOurs = (path: string, specifier: string): boolean =>
+    /^\.\.?\/.*\.ts$/.test(specifier) && FILES.has(posix.join(posix.dirname(path), specifier));
+  assertNone(
+    inEach((path, source) =>
+      importsOf(source).filter((specifier) => !specifier.startsWith("node:") && !isOurs(path, specifier)),
+    ),
+  );
 });
 
 test("imports go down only, types too, and siblings do not meet", () => {
-  assertNone(inEach((path, source) => relativeImports(path, source).flatMap((target) => whyNotImport(path, target) ?? [])));
+  assertNone(
+    inEach((path, source) => relativeImports(path, source).flatMap((target) => whyNotImport(path, target) ?? [])),
+  );
 });
 
 /** The first circle found from `path`, as the files on it. */
@@ -77,7 +90,11 @@ test("no files import each other in a circle, types too", () => {
 });
 
 test(`no file is longer than ${MAX_LINES} lines`, () => {
-  assertNone(inEach((_path, source) => (source.trimEnd().split("\n").length > MAX_LINES ? [`${source.trimEnd().split("\n").length} lines`] : [])));
+  assertNone(
+    inEach((_path, source) =>
+      source.trimEnd().split("\n").length > MAX_LINES ? [`${source.trimEnd().split("\n").length} lines`] : [],
+    ),
+  );
 });
 
 test(`no line of the sources, the tests and the scripts is longer than ${MAX_COLUMNS} columns`, () => {
@@ -112,11 +129,21 @@ test("reducers know no clock, no randomness and no input or output: they import 
   const pure = [...FILES].filter(([path]) => /^state\/(?:.*reducers|table|state|events|types)\.ts$/.test(path));
   assert.ok(pure.length >= 5);
   const isState = (specifier: string): boolean => specifier.startsWith("./") || specifier === "../journal/types.ts";
-  assertNone(pure.flatMap(([path, source]) => importsOf(source).filter((specifier) => !isState(specifier)).map((specifier) => `${path}: ${specifier}`)));
+  assertNone(
+    pure.flatMap(([path, source]) =>
+      importsOf(source)
+        .filter((specifier) => !isState(specifier))
+        .map((specifier) => `${path}: ${specifier}`),
+    ),
+  );
 });
 
 test("decisions of the fleet make no ids and read no files: ids and times are given to them", () => {
-  assertNone(inEach((path, source) => (folderOf(path) === "fleet" ? importsOf(source).filter((specifier) => specifier.startsWith("node:")) : [])));
+  assertNone(
+    inEach((path, source) =>
+      folderOf(path) === "fleet" ? importsOf(source).filter((specifier) => specifier.startsWith("node:")) : [],
+    ),
+  );
 });
 
 /** Compiles only while the first type has none of these keys. */

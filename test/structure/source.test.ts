@@ -1,4 +1,7 @@
-/** The checks of the structure see what they look for: each is given something that breaks it, and something that only looks so. */
+/**
+ * The checks of the structure see what they look for: each is given something that breaks it, and something that only
+ * looks so.
+ */
 import assert from "node:assert/strict";
 import test from "node:test";
 import { breachesOf, codeOf, importsOf, openingOf, whyNotImport } from "./source.ts";
@@ -61,7 +64,12 @@ type H = import("./h.ts").H;
 /* import j from "./j.ts"; */
 const url = "https://example.com"; import k from "./k.ts";
 `;
-  assert.deepEqual(importsOf(source).map((path) => path[2]).join(""), "abcdefghk");
+  assert.deepEqual(
+    importsOf(source)
+      .map((path) => path[2])
+      .join(""),
+    "abcdefghk",
+  );
 });
 
 const BREACHES: readonly [what: string, code: string][] = [
@@ -120,12 +128,16 @@ test("an owner may, and its neighbour may not", () => {
 });
 
 test("code is what is left without comments and texts", () => {
-  assert.equal(codeOf('a("x // y"); // z\nb(/"/g); /* c */ d(`e ${f} g`);').replace(/\s+/g, " "), 'a(""); b(""); d(`${f}`);');
+  assert.equal(
+    codeOf('a("x // y"); // z\nb(/"/g); /* c */ d(`e ${f} g`);').replace(/\s+/g, " "),
+    'a(""); b(""); d(`${f}`);',
+  );
 });
 
 test("the opening sentence is read, behind a shebang too", () => {
   assert.equal(openingOf("/** What it owns. */\nimport a;"), "What it owns.");
   assert.equal(openingOf("#!/usr/bin/env node\n/** What it owns. */\n"), "What it owns.");
   assert.equal(openingOf("/**\n * What it owns.\n * More.\n */\n"), "What it owns.\nMore.");
-  for (const none of ["import a;", "// a line\n", "/* a block */", "\n/** late */", "import a;\n/** late */"]) assert.equal(openingOf(none), null, none);
+  for (const none of ["import a;", "// a line\n", "/* a block */", "\n/** late */", "import a;\n/** late */"])
+    assert.equal(openingOf(none), null, none);
 });

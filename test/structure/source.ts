@@ -1,4 +1,7 @@
-/** Reads a source file as its rules see it: the imports, the code without its comments and texts, and what that code may not say. */
+/**
+ * Reads a source file as its rules see it: the imports, the code without its comments and texts, and what that code may
+ * not say.
+ */
 
 /** Which folders of src a folder may import from. Entry points see everything. */
 export const SEES: Readonly<Record<string, readonly string[]>> = layers();
@@ -43,27 +46,41 @@ export function whyNotImport(from: string, to: string): string | null {
 
 const IMPORT = /\b(?:from|import)\s*\(?\s*(["'`])([^"'`]*)\1/g;
 
-/** What a file imports or exports from, types too, as written. Texts that only look like an import are counted too: better one too many. */
+/**
+ * What a file imports or exports from, types too, as written. Texts that only look like an import are counted too:
+ * better one too many.
+ */
 export function importsOf(source: string): string[] {
   const found = [...withoutComments(source).matchAll(IMPORT)].map(([, , specifier]) => specifier ?? "");
-  // A template's text, such as an error that quotes a name: no import can be written so.
-  return found.filter((specifier) => !specifier.includes("${"));
+  // A text that only ends with such a word, or a template that quotes a name: no import can be written so.
+  return found.filter((specifier) => !/\s|\$\{/.test(specifier));
 }
 
-/** A token to leave out: comments, texts, templates and regular expressions; a regular expression only where one can stand. */
+/**
+ * A token to leave out: comments, texts, templates and regular expressions; a regular expression only where one can
+ * stand.
+ */
 const COMMENT = String.raw`\/\*[\s\S]*?\*\/|\/\/[^\n]*`;
 const TEXT = String.raw`"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'`;
 const BEFORE_REGEXP = String.raw`(?<=[=(,:;!&|?{}[+]\s*|\breturn\s+|^\s*)`;
 const REGEXP = String.raw`${BEFORE_REGEXP}\/(?![*/])(?:[^/\\[\n]|\\.|\[(?:[^\]\\\n]|\\.)*\])+\/[a-z]*`;
 
 function withoutComments(source: string): string {
-  return source.replace(new RegExp(`(${TEXT}|${REGEXP})|${COMMENT}`, "gm"), (_all, kept: string | undefined) => kept ?? " ");
+  return source.replace(
+    new RegExp(`(${TEXT}|${REGEXP})|${COMMENT}`, "gm"),
+    (_all, kept: string | undefined) => kept ?? " ",
+  );
 }
 
 /** The code alone. The code within templates stays, since `${…}` is code; their texts are taken out. */
 export function codeOf(source: string): string {
-  const bare = source.replace(new RegExp(`${TEXT}|${REGEXP}|${COMMENT}`, "gm"), (token) => (token.startsWith("/*") || token.startsWith("//") ? " " : '""'));
-  return bare.replace(/`(?:[^`\\]|\\.)*`/g, (template) => `\`${[...template.matchAll(/\$\{([^}]*)\}/g)].map((found) => `\${${found[1] ?? ""}}`).join("")}\``);
+  const bare = source.replace(new RegExp(`${TEXT}|${REGEXP}|${COMMENT}`, "gm"), (token) =>
+    token.startsWith("/*") || token.startsWith("//") ? " " : '""',
+  );
+  return bare.replace(
+    /`(?:[^`\\]|\\.)*`/g,
+    (template) => `\`${[...template.matchAll(/\$\{([^}]*)\}/g)].map((found) => `\${${found[1] ?? ""}}`).join("")}\``,
+  );
 }
 
 /** A thing that code may not say. */
@@ -136,7 +153,9 @@ export const BANS: readonly Ban[] = [
 export function breachesOf(path: string, source: string): string[] {
   const code = codeOf(source);
   const broken = BANS.filter(({ pattern, raw, owners = {} }) => {
-    const isOwner = Object.keys(owners).some((owner) => path === owner || (owner.endsWith("/") && path.startsWith(owner)));
+    const isOwner = Object.keys(owners).some(
+      (owner) => path === owner || (owner.endsWith("/") && path.startsWith(owner)),
+    );
     return !isOwner && pattern.test(raw === true ? source : code);
   });
   return broken.map(({ what }) => what);

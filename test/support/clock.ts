@@ -1,4 +1,6 @@
-/** A clock that stands still until a test moves it: due timers run in order, wall and monotonic time can be set apart. */
+/**
+ * A clock that stands still until a test moves it: due timers run in order, wall and monotonic time can be set apart.
+ */
 import type { Cancel, Clock } from "../../src/lib/clock.ts";
 
 /** 2026-01-02T03:04:05.678Z, so that every field of a time is told from every other. */
@@ -40,7 +42,10 @@ export class FakeClock implements Clock {
     return this.#timers.length;
   }
 
-  /** Moves both times on; a timer sees the time at which it is due, and one that it arms runs too when it is due by then. */
+  /**
+   * Moves both times on; a timer sees the time at which it is due, and one that it arms runs too when it is due by
+   * then.
+   */
   advance(ms: number): void {
     const end = this.#mono + ms;
     for (let next = this.#next(end); next !== undefined; next = this.#next(end)) {
@@ -52,7 +57,10 @@ export class FakeClock implements Clock {
     this.#move(end - this.#mono);
   }
 
-  /** `advance` in steps, with the promises of each step settled before the next: for timers that are armed anew when their work is done. */
+  /**
+   * `advance` in steps, with the promises of each step settled before the next: for timers that are armed anew when
+   * their work is done.
+   */
   async run(ms: number, stepMs: number = 50): Promise<void> {
     for (let left = ms; left > 0; left -= stepMs) {
       this.advance(Math.min(stepMs, left));
@@ -73,7 +81,8 @@ export class FakeClock implements Clock {
   /** The earliest timer due by `end`; of equal ones the one armed first. */
   #next(end: number): Timer | undefined {
     let found: Timer | undefined;
-    for (const timer of this.#timers) if (timer.at <= end && (found === undefined || timer.at < found.at)) found = timer;
+    for (const timer of this.#timers)
+      if (timer.at <= end && (found === undefined || timer.at < found.at)) found = timer;
     return found;
   }
 

@@ -1,4 +1,7 @@
-/** The real zwrmd under test: the built program in a folder of its own, started, watched, killed and cleaned up whatever happens. */
+/**
+ * The real zwrmd under test: the built program in a folder of its own, started, watched, killed and cleaned up whatever
+ * happens.
+ */
 import { spawn } from "node:child_process";
 import type { ChildProcess, ChildProcessWithoutNullStreams } from "node:child_process";
 import { createHash } from "node:crypto";
@@ -53,7 +56,10 @@ export class StartFailed extends Error {
   }
 }
 
-/** A start by which the kernel ends the daemon with the test's process, also after a SIGKILL of that; only where util-linux is. */
+/**
+ * A start by which the kernel ends the daemon with the test's process, also after a SIGKILL of that; only where
+ * util-linux is.
+ */
 function dieWithUs(): string[] {
   return existsSync(SETPRIV) ? [SETPRIV, "--pdeathsig", "KILL", "--"] : [];
 }
@@ -63,7 +69,10 @@ function requireProgram(): void {
 }
 
 /** Puts defaults into a TOML text, each under its section, where the text does not set the key itself. */
-export function withDefaults(config: string, defaults: Readonly<Record<string, Readonly<Record<string, string>>>>): string {
+export function withDefaults(
+  config: string,
+  defaults: Readonly<Record<string, Readonly<Record<string, string>>>>,
+): string {
   const sections = new Map<string, string[]>([["", []]]);
   let current = "";
   for (const line of config.split("\n").map((each) => each.trim())) {
@@ -73,7 +82,8 @@ export function withDefaults(config: string, defaults: Readonly<Record<string, R
   }
   for (const [section, keys] of Object.entries(defaults)) {
     const lines = sections.get(section) ?? [];
-    for (const [key, value] of Object.entries(keys)) if (!lines.some((line) => line.startsWith(`${key} `))) lines.push(`${key} = ${value}`);
+    for (const [key, value] of Object.entries(keys))
+      if (!lines.some((line) => line.startsWith(`${key} `))) lines.push(`${key} = ${value}`);
     sections.set(section, lines);
   }
   return [...sections].map(([name, lines]) => `${name === "" ? "" : `[${name}]\n`}${lines.join("\n")}\n`).join("\n");
@@ -113,8 +123,20 @@ export class TestDaemon {
 
   async start(): Promise<void> {
     requireProgram();
-    const [command = "", ...args] = [...dieWithUs(), ...(this.#owned.wrapper ?? []), process.execPath, PROGRAM, "--config", this.configFile, ...(this.#owned.args ?? [])];
-    const child = spawn(command, args, { cwd: this.folder, env: cleanEnv(this.#owned.env), stdio: ["ignore", "pipe", "pipe"] });
+    const [command = "", ...args] = [
+      ...dieWithUs(),
+      ...(this.#owned.wrapper ?? []),
+      process.execPath,
+      PROGRAM,
+      "--config",
+      this.configFile,
+      ...(this.#owned.args ?? []),
+    ];
+    const child = spawn(command, args, {
+      cwd: this.folder,
+      env: cleanEnv(this.#owned.env),
+      stdio: ["ignore", "pipe", "pipe"],
+    });
     this.#child = child;
     this.stdoutLines = [];
     this.stderr = "";
@@ -155,7 +177,9 @@ export class TestDaemon {
         rest = lines.pop() ?? "";
         for (const line of lines) {
           this.stdoutLines.push(line);
-          const address = / INFO listening .*?address=(\S+)/.exec(line)?.[1] ?? /"message":"listening".*"address":"([^"]+)"/.exec(line)?.[1];
+          const address =
+            / INFO listening .*?address=(\S+)/.exec(line)?.[1] ??
+            /"message":"listening".*"address":"([^"]+)"/.exec(line)?.[1];
           if (address !== undefined && this.addresses.push(address) === wanted) resolve("ready");
         }
       });
@@ -194,7 +218,10 @@ export class TestDaemon {
 
   /** A request as a host agent: with the licence. */
   asAgent(method: string, path: string, options: RequestOptions = {}): Promise<Answer> {
-    return this.request(method, path, { ...options, headers: { authorization: `Bearer ${LICENSE_HASH}`, ...options.headers } });
+    return this.request(method, path, {
+      ...options,
+      headers: { authorization: `Bearer ${LICENSE_HASH}`, ...options.headers },
+    });
   }
 
   /** Exact bytes. */

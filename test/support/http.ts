@@ -47,7 +47,10 @@ export function request(target: Target, method: string, path: string, options: R
   const headers: OutgoingHttpHeaders = { ...options.headers };
   if (bytes !== null && !asIs) headers["content-type"] ??= "application/json";
   if (bytes !== null && headers["transfer-encoding"] === undefined) headers["content-length"] ??= bytes.length;
-  const where = "socketPath" in target ? { socketPath: target.socketPath } : { host: target.host ?? "127.0.0.1", port: target.port };
+  const where =
+    "socketPath" in target
+      ? { socketPath: target.socketPath }
+      : { host: target.host ?? "127.0.0.1", port: target.port };
   return new Promise((resolve, reject) => {
     const signal = AbortSignal.timeout(options.timeoutMs ?? 30_000);
     const req = http.request({ ...where, method, path, headers, signal, agent: options.agent ?? false });
@@ -73,10 +76,14 @@ export interface RawResult {
   readonly closed: boolean;
 }
 
-/** Sends exact bytes and gathers what comes until the other side closes or `timeoutMs` (3 s) is over. Never rejects on a broken connection. */
+/**
+ * Sends exact bytes and gathers what comes until the other side closes or `timeoutMs` (3 s) is over. Never rejects on a
+ * broken connection.
+ */
 export function sendRaw(target: Target, bytes: string | Buffer, timeoutMs = 3_000): Promise<RawResult> {
   return new Promise((resolve) => {
-    const socket = "socketPath" in target ? net.connect(target.socketPath) : net.connect(target.port, target.host ?? "127.0.0.1");
+    const socket =
+      "socketPath" in target ? net.connect(target.socketPath) : net.connect(target.port, target.host ?? "127.0.0.1");
     const parts: Buffer[] = [];
     const finish = (closed: boolean): void => {
       clearTimeout(timer);
@@ -100,7 +107,8 @@ export function parseAnswers(raw: string): Answer[] {
     if (end === -1) break;
     const [first = "", ...lines] = rest.slice(0, end).split("\r\n");
     const headers: IncomingHttpHeaders = {};
-    for (const line of lines) headers[line.slice(0, line.indexOf(":")).toLowerCase()] = line.slice(line.indexOf(":") + 1).trim();
+    for (const line of lines)
+      headers[line.slice(0, line.indexOf(":")).toLowerCase()] = line.slice(line.indexOf(":") + 1).trim();
     const status = Number(first.split(" ")[1]);
     const length = status === 204 || status === 304 ? 0 : Number(headers["content-length"] ?? 0);
     answers.push(new Answer(status, headers, Buffer.from(rest.slice(end + 4, end + 4 + length), "latin1")));

@@ -41,7 +41,16 @@ export function readJournal(dataDir: string): Line[] {
       if (end === -1) break;
       const line = bytes.subarray(offset, end);
       const value = JSON.parse(line.toString("utf8")) as Json;
-      lines.push({ file, number, offset, bytes: line, value, seq: numberAt(value, "seq"), batch: numberAt(value, "batch"), sum: textAt(value, "sum") });
+      lines.push({
+        file,
+        number,
+        offset,
+        bytes: line,
+        value,
+        seq: numberAt(value, "seq"),
+        batch: numberAt(value, "batch"),
+        sum: textAt(value, "sum"),
+      });
       offset = end + 1;
     }
   }
@@ -66,19 +75,41 @@ export function assertChain(lines: readonly Line[]): void {
   });
 }
 
-/** Adds a line with a true sum to a journal that no daemon has open: what a later version of the program would have written. */
+/**
+ * Adds a line with a true sum to a journal that no daemon has open: what a later version of the program would have
+ * written.
+ */
 export function appendLine(dataDir: string, type: string, data: Json): void {
   const last = readJournal(dataDir).at(-1);
   assert.ok(last !== undefined);
   const seq = last.seq + 1;
-  const rest = JSON.stringify({ seq, batch: seq, at: new Date().toISOString(), type, actor: { kind: "system", id: null, ip: null }, data }).slice(1);
+  const rest = JSON.stringify({
+    seq,
+    batch: seq,
+    at: new Date().toISOString(),
+    type,
+    actor: { kind: "system", id: null, ip: null },
+    data,
+  }).slice(1);
   appendFileSync(last.file, `{"sum":"${chainSum(last.sum, rest)}",${rest}\n`);
 }
 
 /** Puts a machine on a host, as the fleet would, into the journal of a daemon that is stopped. */
 export function placeMachine(dataDir: string, id: string, hostId: string): void {
-  const workload = { image: `sha256:${"a".repeat(64)}`, cpus: 2, memory_mb: 512, restart: "on-failure", check: null, region: null, on_host_loss: "replace", progress_deadline_seconds: 600 };
+  const workload = {
+    image: `sha256:${"a".repeat(64)}`,
+    cpus: 2,
+    memory_mb: 512,
+    restart: "on-failure",
+    check: null,
+    region: null,
+    on_host_loss: "replace",
+    progress_deadline_seconds: 600,
+  };
   const spec = { id, app_id: "a-1", org_id: "o-1", deployment_id: "dep_1", streak: 0, ...workload };
-  appendLine(dataDir, "deployment.created", { deployment: { id: "dep_1", app_id: "a-1", org_id: "o-1", replicas: 1, env: { MODE: "test" }, ...workload }, idempotency: null });
+  appendLine(dataDir, "deployment.created", {
+    deployment: { id: "dep_1", app_id: "a-1", org_id: "o-1", replicas: 1, env: { MODE: "test" }, ...workload },
+    idempotency: null,
+  });
   appendLine(dataDir, "machine.created", { machine: spec, host_id: hostId, replaces: null, why: null });
 }

@@ -36,16 +36,24 @@ export function numberAt(value: Json | undefined, path: string): number {
   return Number(found);
 }
 
-export const text: Check = (value, path) => assert.ok(typeof value === "string" && value !== "", `${path} is a text: ${JSON.stringify(value)}`);
-export const flag: Check = (value, path) => assert.equal(typeof value, "boolean", `${path} is true or false: ${JSON.stringify(value)}`);
-export const amount: Check = (value, path) => assert.ok(typeof value === "number" && value >= 0, `${path} is a number from 0: ${JSON.stringify(value)}`);
-export const count: Check = (value, path) => assert.ok(Number.isInteger(value) && Number(value) >= 0, `${path} is a whole number from 0: ${JSON.stringify(value)}`);
+export const text: Check = (value, path) =>
+  assert.ok(typeof value === "string" && value !== "", `${path} is a text: ${JSON.stringify(value)}`);
+export const flag: Check = (value, path) =>
+  assert.equal(typeof value, "boolean", `${path} is true or false: ${JSON.stringify(value)}`);
+export const amount: Check = (value, path) =>
+  assert.ok(typeof value === "number" && value >= 0, `${path} is a number from 0: ${JSON.stringify(value)}`);
+export const count: Check = (value, path) =>
+  assert.ok(
+    Number.isInteger(value) && Number(value) >= 0,
+    `${path} is a whole number from 0: ${JSON.stringify(value)}`,
+  );
 /** RFC 3339, UTC, milliseconds. */
 export const time: Check = (value, path) => like(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/)(value, path);
 export const uuid: Check = (value, path) => like(/^[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$/)(value, path);
 
 export function like(pattern: RegExp): Check {
-  return (value, path) => assert.match(typeof value === "string" ? value : `not a text: ${JSON.stringify(value)}`, pattern, path);
+  return (value, path) =>
+    assert.match(typeof value === "string" ? value : `not a text: ${JSON.stringify(value)}`, pattern, path);
 }
 
 export function exactly(expected: Json): Check {
@@ -53,7 +61,11 @@ export function exactly(expected: Json): Check {
 }
 
 export function oneOf(...values: readonly Json[]): Check {
-  return (value, path) => assert.ok(value !== undefined && values.includes(value), `${path} is one of ${values.join(", ")}: ${JSON.stringify(value)}`);
+  return (value, path) =>
+    assert.ok(
+      value !== undefined && values.includes(value),
+      `${path} is one of ${values.join(", ")}: ${JSON.stringify(value)}`,
+    );
 }
 
 export function nullOr(check: Check): Check {
@@ -72,7 +84,10 @@ export function listOf(check: Check): Check {
 /** An object whose keys are free and whose values all pass. */
 export function mapOf(check: Check): Check {
   return (value, path) => {
-    assert.ok(typeof value === "object" && value !== null && !Array.isArray(value), `${path} is an object: ${JSON.stringify(value)}`);
+    assert.ok(
+      typeof value === "object" && value !== null && !Array.isArray(value),
+      `${path} is an object: ${JSON.stringify(value)}`,
+    );
     for (const [key, item] of Object.entries(value)) check(item, `${path}.${key}`);
   };
 }
@@ -80,7 +95,10 @@ export function mapOf(check: Check): Check {
 /** Exactly these keys, no more and no fewer; a key that ends in `?` may be absent. */
 export function shape(fields: Readonly<Record<string, Check>>): Check {
   return (value, path) => {
-    assert.ok(typeof value === "object" && value !== null && !Array.isArray(value), `${path} is an object: ${JSON.stringify(value)}`);
+    assert.ok(
+      typeof value === "object" && value !== null && !Array.isArray(value),
+      `${path} is an object: ${JSON.stringify(value)}`,
+    );
     const known = new Set<string>();
     for (const [name, check] of Object.entries(fields)) {
       const key = name.replace(/\?$/, "");

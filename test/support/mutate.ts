@@ -26,17 +26,32 @@ const BEAT = JSON.stringify({
   wait_seconds: 0,
 });
 
-function make(method: string, target: string, body: string | Buffer | null = null, more: readonly string[] = []): Buffer {
+function make(
+  method: string,
+  target: string,
+  body: string | Buffer | null = null,
+  more: readonly string[] = [],
+): Buffer {
   const bytes = Buffer.from(body ?? "");
   const internal = target.startsWith("/v1/internal/") ? [`Authorization: Bearer ${LICENSE_HASH}`] : [];
-  const typed = body === null ? [] : [`Content-Type: ${target.includes("/images/") ? "application/octet-stream" : "application/json"}`, `Content-Length: ${bytes.length}`];
+  const typed =
+    body === null
+      ? []
+      : [
+          `Content-Type: ${target.includes("/images/") ? "application/octet-stream" : "application/json"}`,
+          `Content-Length: ${bytes.length}`,
+        ];
   const head = [`${method} ${target} HTTP/1.1`, "Host: localhost", ...internal, ...typed, ...more, "Connection: close"];
   return Buffer.concat([Buffer.from(`${head.join("\r\n")}\r\n\r\n`, "latin1"), bytes]);
 }
 
 function chunked(method: string, target: string, body: string): Buffer {
   const internal = target.startsWith("/v1/internal/") ? `Authorization: Bearer ${LICENSE_HASH}\r\n` : "";
-  return Buffer.from(`${method} ${target} HTTP/1.1\r\nHost: localhost\r\n${internal}Content-Type: application/json\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n${body.length.toString(16)}\r\n${body}\r\n0\r\n\r\n`);
+  return Buffer.from(
+    `${method} ${target} HTTP/1.1\r\nHost: localhost\r\n${internal}Content-Type: ` +
+      "application/json\r\nTransfer-Encoding: chunked\r\nConnection: " +
+      `close\r\n\r\n${body.length.toString(16)}\r\n${body}\r\n0\r\n\r\n`,
+  );
 }
 
 /** One of every route, and some twice in another dress. */
@@ -47,7 +62,9 @@ export const TEMPLATES: readonly Buffer[] = [
   make("GET", "/v1/ready", null, ["Origin: https://console.example"]),
   make("POST", "/v1/internal/hosts/register", REGISTER),
   chunked("POST", "/v1/internal/hosts/register", REGISTER),
-  make("POST", "/v1/internal/hosts/register", REGISTER.replaceAll("h-1", "h-2"), [`X-Zwrm-Host-Key: ${"k".repeat(40)}`]),
+  make("POST", "/v1/internal/hosts/register", REGISTER.replaceAll("h-1", "h-2"), [
+    `X-Zwrm-Host-Key: ${"k".repeat(40)}`,
+  ]),
   make("POST", "/v1/internal/hosts/h-1/heartbeat", BEAT),
   chunked("POST", "/v1/internal/hosts/h-1/heartbeat", BEAT),
   make("POST", "/v1/internal/hosts/h-1/deregister", `{"reason":"fuzz"}`),
@@ -58,7 +75,11 @@ export const TEMPLATES: readonly Buffer[] = [
   make("HEAD", `/v1/internal/images/${DIGEST}`),
   make("GET", "/v1/hosts?status=active&region=eu&datacenter=fra1&limit=10&after=h-0"),
   make("GET", "/v1/hosts/h-1"),
-  make("POST", "/v1/hosts/h-1/drain", `{"max_parallel":2,"deadline_seconds":60,"reason":"fuzz","force":false,"dry_run":false}`),
+  make(
+    "POST",
+    "/v1/hosts/h-1/drain",
+    `{"max_parallel":2,"deadline_seconds":60,"reason":"fuzz","force":false,"dry_run":false}`,
+  ),
   make("GET", "/v1/hosts/h-1/drain-status"),
   make("POST", "/v1/hosts/h-1/undrain", "{}", ["Content-Type: application/json"]),
   make("POST", "/v1/hosts/h-1/activate", "{}"),
@@ -74,26 +95,126 @@ export const TEMPLATES: readonly Buffer[] = [
 ];
 
 const NASTY: readonly string[] = [
-  "../../../../tmp/zwrmd-fuzz-escape", "..%2f..%2f..%2ftmp%2fzwrmd-fuzz-escape", "%2e%2e/%2e%2e", "....//", "%00", "%", "%zz", "%c0%ae%c0%ae",
-  "%u002e", "\\..\\..", "/", "//", ";", "?", "#", "__proto__", "constructor", "toString", "hasOwnProperty",
-  "null", "true", "-1", "0", "1e309", "9007199254740993", "NaN", "1.5", `""`, "[]", "{}", `{"__proto__":{"a":1}}`, "[[[[[[[[[[[[[[[[",
-  `{"a":`.repeat(200), "\u0000", "\r\n", "\n", "\r", "\t", " ", "\u00e4", "\ud83d\ude00", "\uffff", "x".repeat(5_000), "9".repeat(400),
-  "sha256:", `sha256:${"0".repeat(64)}`, "bytes=0-", "bytes=-1", "bytes=9999999999999999999999-", "bytes=0-0,2-2", "W/", "*", "chunked", "gzip",
-  "identity", "100-continue", "HTTP/1.0", "HTTP/2.0", "HTTP/9.9", "http://evil.example/", "localhost@evil", "[::1]", "${jndi:ldap://x}",
-  "' OR 1=1 --", "<script>",
+  "../../../../tmp/zwrmd-fuzz-escape",
+  "..%2f..%2f..%2ftmp%2fzwrmd-fuzz-escape",
+  "%2e%2e/%2e%2e",
+  "....//",
+  "%00",
+  "%",
+  "%zz",
+  "%c0%ae%c0%ae",
+  "%u002e",
+  "\\..\\..",
+  "/",
+  "//",
+  ";",
+  "?",
+  "#",
+  "__proto__",
+  "constructor",
+  "toString",
+  "hasOwnProperty",
+  "null",
+  "true",
+  "-1",
+  "0",
+  "1e309",
+  "9007199254740993",
+  "NaN",
+  "1.5",
+  `""`,
+  "[]",
+  "{}",
+  `{"__proto__":{"a":1}}`,
+  "[[[[[[[[[[[[[[[[",
+  `{"a":`.repeat(200),
+  "\u0000",
+  "\r\n",
+  "\n",
+  "\r",
+  "\t",
+  " ",
+  "\u00e4",
+  "\ud83d\ude00",
+  "\uffff",
+  "x".repeat(5_000),
+  "9".repeat(400),
+  "sha256:",
+  `sha256:${"0".repeat(64)}`,
+  "bytes=0-",
+  "bytes=-1",
+  "bytes=9999999999999999999999-",
+  "bytes=0-0,2-2",
+  "W/",
+  "*",
+  "chunked",
+  "gzip",
+  "identity",
+  "100-continue",
+  "HTTP/1.0",
+  "HTTP/2.0",
+  "HTTP/9.9",
+  "http://evil.example/",
+  "localhost@evil",
+  "[::1]",
+  "${jndi:ldap://x}",
+  "' OR 1=1 --",
+  "<script>",
 ];
 
 const HEADERS: readonly string[] = [
-  "Transfer-Encoding: chunked", "Transfer-Encoding: chunked, identity", "Transfer-Encoding : chunked", "Transfer-Encoding:\u000bchunked",
-  "Content-Length: 0", "Content-Length: 7", "Content-Length: -1", "Content-Length: +5", "Content-Length: 99999999999999999999", "Host: evil.example",
-  "Host:", "Authorization: Bearer x", "Authorization:", "Via: x",
-  "X-Forwarded-For: 127.0.0.1", "Expect: 200-maybe", "Expect: 100-continue", "Upgrade: websocket", "Connection: Upgrade", "Connection: keep-alive",
-  "Upgrade: h2c", "Range: bytes=0-0", "If-None-Match: *", "X-Request-Id: \u0001", "X-Request-Id: ok", "Content-Type: text/plain",
-  "Content-Encoding: gzip", "Trailer: X", " folded", "No-Colon", ": no name", "X-Zwrm-Host-Key: short", "X-Zwrm-Org: ../..", "Origin: null",
+  "Transfer-Encoding: chunked",
+  "Transfer-Encoding: chunked, identity",
+  "Transfer-Encoding : chunked",
+  "Transfer-Encoding:\u000bchunked",
+  "Content-Length: 0",
+  "Content-Length: 7",
+  "Content-Length: -1",
+  "Content-Length: +5",
+  "Content-Length: 99999999999999999999",
+  "Host: evil.example",
+  "Host:",
+  "Authorization: Bearer x",
+  "Authorization:",
+  "Via: x",
+  "X-Forwarded-For: 127.0.0.1",
+  "Expect: 200-maybe",
+  "Expect: 100-continue",
+  "Upgrade: websocket",
+  "Connection: Upgrade",
+  "Connection: keep-alive",
+  "Upgrade: h2c",
+  "Range: bytes=0-0",
+  "If-None-Match: *",
+  "X-Request-Id: \u0001",
+  "X-Request-Id: ok",
+  "Content-Type: text/plain",
+  "Content-Encoding: gzip",
+  "Trailer: X",
+  " folded",
+  "No-Colon",
+  ": no name",
+  "X-Zwrm-Host-Key: short",
+  "X-Zwrm-Org: ../..",
+  "Origin: null",
   "Accept: text/event-stream",
 ];
 
-const METHODS = ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "CONNECT", "PRI", "get", "M-SEARCH", "QUERY"];
+const METHODS = [
+  "GET",
+  "HEAD",
+  "POST",
+  "PUT",
+  "DELETE",
+  "PATCH",
+  "OPTIONS",
+  "TRACE",
+  "CONNECT",
+  "PRI",
+  "get",
+  "M-SEARCH",
+  "QUERY",
+];
 
 function pickOf<T>(list: readonly T[], chance: Chance): T {
   const found = list[chance(list.length)];
@@ -133,7 +254,13 @@ const MUTATIONS: readonly ((bytes: Buffer, chance: Chance) => Buffer)[] = [
   (bytes, chance) => splice(bytes, ...word(bytes, chance), pickOf(NASTY, chance)),
   (bytes, chance) => splice(bytes, 0, bytes.indexOf(" "), pickOf(METHODS, chance)),
   (bytes, chance) => insertHeaders(bytes, `${pickOf(HEADERS, chance)}\r\n`),
-  (bytes, chance) => insertHeaders(bytes, Array.from({ length: 1 + chance(150) }, (_, index) => `X-Flood-${index}: ${"y".repeat(chance(200))}\r\n`).join("")),
+  (bytes, chance) =>
+    insertHeaders(
+      bytes,
+      Array.from({ length: 1 + chance(150) }, (_, index) => `X-Flood-${index}: ${"y".repeat(chance(200))}\r\n`).join(
+        "",
+      ),
+    ),
   (bytes, chance) => Buffer.concat([bytes, pickOf(TEMPLATES, chance)]),
   (bytes) => bytes,
 ];

@@ -15,11 +15,21 @@ export interface RunResult extends Exit {
 /** Nothing of the tester's own settings reaches the daemon; coverage is the exception. */
 export function cleanEnv(extra: Readonly<Record<string, string>> = {}): Record<string, string> {
   const coverage = process.env["NODE_V8_COVERAGE"];
-  return { PATH: process.env["PATH"] ?? "", HOME: "/nonexistent", ...(coverage === undefined ? {} : { NODE_V8_COVERAGE: coverage }), ...extra };
+  return {
+    PATH: process.env["PATH"] ?? "",
+    HOME: "/nonexistent",
+    ...(coverage === undefined ? {} : { NODE_V8_COVERAGE: coverage }),
+    ...extra,
+  };
 }
 
 /** Runs any program to its end, 30 s at most. */
-export function run(command: string, args: readonly string[], env: Readonly<Record<string, string>> = {}, input = ""): Promise<RunResult> {
+export function run(
+  command: string,
+  args: readonly string[],
+  env: Readonly<Record<string, string>> = {},
+  input = "",
+): Promise<RunResult> {
   return new Promise((resolve, reject) => {
     const child = spawn(command, args, { env: cleanEnv(env), timeout: 180_000, killSignal: "SIGKILL" });
     let stdout = "";
@@ -33,8 +43,15 @@ export function run(command: string, args: readonly string[], env: Readonly<Reco
   });
 }
 
-/** Asks again and again, every 20 ms, until there is an answer; throws after `ms`. For conditions outside of this process only. */
-export async function eventually<T>(what: string, look: () => T | undefined | Promise<T | undefined>, ms = 20_000): Promise<T> {
+/**
+ * Asks again and again, every 20 ms, until there is an answer; throws after `ms`. For conditions outside of this
+ * process only.
+ */
+export async function eventually<T>(
+  what: string,
+  look: () => T | undefined | Promise<T | undefined>,
+  ms = 20_000,
+): Promise<T> {
   const end = performance.now() + ms;
   for (;;) {
     const found = await look();

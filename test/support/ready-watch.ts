@@ -52,12 +52,15 @@ export class ReadyWatch {
     }
   }
 
-  #judge(seen: readonly { readonly id: string; readonly alive: readonly string[]; readonly ready: readonly string[] }[]): void {
+  #judge(
+    seen: readonly { readonly id: string; readonly alive: readonly string[]; readonly ready: readonly string[] }[],
+  ): void {
     this.looks += 1;
     const ready = seen.reduce((sum, host) => sum + host.ready.length, 0);
     this.fewest = Math.min(this.fewest, ready);
     const where = seen.map(({ id, alive, ready: up }) => `${id} ${up.length}/${alive.length}`).join(", ");
     if (ready < this.#least) this.breaches.push(`${ready} ready: ${where}`);
-    if (seen.some(({ alive }) => alive.length > this.#cpus)) this.breaches.push(`more than ${this.#cpus} on a host: ${where}`);
+    if (seen.some(({ alive }) => alive.length > this.#cpus))
+      this.breaches.push(`more than ${this.#cpus} on a host: ${where}`);
   }
 }

@@ -1,4 +1,7 @@
-/** A fleet of the real programs on this machine: one zwrmd and several zwrm-agents whose machines are shell scripts, looked at from outside. */
+/**
+ * A fleet of the real programs on this machine: one zwrmd and several zwrm-agents whose machines are shell scripts,
+ * looked at from outside.
+ */
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { readdirSync, readFileSync, readlinkSync, statSync } from "node:fs";
@@ -17,8 +20,9 @@ const HASHES = `key_hashes = ["${LICENSE_HASH}", "${createHash("sha256").update(
 const RUNTIME = 'command = ["/bin/sh", "{image}"]\ncheck_command = ["{check}"]\nstop_grace = "5s"';
 
 /**
- * A machine that serves once `gate` exists (at once without one): then its pid is in `up`. Asked to stop it serves no more at once, and ends a moment
- * later, so that whoever calls it gone too early is seen. Whatever becomes of the test, it ends when its folder is gone.
+ * A machine that serves once `gate` exists (at once without one): then its pid is in `up`. Asked to stop it serves no
+ * more at once, and ends a moment later, so that whoever calls it gone too early is seen. Whatever becomes of the test,
+ * it ends when its folder is gone.
  */
 export function serverImage(name: string, gate: string | null = null): string {
   const wait = gate === null ? ":" : `while [ ! -e '${gate}' ]; do sleep 0.1; done`;
@@ -31,8 +35,15 @@ while [ -d "$PWD" ]; do sleep 5 & wait $!; done
 `;
 }
 
-/** Run by the machine's agent in the machine's folder: where it passes, the agent finds the machine ready, and leaves a mark of that. */
-export const READY_CHECK: Json = { type: "exec", command: ["/bin/sh", "-c", "test -s up && : > ready"], interval_seconds: 0.5 };
+/**
+ * Run by the machine's agent in the machine's folder: where it passes, the agent finds the machine ready, and leaves a
+ * mark of that.
+ */
+export const READY_CHECK: Json = {
+  type: "exec",
+  command: ["/bin/sh", "-c", "test -s up && : > ready"],
+  interval_seconds: 0.5,
+};
 
 export interface FleetOptions {
   readonly hosts: number;
@@ -85,7 +96,9 @@ export class RealFleet {
   }
 
   hostIs(hostId: string, status: string): Promise<true> {
-    return this.until(`${hostId} to be ${status}`, `/v1/hosts/${hostId}`, (host) => (pick(host, "status") === status ? true : undefined));
+    return this.until(`${hostId} to be ${status}`, `/v1/hosts/${hostId}`, (host) =>
+      pick(host, "status") === status ? true : undefined,
+    );
   }
 
   /** Pushes a script and gives its digest. */
@@ -100,7 +113,12 @@ export class RealFleet {
   async deploy(name: string, deployment: Record<string, Json>, ms = 40_000): Promise<void> {
     await this.ask("POST", "/v1/apps", { name }, 201);
     await this.ask("POST", `/v1/apps/${name}/deployments`, { min_healthy_seconds: 0, ...deployment }, 202);
-    await this.until(`${name} to be deployed`, `/v1/apps/${name}/deployments`, (json) => (pick(json, "deployments.0.state") === "completed" ? true : undefined), ms);
+    await this.until(
+      `${name} to be deployed`,
+      `/v1/apps/${name}/deployments`,
+      (json) => (pick(json, "deployments.0.state") === "completed" ? true : undefined),
+      ms,
+    );
   }
 
   async machines(query = ""): Promise<Json[]> {
@@ -109,14 +127,20 @@ export class RealFleet {
 
   /** The machines of an app that have not ended. */
   async present(app: string): Promise<Json[]> {
-    return (await this.machines(`?app_id=${app}`)).filter((machine) => !["stopped", "failed"].includes(textAt(machine, "state")));
+    return (await this.machines(`?app_id=${app}`)).filter(
+      (machine) => !["stopped", "failed"].includes(textAt(machine, "state")),
+    );
   }
 
   /** Waits until `app` has so many machines, all ready and of nothing else; gives them. */
   settled(app: string, count: number): Promise<Json[]> {
     return this.until(`${count} ready machines of ${app}`, `/v1/machines?app_id=${app}`, (json) => {
-      const present = listAt(json, "machines").filter((machine) => !["stopped", "failed"].includes(textAt(machine, "state")));
-      return present.length === count && present.every((machine) => pick(machine, "ready") === true) ? present : undefined;
+      const present = listAt(json, "machines").filter(
+        (machine) => !["stopped", "failed"].includes(textAt(machine, "state")),
+      );
+      return present.length === count && present.every((machine) => pick(machine, "ready") === true)
+        ? present
+        : undefined;
     });
   }
 
@@ -137,7 +161,10 @@ export class RealFleet {
 /** A daemon and its agents, all online; `owner` ends everything. */
 export async function startFleet(owner: Owner, { hosts, cpus = 4, liveness = "" }: FleetOptions): Promise<RealFleet> {
   const port = await freePort();
-  const daemon = await startDaemon({ config: `[server]\nport = ${port}\n[license]\n${HASHES}\n[hosts]\n${liveness}` }, owner);
+  const daemon = await startDaemon(
+    { config: `[server]\nport = ${port}\n[license]\n${HASHES}\n[hosts]\n${liveness}` },
+    owner,
+  );
   const agents = new Map<string, TestAgent>();
   for (let n = 1; n <= hosts; n += 1) {
     const top = `host_id = "h-${n}"\ncapacity_cpus = ${cpus}\ncapacity_memory_mb = 8192`;
@@ -145,11 +172,16 @@ export async function startFleet(owner: Owner, { hosts, cpus = 4, liveness = "" 
   }
   for (const agent of agents.values()) agent.start();
   const fleet = new RealFleet(daemon, agents);
-  await fleet.until(`${hosts} hosts`, "/v1/hosts?status=active", (json) => (listAt(json, "hosts").length === hosts ? true : undefined));
+  await fleet.until(`${hosts} hosts`, "/v1/hosts?status=active", (json) =>
+    listAt(json, "hosts").length === hosts ? true : undefined,
+  );
   return fleet;
 }
 
-/** Below the ports that the kernel gives to clients: an agent that calls a daemon that is away must not take the daemon's own. */
+/**
+ * Below the ports that the kernel gives to clients: an agent that calls a daemon that is away must not take the
+ * daemon's own.
+ */
 async function freePort(): Promise<number> {
   for (;;) {
     const port = 10_000 + Math.floor(Math.random() * 20_000);

@@ -10,7 +10,16 @@ export const CAPACITY: Capacity = { cpus: 8, memory_mb: 16_384, disk_mb: 100_000
 export const AT = "2026-01-02T03:04:05.678Z";
 
 export function factsOf(hostId: string, more: Partial<HostFacts> = {}): HostFacts {
-  return { hostname: `${hostId}.example`, region: "default", datacenter: "default", ip_address: "10.0.0.1", grpc_port: 9090, agent_version: "1.0.0", labels: {}, ...more };
+  return {
+    hostname: `${hostId}.example`,
+    region: "default",
+    datacenter: "default",
+    ip_address: "10.0.0.1",
+    grpc_port: 9090,
+    agent_version: "1.0.0",
+    labels: {},
+    ...more,
+  };
 }
 
 export function specOf(id: string, more: Partial<MachineSpec> = {}): MachineSpec {
@@ -19,11 +28,29 @@ export function specOf(id: string, more: Partial<MachineSpec> = {}): MachineSpec
 }
 
 export function workloadOf(more: Partial<Workload> = {}): Workload {
-  return { image: `sha256:${"a".repeat(64)}`, cpus: 1, memory_mb: 256, env: {}, restart: "on-failure", check: null, region: null, on_host_loss: "replace", progress_deadline_seconds: 600, min_healthy_seconds: 0, ...more };
+  return {
+    image: `sha256:${"a".repeat(64)}`,
+    cpus: 1,
+    memory_mb: 256,
+    env: {},
+    restart: "on-failure",
+    check: null,
+    region: null,
+    on_host_loss: "replace",
+    progress_deadline_seconds: 600,
+    min_healthy_seconds: 0,
+    ...more,
+  };
 }
 
 export function deployed(id: string, more: Partial<EventData["deployment.created"]["deployment"]> = {}): Event {
-  return { type: "deployment.created", data: { deployment: { id, app_id: "web", org_id: "o_1", replicas: 1, ...workloadOf(), ...more }, idempotency: null } };
+  return {
+    type: "deployment.created",
+    data: {
+      deployment: { id, app_id: "web", org_id: "o_1", replicas: 1, ...workloadOf(), ...more },
+      idempotency: null,
+    },
+  };
 }
 
 /** How long ago the moments of a log were at that wall time, where no clock was ever set. */
@@ -36,8 +63,22 @@ export function apply(state: State, ...events: Event[]): void {
   for (const event of events) reduce(state, { ...event, seq: 0, at: AT, actor: SYSTEM } as Recorded);
 }
 
-export function registered(hostId: string, more: { mode?: Mode; key_hash?: string | null; mode_reason?: string | null } = {}): Event {
-  return { type: "host.registered", data: { host_id: hostId, facts: factsOf(hostId), capacity: CAPACITY, key_hash: null, mode: "active", mode_reason: null, ...more } };
+export function registered(
+  hostId: string,
+  more: { mode?: Mode; key_hash?: string | null; mode_reason?: string | null } = {},
+): Event {
+  return {
+    type: "host.registered",
+    data: {
+      host_id: hostId,
+      facts: factsOf(hostId),
+      capacity: CAPACITY,
+      key_hash: null,
+      mode: "active",
+      mode_reason: null,
+      ...more,
+    },
+  };
 }
 
 /** Nobody is quiet: no storm is suspected. */
@@ -47,20 +88,35 @@ export function lost(...hostIds: string[]): Event {
   return { type: "host.lost", data: { host_ids: hostIds, held_host_ids: [], replace_after: null } };
 }
 
-export function drainStarted(hostId: string, more: { deadline_at?: string | null; force?: boolean; machine_ids?: string[] } = {}): Event {
-  return { type: "host.drain_started", data: { host_id: hostId, max_parallel: 2, deadline_at: null, force: false, reason: null, machine_ids: [], ...more } };
+export function drainStarted(
+  hostId: string,
+  more: { deadline_at?: string | null; force?: boolean; machine_ids?: string[] } = {},
+): Event {
+  return {
+    type: "host.drain_started",
+    data: { host_id: hostId, max_parallel: 2, deadline_at: null, force: false, reason: null, machine_ids: [], ...more },
+  };
 }
 
 export function created(machine: MachineSpec, hostId: string | null, replaces: string | null = null): Event {
-  return { type: "machine.created", data: { machine, host_id: hostId, replaces, why: hostId === null ? null : "the only one" } };
+  return {
+    type: "machine.created",
+    data: { machine, host_id: hostId, replaces, why: hostId === null ? null : "the only one" },
+  };
 }
 
 export function heard(hostId: string, machines: { id: string; state: Machine["state"] }[], online = false): Event {
   const rest = { ready: false, reason: null, exit_code: null, started_at: null };
-  return { type: "host.heard", data: { host_id: hostId, online, key_hash: null, machines: machines.map((machine) => ({ ...rest, ...machine })) } };
+  return {
+    type: "host.heard",
+    data: { host_id: hostId, online, key_hash: null, machines: machines.map((machine) => ({ ...rest, ...machine })) },
+  };
 }
 
-export const CLUSTER: Event = { type: "cluster.created", data: { cluster_id: "c_1", org: { id: "o_1", slug: "default", name: "Default" } } };
+export const CLUSTER: Event = {
+  type: "cluster.created",
+  data: { cluster_id: "c_1", org: { id: "o_1", slug: "default", name: "Default" } },
+};
 
 /** A state to which these events happened. */
 export function stateAfter(...events: Event[]): State {

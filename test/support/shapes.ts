@@ -27,7 +27,12 @@ export const HOST: Check = shape({
   last_heartbeat_at: time,
 });
 
-export const REGISTERED: Check = shape({ host: HOST, cluster_id: uuid, heartbeat_interval_seconds: count, offline_after_seconds: amount });
+export const REGISTERED: Check = shape({
+  host: HOST,
+  cluster_id: uuid,
+  heartbeat_interval_seconds: count,
+  offline_after_seconds: amount,
+});
 
 export const DESIRED_MACHINE: Check = shape({
   id: text,
@@ -43,7 +48,12 @@ export const DESIRED_MACHINE: Check = shape({
 
 /** A heartbeat's answer; `machines` is there exactly where the agent's list is not current. */
 export function heard(withMachines: boolean): Check {
-  const fields = { host_id: text, cluster_id: uuid, status: oneOf("active", "draining", "maintenance"), revision: text };
+  const fields = {
+    host_id: text,
+    cluster_id: uuid,
+    status: oneOf("active", "draining", "maintenance"),
+    revision: text,
+  };
   return shape(withMachines ? { ...fields, machines: listOf(DESIRED_MACHINE) } : fields);
 }
 

@@ -13,7 +13,10 @@ export interface SmallDisk {
 
 const SCRIPT = `mount -t tmpfs -o "size=$1m,mode=0700" tmpfs "$2" && shift 2 && exec "$@"`;
 
-/** Starts a daemon whose data_dir lies on a tmpfs of `mebibytes`; null where no mount namespace can be made. A restart has an empty disk. */
+/**
+ * Starts a daemon whose data_dir lies on a tmpfs of `mebibytes`; null where no mount namespace can be made. A restart
+ * has an empty disk.
+ */
 export async function startOnSmallDisk(mebibytes: number, owner: Owner, config = ""): Promise<SmallDisk | null> {
   const unshare = process.getuid?.() === 0 ? ["unshare", "-m"] : ["unshare", "-r", "-m"];
   const [command = "", ...flags] = unshare;

@@ -2,7 +2,10 @@
 import { lstatSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 
-/** Every path under `folder`, relative, sorted; folders end in a slash. `skip` are relative folders that are not looked into. */
+/**
+ * Every path under `folder`, relative, sorted; folders end in a slash. `skip` are relative folders that are not looked
+ * into.
+ */
 export function listTree(folder: string, skip: readonly string[] = []): string[] {
   const found: string[] = [];
   const visit = (relative: string): void => {

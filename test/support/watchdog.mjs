@@ -1,8 +1,8 @@
 /**
- * Loaded before every test file by `npm test`: a test that does not end is named, and ends its file; so does a file that
- * takes too long, whether it waits, stays open after its tests, or loops without an end. The runner's own --test-timeout
- * means the file in Node 20 and each test in later ones, and cannot say what was waited for. Plain JavaScript: a thread
- * that a test starts loads it too, and in Node 20 no loader reads TypeScript there.
+ * Loaded before every test file by `npm test`: a test that does not end is named, and ends its file; so does a file
+ * that takes too long, whether it waits, stays open after its tests, or loops without an end. The runner's own
+ * --test-timeout means the file in Node 20 and each test in later ones, and cannot say what was waited for. Plain
+ * JavaScript: a thread that a test starts loads it too, and in Node 20 no loader reads TypeScript there.
  */
 import { afterEach, beforeEach } from "node:test";
 import { isMainThread, Worker } from "node:worker_threads";

@@ -1,11 +1,29 @@
-/** Apps on fake hosts: agents that register and beat over HTTP and report what their list asks for, step by step, when the test says so. */
+/**
+ * Apps on fake hosts: agents that register and beat over HTTP and report what their list asks for, step by step, when
+ * the test says so.
+ */
 import assert from "node:assert/strict";
 import { eventually } from "../support/daemon.ts";
 import type { TestDaemon } from "../support/daemon.ts";
 import { beat, register } from "../support/fleet.ts";
 import type { Answer } from "../support/http.ts";
 import { imageOf } from "../support/images.ts";
-import { amount, count, flag, like, listAt, listOf, mapOf, nullOr, oneOf, pick, shape, text, textAt, time } from "../support/json.ts";
+import {
+  amount,
+  count,
+  flag,
+  like,
+  listAt,
+  listOf,
+  mapOf,
+  nullOr,
+  oneOf,
+  pick,
+  shape,
+  text,
+  textAt,
+  time,
+} from "../support/json.ts";
 import type { Check, Json } from "../support/json.ts";
 
 export const APP: Check = shape({
@@ -97,7 +115,10 @@ export class FakeAgent {
 
   async beat(): Promise<void> {
     const observed = this.#revision === null ? {} : { observed_revision: this.#revision };
-    const answer = await beat(this.#daemon, this.id, { machines: this.isBusy ? [...this.#reports, { id: "m-foreign", state: "running" }] : this.#reports, ...observed });
+    const answer = await beat(this.#daemon, this.id, {
+      machines: this.isBusy ? [...this.#reports, { id: "m-foreign", state: "running" }] : this.#reports,
+      ...observed,
+    });
     assert.equal(answer.status, 200, answer.text);
     this.#revision = textAt(answer.json, "revision");
     if (pick(answer.json, "machines") !== undefined) this.wanted = listAt(answer.json, "machines");
@@ -127,10 +148,14 @@ export class Cluster {
 
   /** Beats for every host until `look` has an answer. */
   until<T>(what: string, look: () => T | undefined | Promise<T | undefined>): Promise<T> {
-    return eventually(what, async () => {
-      for (const agent of this.agents.values()) await agent.beat();
-      return look();
-    }, 15_000);
+    return eventually(
+      what,
+      async () => {
+        for (const agent of this.agents.values()) await agent.beat();
+        return look();
+      },
+      15_000,
+    );
   }
 
   get(path: string, headers: Record<string, string> = {}): Promise<Answer> {
@@ -194,7 +219,9 @@ export class Cluster {
   /** What an app leaves behind is no load for the next test. */
   async finish(app: string): Promise<void> {
     must(await this.daemon.request("DELETE", `/v1/apps/${app}?force=true`), 204);
-    await this.until(`the machines of ${app} to be gone`, async () => ((await this.machines(`app_id=${app}`)).every((row) => pick(row, "ended_at") !== null) ? true : undefined));
+    await this.until(`the machines of ${app} to be gone`, async () =>
+      (await this.machines(`app_id=${app}`)).every((row) => pick(row, "ended_at") !== null) ? true : undefined,
+    );
   }
 
   machineIs(id: string, state: string): Promise<Json> {

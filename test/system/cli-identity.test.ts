@@ -1,4 +1,7 @@
-/** The first steps on a new box, with the real programs: the first host-admin through the bypass, the bypass off, a login, a key, and the log that tells it all. */
+/**
+ * The first steps on a new box, with the real programs: the first host-admin through the bypass, the bypass off, a
+ * login, a key, and the log that tells it all.
+ */
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -17,7 +20,10 @@ const { port, url } = daemon;
 const home = join(daemon.folder, "home");
 const kept = join(home, ".zwrm", "config.toml");
 
-function zwrm(line: string, { input = "", env = {} }: { readonly input?: string; readonly env?: Readonly<Record<string, string>> } = {}): Promise<RunResult> {
+function zwrm(
+  line: string,
+  { input = "", env = {} }: { readonly input?: string; readonly env?: Readonly<Record<string, string>> } = {},
+): Promise<RunResult> {
   return run(process.execPath, [ZWRM, ...line.split(" ")], { HOME: home, ZWRM_API_URL: url, ...env }, input);
 }
 
@@ -35,53 +41,76 @@ async function restartWith(auth: string): Promise<void> {
 
 test("the first host-admin comes through the bypass; with the bypass off, only a login opens the door", async () => {
   const input = `${PASSWORD}\n`;
-  assert.match(await good("user create ann@example.com --name Ann --host-admin --password-stdin", { input }), /^ann@example\.com \(usr_\w+\) is a host-admin\.\n$/);
+  assert.match(
+    await good("user create ann@example.com --name Ann --host-admin --password-stdin", { input }),
+    /^ann@example\.com \(usr_\w+\) is a host-admin\.\n$/,
+  );
   await restartWith("[auth]\nlocalhost_bypass = false");
   const nobody = await zwrm("auth whoami");
   assert.deepEqual([nobody.code, nobody.stdout], [1, ""]);
   assert.match(nobody.stderr, /log in with zwrm auth login/);
   const wrong = await zwrm("auth login --email ann@example.com --password-stdin", { input: "wrong\n" });
   assert.deepEqual([wrong.code, wrong.stderr], [1, "zwrm: The email or the password is wrong. Nothing was kept.\n"]);
-  assert.match(await good("auth login --email Ann@Example.com --password-stdin", { input }), /^Logged in at http:\/\/127\.0\.0\.1:\d+ as ann@example\.com in the org default, until /);
+  assert.match(
+    await good("auth login --email Ann@Example.com --password-stdin", { input }),
+    /^Logged in at http:\/\/127\.0\.0\.1:\d+ as ann@example\.com in the org default, until /,
+  );
   assert.equal(statSync(kept).mode & 0o777, 0o600);
   assert.match(await good("auth whoami"), /^user +ann@example\.com\norg +default\naccess +host-admin\nby +session\n/);
 });
 
-test("a key with a scope may do that and no more, until it is revoked; events --follow sees it live, through a restart of the daemon", async (t) => {
-  const follower = spawn(process.execPath, [ZWRM, "events", "--follow"], { env: { PATH: process.env["PATH"] ?? "", HOME: home }, stdio: ["ignore", "pipe", "pipe"] });
-  t.after(() => follower.kill("SIGKILL"));
-  let [seen, said] = ["", ""];
-  follower.stdout.setEncoding("utf8").on("data", (text: string) => (seen += text));
-  follower.stderr.setEncoding("utf8").on("data", (text: string) => (said += text));
-  const sees = (pattern: RegExp): Promise<string> => eventually(`the follower to see ${pattern}; it saw ${seen}`, () => pattern.exec(seen)?.[0], 30_000);
-  await sees(/ localhost@127\.0\.0\.1 {2}user\.created {2}id=usr_\w+ email=ann@example\.com name=Ann host_admin=true\n/);
+test(
+  "a key with a scope may do that and no more, until it is revoked; events --follow sees it live, " +
+    "through a restart of the daemon",
+  async (t) => {
+    const follower = spawn(process.execPath, [ZWRM, "events", "--follow"], {
+      env: { PATH: process.env["PATH"] ?? "", HOME: home },
+      stdio: ["ignore", "pipe", "pipe"],
+    });
+    t.after(() => follower.kill("SIGKILL"));
+    let [seen, said] = ["", ""];
+    follower.stdout.setEncoding("utf8").on("data", (text: string) => (seen += text));
+    follower.stderr.setEncoding("utf8").on("data", (text: string) => (said += text));
+    const sees = (pattern: RegExp): Promise<string> =>
+      eventually(`the follower to see ${pattern}; it saw ${seen}`, () => pattern.exec(seen)?.[0], 30_000);
+    await sees(
+      / localhost@127\.0\.0\.1 {2}user\.created {2}id=usr_\w+ email=ann@example\.com name=Ann host_admin=true\n/,
+    );
 
-  const token = (await good("auth tokens create ci --scope images:read --expires 1d")).trim();
-  assert.match(token, /^zwrm_key_[A-Za-z0-9_-]{43}$/);
-  const line = await sees(/ user:ann@example\.com@127\.0\.0\.1 {2}api_key\.created {2}.*\n/);
-  assert.match(line, / name=ci .*scopes=images:read /);
+    const token = (await good("auth tokens create ci --scope images:read --expires 1d")).trim();
+    assert.match(token, /^zwrm_key_[A-Za-z0-9_-]{43}$/);
+    const line = await sees(/ user:ann@example\.com@127\.0\.0\.1 {2}api_key\.created {2}.*\n/);
+    assert.match(line, / name=ci .*scopes=images:read /);
 
-  const env = { ZWRM_TOKEN: token };
-  await good("image list", { env });
-  const forbidden = await zwrm("user list", { env });
-  assert.deepEqual([forbidden.code, /lacks the scope admin/.test(forbidden.stderr)], [1, true], forbidden.stderr);
-  const id = /key_\w{8,}/.exec(await good("auth tokens list"))?.[0] ?? "";
-  assert.match(id, /^key_/);
-  assert.equal(await good("auth tokens revoke ci"), `ci (${id}) is revoked.\n`);
-  const revoked = await zwrm("image list", { env });
-  assert.match(revoked.stderr, /^zwrm: The token is not valid.*That token is from ZWRM_TOKEN/);
-  await sees(/ api_key\.revoked /);
+    const env = { ZWRM_TOKEN: token };
+    await good("image list", { env });
+    const forbidden = await zwrm("user list", { env });
+    assert.deepEqual([forbidden.code, /lacks the scope admin/.test(forbidden.stderr)], [1, true], forbidden.stderr);
+    const id = /key_\w{8,}/.exec(await good("auth tokens list"))?.[0] ?? "";
+    assert.match(id, /^key_/);
+    assert.equal(await good("auth tokens revoke ci"), `ci (${id}) is revoked.\n`);
+    const revoked = await zwrm("image list", { env });
+    assert.match(revoked.stderr, /^zwrm: The token is not valid.*That token is from ZWRM_TOKEN/);
+    await sees(/ api_key\.revoked /);
 
-  await restartWith("[auth]\nlocalhost_bypass = false");
-  await good("org create team-a");
-  await sees(/ org\.created {2}id=org_\w+ slug=team-a name=team-a\n/);
-  const seqs = seen.trimEnd().split("\n").map((each) => Number(each.split("  ")[1]));
-  assert.deepEqual(seqs, seqs.map((_seq, index) => index + 1), "every line once, in order");
-  assert.match(said, /Waiting to go on\.\nThe daemon answers again\.\n/);
-  follower.kill("SIGINT");
-  await once(follower, "close");
-  assert.ok(!seen.includes(token) && !seen.includes(PASSWORD));
-});
+    await restartWith("[auth]\nlocalhost_bypass = false");
+    await good("org create team-a");
+    await sees(/ org\.created {2}id=org_\w+ slug=team-a name=team-a\n/);
+    const seqs = seen
+      .trimEnd()
+      .split("\n")
+      .map((each) => Number(each.split("  ")[1]));
+    assert.deepEqual(
+      seqs,
+      seqs.map((_seq, index) => index + 1),
+      "every line once, in order",
+    );
+    assert.match(said, /Waiting to go on\.\nThe daemon answers again\.\n/);
+    follower.kill("SIGINT");
+    await once(follower, "close");
+    assert.ok(!seen.includes(token) && !seen.includes(PASSWORD));
+  },
+);
 
 test("logging out ends the session at the daemon and takes the token out of the file", async () => {
   const token = /^token = "(.*)"$/m.exec(readFileSync(kept, "utf8"))?.[1] ?? "";

@@ -17,7 +17,9 @@ function check(config: string, env: Record<string, string> = {}): Promise<RunRes
 }
 
 test("zwrmd --version", async () => {
-  const manifest = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as { version: string };
+  const manifest = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as {
+    version: string;
+  };
   const result = await runProgram(["--version"]);
   assert.deepEqual([result.code, result.stdout, result.stderr], [0, `zwrmd ${manifest.version}\n`, ""]);
 });
@@ -26,14 +28,28 @@ test("zwrmd --help names every command", async () => {
   const result = await runProgram(["--help"]);
   assert.equal(result.code, 0);
   for (const word of [
-    "--config", "--data-dir", "--generate-config", "--check-config", "--version", "journal verify", "dump", "compact", "images verify",
-  ]) assert.ok(result.stdout.includes(word), word);
+    "--config",
+    "--data-dir",
+    "--generate-config",
+    "--check-config",
+    "--version",
+    "journal verify",
+    "dump",
+    "compact",
+    "images verify",
+  ])
+    assert.ok(result.stdout.includes(word), word);
 });
 
 test("Exit codes: 0 done, 1 failed, 2 wrong usage", async () => {
   for (const words of [
-    ["--no-such-flag"], ["dance"], ["journal"], ["journal", "burn"], ["--config"], ["journal", "verify", "--head", "7"], ["images", "verify",
-    "--head", `1:${"0".repeat(64)}`],
+    ["--no-such-flag"],
+    ["dance"],
+    ["journal"],
+    ["journal", "burn"],
+    ["--config"],
+    ["journal", "verify", "--head", "7"],
+    ["images", "verify", "--head", `1:${"0".repeat(64)}`],
   ]) {
     const result = await runProgram(words);
     assert.equal(result.code, 2, words.join(" "));
@@ -45,38 +61,59 @@ test("Exit codes: 0 done, 1 failed, 2 wrong usage", async () => {
   assert.match(missing.stderr, /missing\.toml/);
 });
 
-test("--generate-config: a documented file that --check-config takes as it stands, and whose keys are those of the contract", async () => {
-  const generated = await runProgram(["--generate-config"]);
-  assert.equal(generated.code, 0);
-  const checked = await check(generated.stdout);
-  assert.equal(checked.code, 0, checked.stderr);
-  const uncommented = await check(generated.stdout.replace(/^# ?(?=[a-z_]+ = )/gm, ""));
-  assert.ok(uncommented.code === 0 || /tls|key/.test(uncommented.stderr), uncommented.stderr);
-  const sections: Record<string, string[]> = {
-    server: ["host", "port", "socket", "read_timeout", "write_timeout", "idle_timeout", "max_body_bytes", "max_connections", "tls_cert", "tls_key"],
-    state: ["data_dir"],
-    journal: ["segment_bytes", "retain"],
-    build: ["images_dir"],
-    images: ["max_bytes"],
-    hosts: ["offline_after", "check_interval"],
-    scheduler: ["strategy"],
-    license: ["key", "key_hashes"],
-    auth: ["localhost_bypass", "session_ttl"],
-    cors: ["allowed_origins"],
-    log: ["format", "level"],
-  };
-  let current = "";
-  const found: Record<string, string[]> = {};
-  for (const line of generated.stdout.split("\n")) {
-    current = /^\[([a-z]+)\]$/.exec(line)?.[1] ?? current;
-    const key = /^#? ?([a-z_]+) = /.exec(line)?.[1];
-    if (key !== undefined) (found[current] ??= []).push(key);
-  }
-  for (const [section, keys] of Object.entries(sections)) assert.deepEqual((found[section] ?? []).filter((key) => keys.includes(key)).sort(), [...keys].sort(), section);
-  for (const text of [
-    `idle_timeout = "75s"`, "max_connections = 20000", "port = 8080", `offline_after = "30s"`, `check_interval = "15s"`,
-  ]) assert.ok(generated.stdout.includes(text), text);
-});
+test(
+  "--generate-config: a documented file that --check-config takes as it stands, and whose keys are those " +
+    "of the contract",
+  async () => {
+    const generated = await runProgram(["--generate-config"]);
+    assert.equal(generated.code, 0);
+    const checked = await check(generated.stdout);
+    assert.equal(checked.code, 0, checked.stderr);
+    const uncommented = await check(generated.stdout.replace(/^# ?(?=[a-z_]+ = )/gm, ""));
+    assert.ok(uncommented.code === 0 || /tls|key/.test(uncommented.stderr), uncommented.stderr);
+    const sections: Record<string, string[]> = {
+      server: [
+        "host",
+        "port",
+        "socket",
+        "read_timeout",
+        "write_timeout",
+        "idle_timeout",
+        "max_body_bytes",
+        "max_connections",
+        "tls_cert",
+        "tls_key",
+      ],
+      state: ["data_dir"],
+      journal: ["segment_bytes", "retain"],
+      build: ["images_dir"],
+      images: ["max_bytes"],
+      hosts: ["offline_after", "check_interval"],
+      scheduler: ["strategy"],
+      license: ["key", "key_hashes"],
+      auth: ["localhost_bypass", "session_ttl"],
+      cors: ["allowed_origins"],
+      log: ["format", "level"],
+    };
+    let current = "";
+    const found: Record<string, string[]> = {};
+    for (const line of generated.stdout.split("\n")) {
+      current = /^\[([a-z]+)\]$/.exec(line)?.[1] ?? current;
+      const key = /^#? ?([a-z_]+) = /.exec(line)?.[1];
+      if (key !== undefined) (found[current] ??= []).push(key);
+    }
+    for (const [section, keys] of Object.entries(sections))
+      assert.deepEqual((found[section] ?? []).filter((key) => keys.includes(key)).sort(), [...keys].sort(), section);
+    for (const text of [
+      `idle_timeout = "75s"`,
+      "max_connections = 20000",
+      "port = 8080",
+      `offline_after = "30s"`,
+      `check_interval = "15s"`,
+    ])
+      assert.ok(generated.stdout.includes(text), text);
+  },
+);
 
 test("an unknown key is an error with line number and the nearest known key", async () => {
   const key = await check(`[server]\nhost = "127.0.0.1"\nprot = 8080\n`);
@@ -91,7 +128,14 @@ test("an unknown key is an error with line number and the nearest known key", as
 });
 
 test("a wrong type is an error with line number", async () => {
-  for (const [line, key] of [[`port = "8080"`, "port"], ["port = 70000", "port"], ["host = 7", "host"], [`read_timeout = "soon"`, "read_timeout"], ["idle_timeout = 75", "idle_timeout"], ["max_connections = 1.5", "max_connections"]] as const) {
+  for (const [line, key] of [
+    [`port = "8080"`, "port"],
+    ["port = 70000", "port"],
+    ["host = 7", "host"],
+    [`read_timeout = "soon"`, "read_timeout"],
+    ["idle_timeout = 75", "idle_timeout"],
+    ["max_connections = 1.5", "max_connections"],
+  ] as const) {
     const result = await check(`[server]\n\n${line}\n`);
     assert.equal(result.code, 1, line);
     assert.match(result.stderr, /\b3\b/, line);
@@ -110,11 +154,26 @@ test("hosts.offline_after is any value from 1 s", async () => {
 
 test("every key has an environment override ZWRM_<SECTION>_<KEY>: a wrong one is named", async () => {
   const typed = [
-    "SERVER_PORT", "SERVER_READ_TIMEOUT", "SERVER_WRITE_TIMEOUT", "SERVER_IDLE_TIMEOUT", "SERVER_MAX_BODY_BYTES", "SERVER_MAX_CONNECTIONS",
-    "JOURNAL_SEGMENT_BYTES", "IMAGES_MAX_BYTES", "HOSTS_OFFLINE_AFTER", "HOSTS_CHECK_INTERVAL", "SCHEDULER_STRATEGY", "LICENSE_KEY_HASHES",
-    "AUTH_LOCALHOST_BYPASS", "AUTH_SESSION_TTL", "LOG_FORMAT", "LOG_LEVEL",
+    "SERVER_PORT",
+    "SERVER_READ_TIMEOUT",
+    "SERVER_WRITE_TIMEOUT",
+    "SERVER_IDLE_TIMEOUT",
+    "SERVER_MAX_BODY_BYTES",
+    "SERVER_MAX_CONNECTIONS",
+    "JOURNAL_SEGMENT_BYTES",
+    "IMAGES_MAX_BYTES",
+    "HOSTS_OFFLINE_AFTER",
+    "HOSTS_CHECK_INTERVAL",
+    "SCHEDULER_STRATEGY",
+    "LICENSE_KEY_HASHES",
+    "AUTH_LOCALHOST_BYPASS",
+    "AUTH_SESSION_TTL",
+    "LOG_FORMAT",
+    "LOG_LEVEL",
   ];
-  const results = await Promise.all(typed.map((name) => runProgram(["--check-config", "--config", file], { [`ZWRM_${name}`]: "%wrong%" })));
+  const results = await Promise.all(
+    typed.map((name) => runProgram(["--check-config", "--config", file], { [`ZWRM_${name}`]: "%wrong%" })),
+  );
   results.forEach((result, index) => {
     assert.equal(result.code, 1, typed[index]);
     assert.match(result.stderr, new RegExp(`ZWRM_${typed[index]}`));
@@ -123,7 +182,13 @@ test("every key has an environment override ZWRM_<SECTION>_<KEY>: a wrong one is
 
 test("an environment override wins over the file, a flag over both", async (t) => {
   const elsewhere = join(folder, "by-env");
-  const daemon = await startDaemon({ config: "[auth]\nlocalhost_bypass = true", env: { ZWRM_AUTH_LOCALHOST_BYPASS: "false", ZWRM_STATE_DATA_DIR: elsewhere } }, t);
+  const daemon = await startDaemon(
+    {
+      config: "[auth]\nlocalhost_bypass = true",
+      env: { ZWRM_AUTH_LOCALHOST_BYPASS: "false", ZWRM_STATE_DATA_DIR: elsewhere },
+    },
+    t,
+  );
   assert.equal((await daemon.request("GET", "/v1/hosts")).status, 401);
   await daemon.stop();
   assert.ok(readFileSync(join(elsewhere, "journal", "00000000000000000001.jsonl")).length > 0);
@@ -135,7 +200,10 @@ test("an environment override wins over the file, a flag over both", async (t) =
 
 test("The file holds secrets: the daemon warns when others can read it", async (t) => {
   const daemon = await startDaemon({}, t);
-  const warned = (): boolean => /others|readable|0640|permission/i.test([...daemon.stdoutLines.filter((line) => line.includes(" WARN ")), daemon.stderr].join("\n"));
+  const warned = (): boolean =>
+    /others|readable|0640|permission/i.test(
+      [...daemon.stdoutLines.filter((line) => line.includes(" WARN ")), daemon.stderr].join("\n"),
+    );
   assert.equal(warned(), false, "0640 is fine");
   chmodSync(daemon.configFile, 0o644);
   await daemon.restart();
@@ -146,7 +214,10 @@ test("log.format = json: every line is an object, requests too", async (t) => {
   const daemon = await startDaemon({ config: `[log]\nformat = "json"` }, t);
   await daemon.request("GET", "/v1/health", { headers: { "x-request-id": "as-json" } });
   const line = JSON.parse(await daemon.line(/as-json/)) as Record<string, unknown>;
-  assert.deepEqual([line["method"], line["path"], line["status"], line["request_id"]], ["GET", "/v1/health", 200, "as-json"]);
+  assert.deepEqual(
+    [line["method"], line["path"], line["status"], line["request_id"]],
+    ["GET", "/v1/health", 200, "as-json"],
+  );
   for (const each of daemon.stdoutLines) assert.doesNotThrow(() => JSON.parse(each) as unknown, each);
 });
 
@@ -160,8 +231,16 @@ test("a port that is taken, a data_dir that cannot be: one line on stderr and ex
   const daemon = await startDaemon({}, t);
   await assert.rejects(startDaemon({ config: `[server]\nport = ${daemon.port}` }, t), (error: unknown) => {
     assert.ok(error instanceof StartFailed);
-    assert.deepEqual([error.result.code, error.result.stderr.trimEnd().split("\n").length], [1, 1], error.result.stderr);
+    assert.deepEqual(
+      [error.result.code, error.result.stderr.trimEnd().split("\n").length],
+      [1, 1],
+      error.result.stderr,
+    );
     return error.result.stderr.includes(String(daemon.port));
   });
-  await assert.rejects(startDaemon({ dataDir: join(file, "below-a-file") }, t), (error: unknown) => error instanceof StartFailed && error.result.code === 1 && !error.result.stderr.includes("    at "));
+  await assert.rejects(
+    startDaemon({ dataDir: join(file, "below-a-file") }, t),
+    (error: unknown) =>
+      error instanceof StartFailed && error.result.code === 1 && !error.result.stderr.includes("    at "),
+  );
 });

@@ -31,24 +31,42 @@ async function drainEnds(id: string, state: string): Promise<Json> {
   });
 }
 
-test("drain: -> 202 with the drain's status; a host to which none was ever assigned completes: mode maintenance", async () => {
-  await register(daemon, "h-1");
-  const answer = await act("drain", "h-1", { reason: "new disks" });
-  assert.equal(answer.status, 202);
-  conforms(answer.json, DRAIN_STATUS);
-  const done = await drainEnds("h-1", "completed");
-  assert.deepEqual([pick(done, "host_id"), pick(done, "total"), pick(done, "remaining"), pick(done, "failed"), pick(done, "machines")], ["h-1", 0, 0, 0, []]);
-  assert.ok(textAt(done, "finished_at") >= textAt(done, "started_at"));
-  assert.equal(pick(done, "deadline_at"), null);
-  const host = await show(daemon, "h-1");
-  assert.deepEqual([pick(host, "status"), pick(host, "mode"), pick(host, "mode_reason")], ["maintenance", "maintenance", "new disks"]);
-});
+test(
+  "drain: -> 202 with the drain's status; a host to which none was ever assigned completes: mode " + "maintenance",
+  async () => {
+    await register(daemon, "h-1");
+    const answer = await act("drain", "h-1", { reason: "new disks" });
+    assert.equal(answer.status, 202);
+    conforms(answer.json, DRAIN_STATUS);
+    const done = await drainEnds("h-1", "completed");
+    assert.deepEqual(
+      [
+        pick(done, "host_id"),
+        pick(done, "total"),
+        pick(done, "remaining"),
+        pick(done, "failed"),
+        pick(done, "machines"),
+      ],
+      ["h-1", 0, 0, 0, []],
+    );
+    assert.ok(textAt(done, "finished_at") >= textAt(done, "started_at"));
+    assert.equal(pick(done, "deadline_at"), null);
+    const host = await show(daemon, "h-1");
+    assert.deepEqual(
+      [pick(host, "status"), pick(host, "mode"), pick(host, "mode_reason")],
+      ["maintenance", "maintenance", "new disks"],
+    );
+  },
+);
 
 test("drain: Completed only when the agent has reported a list without machines", async () => {
   await registerBusy(daemon, "h-2");
   assert.equal((await act("drain", "h-2", {})).status, 202);
   assert.equal(pick(await drainStatus("h-2"), "state"), "draining");
-  assert.equal(textAt((await beat(daemon, "h-2", { machines: [{ id: "m-foreign", state: "stopping" }] })).json, "status"), "draining");
+  assert.equal(
+    textAt((await beat(daemon, "h-2", { machines: [{ id: "m-foreign", state: "stopping" }] })).json, "status"),
+    "draining",
+  );
   assert.equal((await beat(daemon, "h-2")).status, 200);
   assert.equal(await statusOf(daemon, "h-2"), "draining", "a beat without a list says nothing");
   assert.equal((await beat(daemon, "h-2", { machines: [] })).status, 200);
@@ -118,32 +136,48 @@ test("drain: dry_run: 200 and the plan, nothing changed", async () => {
 test("drain-status: 404 no_drain where there never was one", async () => {
   assertError(await daemon.request("GET", "/v1/hosts/h-5/drain-status"), 404, "no_drain");
   assertError(await daemon.request("GET", "/v1/hosts/nobody/drain-status"), 404, "host_not_found");
-  for (const action of ["drain", "undrain", "activate"]) assertError(await act(action, "nobody"), 404, "host_not_found");
+  for (const action of ["drain", "undrain", "activate"])
+    assertError(await act(action, "nobody"), 404, "host_not_found");
 });
 
-test("drain: max_parallel, deadline_seconds, reason, force and dry_run of the wrong type or range are a 400 naming them", async () => {
-  const wrong: [string, Json][] = [
-    ["max_parallel", 0], ["max_parallel", "2"], ["deadline_seconds", -1], ["deadline_seconds", "1h"], ["reason", 5], ["force", "yes"], ["dry_run", 1],
-  ];
-  for (const [field, value] of wrong) assertError(await act("drain", "h-5", { [field]: value }), 400, "invalid_field", field);
-  assert.equal(await statusOf(daemon, "h-5"), "active");
-});
+test(
+  "drain: max_parallel, deadline_seconds, reason, force and dry_run of the wrong type or range are a 400 " +
+    "naming them",
+  async () => {
+    const wrong: [string, Json][] = [
+      ["max_parallel", 0],
+      ["max_parallel", "2"],
+      ["deadline_seconds", -1],
+      ["deadline_seconds", "1h"],
+      ["reason", 5],
+      ["force", "yes"],
+      ["dry_run", 1],
+    ];
+    for (const [field, value] of wrong)
+      assertError(await act("drain", "h-5", { [field]: value }), 400, "invalid_field", field);
+    assert.equal(await statusOf(daemon, "h-5"), "active");
+  },
+);
 
-test("drain: The deadline: state failed, the mode stays draining, nothing is stopped. Then drain starts anew, undrain activates", async () => {
-  await registerBusy(daemon, "h-6");
-  assert.equal((await act("drain", "h-6", { deadline_seconds: 1 })).status, 202);
-  const failed = await drainEnds("h-6", "failed");
-  assert.ok(textAt(failed, "finished_at") >= textAt(failed, "deadline_at"));
-  assert.equal(await statusOf(daemon, "h-6"), "draining");
-  const anew = await act("drain", "h-6", {});
-  assert.equal(anew.status, 202, "drain starts anew");
-  assert.equal(pick(anew.json, "deadline_at"), null);
-  assert.ok(textAt(anew.json, "started_at") > textAt(failed, "started_at"));
-  await act("drain", "h-6", { deadline_seconds: 1 });
-  await drainEnds("h-6", "failed");
-  assert.equal((await act("undrain", "h-6")).status, 200, "undrain activates");
-  assert.equal(await statusOf(daemon, "h-6"), "active");
-});
+test(
+  "drain: The deadline: state failed, the mode stays draining, nothing is stopped. Then drain starts " +
+    "anew, undrain activates",
+  async () => {
+    await registerBusy(daemon, "h-6");
+    assert.equal((await act("drain", "h-6", { deadline_seconds: 1 })).status, 202);
+    const failed = await drainEnds("h-6", "failed");
+    assert.ok(textAt(failed, "finished_at") >= textAt(failed, "deadline_at"));
+    assert.equal(await statusOf(daemon, "h-6"), "draining");
+    const anew = await act("drain", "h-6", {});
+    assert.equal(anew.status, 202, "drain starts anew");
+    assert.equal(pick(anew.json, "deadline_at"), null);
+    assert.ok(textAt(anew.json, "started_at") > textAt(failed, "started_at"));
+    await act("drain", "h-6", { deadline_seconds: 1 });
+    await drainEnds("h-6", "failed");
+    assert.equal((await act("undrain", "h-6")).status, 200, "undrain activates");
+    assert.equal(await statusOf(daemon, "h-6"), "active");
+  },
+);
 
 test("drain: The daemon may die at any moment of this and goes on where it was", async (t) => {
   const lone = await startDaemon({}, t);
@@ -151,19 +185,30 @@ test("drain: The daemon may die at any moment of this and goes on where it was",
   await lone.stop();
   placeMachine(lone.dataDir, "m-1", "h-1");
   await lone.start();
-  const { json } = await lone.request("POST", "/v1/hosts/h-1/drain", { body: { deadline_seconds: 3_600, reason: "before the crash" } });
+  const { json } = await lone.request("POST", "/v1/hosts/h-1/drain", {
+    body: { deadline_seconds: 3_600, reason: "before the crash" },
+  });
   await lone.kill9();
   await lone.start();
   const status = await drainStatus("h-1", lone);
-  for (const key of ["state", "started_at", "deadline_at", "total"]) assert.equal(pick(status, key), pick(json, key), key);
+  for (const key of ["state", "started_at", "deadline_at", "total"])
+    assert.equal(pick(status, key), pick(json, key), key);
   assert.deepEqual([pick(status, "total"), pick(status, "remaining"), pick(status, "machines.0.id")], [1, 1, "m-1"]);
-  const observed_revision = textAt((await beat(lone, "h-1", { machines: [{ id: "m-1", state: "running" }] })).json, "revision");
+  const observed_revision = textAt(
+    (await beat(lone, "h-1", { machines: [{ id: "m-1", state: "running" }] })).json,
+    "revision",
+  );
   assert.equal(await statusOf(lone, "h-1"), "draining");
   await beat(lone, "h-1", { observed_revision, machines: [] });
-  await eventually("the drain's end", async () => (pick(await drainStatus("h-1", lone), "state") === "completed" ? true : undefined));
+  await eventually("the drain's end", async () =>
+    pick(await drainStatus("h-1", lone), "state") === "completed" ? true : undefined,
+  );
   await lone.kill9();
   await lone.start();
-  assert.deepEqual([pick(await show(lone, "h-1"), "mode"), pick(await show(lone, "h-1"), "mode_reason")], ["maintenance", "before the crash"]);
+  assert.deepEqual(
+    [pick(await show(lone, "h-1"), "mode"), pick(await show(lone, "h-1"), "mode_reason")],
+    ["maintenance", "before the crash"],
+  );
   assert.equal((await lone.request("POST", "/v1/hosts/h-1/activate")).status, 200);
 });
 

@@ -19,7 +19,9 @@ const MIB = 1024 * 1024;
 const IMAGE_BYTES = 300 * MIB;
 const SEED = Number(process.env["ZWRM_SEED"] ?? "20261125");
 
-/** Passes connections on, and breaks each after a random number of bytes towards the agent. Counts what went that way. */
+/**
+ * Passes connections on, and breaks each after a random number of bytes towards the agent. Counts what went that way.
+ */
 class CuttingProxy {
   sentBytes = 0;
   cuts = 0;
@@ -79,40 +81,80 @@ function makeImage(path: string): string {
   return `sha256:${hash.digest("hex")}`;
 }
 
-test(`two agents pull the same image of 300 MiB over connections cut at random (seed ${SEED}): whole, verified, and at most 1.1 times what was missing`, async (context) => {
-  const folder = mkdtempSync(join(tmpdir(), "zwrm-image-"));
-  context.after(() => rmSync(folder, { recursive: true, force: true }));
-  const digest = makeImage(join(folder, "image"));
-  const daemon = await startDaemon({ config: `[license]\nkey_hashes = ["${createHash("sha256").update(LICENCE).digest("hex")}"]\n` }, context);
-  const upload = http.request({ port: daemon.port, method: "PUT", path: `/v1/images/${digest}`, headers: { "Content-Length": IMAGE_BYTES } });
-  const pushed = new Promise<number | undefined>((resolve, reject) => upload.once("response", (response) => (response.resume(), resolve(response.statusCode))).once("error", reject));
-  await pipeline(createReadStream(join(folder, "image")), upload);
-  assert.equal(await pushed, 201);
+test(
+  `two agents pull the same image of 300 MiB over connections cut at random (seed ${SEED}): whole, ` +
+    "verified, and at most 1.1 times what was missing",
+  async (context) => {
+    const folder = mkdtempSync(join(tmpdir(), "zwrm-image-"));
+    context.after(() => rmSync(folder, { recursive: true, force: true }));
+    const digest = makeImage(join(folder, "image"));
+    const daemon = await startDaemon(
+      { config: `[license]\nkey_hashes = ["${createHash("sha256").update(LICENCE).digest("hex")}"]\n` },
+      context,
+    );
+    const upload = http.request({
+      port: daemon.port,
+      method: "PUT",
+      path: `/v1/images/${digest}`,
+      headers: { "Content-Length": IMAGE_BYTES },
+    });
+    const pushed = new Promise<number | undefined>((resolve, reject) =>
+      upload.once("response", (response) => (response.resume(), resolve(response.statusCode))).once("error", reject),
+    );
+    await pipeline(createReadStream(join(folder, "image")), upload);
+    assert.equal(await pushed, 201);
 
-  const proxy = new CuttingProxy(context, daemon.port);
-  const url = await proxy.listen();
-  // The machine reads its image to the end: it must be whole when it starts.
-  const agents = ["h-1", "h-2"].map((id) => new TestAgent(url, context, 'command = ["/bin/sh", "-c", "sha256sum \\"$0\\"; exec sleep 1000", "{image}"]', `host_id = "${id}"`));
-  for (const agent of agents) agent.start();
-  // On a busy machine one may come much later than the other, which would have both machines then.
-  await eventually("both agents to be registered", async () => {
-    const list = pick((await daemon.request("GET", "/v1/hosts")).json, "hosts");
-    return Array.isArray(list) && list.length === agents.length ? true : undefined;
-  }, 60_000);
-  assert.equal((await daemon.request("POST", "/v1/apps", { body: { name: "big" } })).status, 201);
-  assert.equal((await daemon.request("POST", "/v1/apps/big/deployments", { body: { image: digest, replicas: 2 } })).status, 202);
-  const machines = await eventually("two machines that run, one a host", async () => {
-    const list = pick((await daemon.request("GET", "/v1/machines?app_id=big&state=running")).json, "machines");
-    return Array.isArray(list) && list.length === 2 ? list : undefined;
-  }, 120_000);
-  assert.deepEqual(machines.map((machine) => pick(machine, "host_id")).sort(), ["h-1", "h-2"]);
-  for (const agent of agents) {
-    const [machine] = agent.processes();
-    assert.ok(machine !== undefined);
-    const console = await eventually("the machine's own sum", async () => (await agent.command("logs", machine.id)).stdout.match(/^[0-9a-f]{64}/m)?.[0], 30_000);
-    assert.equal(console, digest.slice(7));
-  }
-  context.diagnostic(`${proxy.cuts} connections cut; ${(proxy.sentBytes / (2 * IMAGE_BYTES)).toFixed(4)} of what was missing went over the wire`);
-  assert.ok(proxy.cuts >= 8, `${proxy.cuts} cuts`);
-  assert.ok(proxy.sentBytes <= 2 * IMAGE_BYTES * 1.1, `${proxy.sentBytes} bytes for ${2 * IMAGE_BYTES}`);
-});
+    const proxy = new CuttingProxy(context, daemon.port);
+    const url = await proxy.listen();
+    // The machine reads its image to the end: it must be whole when it starts.
+    const agents = ["h-1", "h-2"].map(
+      (id) =>
+        new TestAgent(
+          url,
+          context,
+          'command = ["/bin/sh", "-c", "sha256sum \\"$0\\"; exec sleep 1000", "{image}"]',
+          `host_id = "${id}"`,
+        ),
+    );
+    for (const agent of agents) agent.start();
+    // On a busy machine one may come much later than the other, which would have both machines then.
+    await eventually(
+      "both agents to be registered",
+      async () => {
+        const list = pick((await daemon.request("GET", "/v1/hosts")).json, "hosts");
+        return Array.isArray(list) && list.length === agents.length ? true : undefined;
+      },
+      60_000,
+    );
+    assert.equal((await daemon.request("POST", "/v1/apps", { body: { name: "big" } })).status, 201);
+    assert.equal(
+      (await daemon.request("POST", "/v1/apps/big/deployments", { body: { image: digest, replicas: 2 } })).status,
+      202,
+    );
+    const machines = await eventually(
+      "two machines that run, one a host",
+      async () => {
+        const list = pick((await daemon.request("GET", "/v1/machines?app_id=big&state=running")).json, "machines");
+        return Array.isArray(list) && list.length === 2 ? list : undefined;
+      },
+      120_000,
+    );
+    assert.deepEqual(machines.map((machine) => pick(machine, "host_id")).sort(), ["h-1", "h-2"]);
+    for (const agent of agents) {
+      const [machine] = agent.processes();
+      assert.ok(machine !== undefined);
+      const console = await eventually(
+        "the machine's own sum",
+        async () => (await agent.command("logs", machine.id)).stdout.match(/^[0-9a-f]{64}/m)?.[0],
+        30_000,
+      );
+      assert.equal(console, digest.slice(7));
+    }
+    context.diagnostic(
+      `${proxy.cuts} connections cut; ${(proxy.sentBytes / (2 * IMAGE_BYTES)).toFixed(4)} of what was missing ` +
+        "went over the wire",
+    );
+    assert.ok(proxy.cuts >= 8, `${proxy.cuts} cuts`);
+    assert.ok(proxy.sentBytes <= 2 * IMAGE_BYTES * 1.1, `${proxy.sentBytes} bytes for ${2 * IMAGE_BYTES}`);
+  },
+);

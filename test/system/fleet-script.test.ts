@@ -2,7 +2,17 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, realpathSync, rmSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  realpathSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -37,21 +47,34 @@ class Place {
 
   /** Beside the test, in a process group of its own as a terminal would make it. */
   start(...words: readonly string[]): Running {
-    return new Running(spawn(FLEET, words, { env: cleanEnv({ TMPDIR: this.folder }), detached: true, stdio: ["ignore", "pipe", "pipe"] }));
+    return new Running(
+      spawn(FLEET, words, {
+        env: cleanEnv({ TMPDIR: this.folder }),
+        detached: true,
+        stdio: ["ignore", "pipe", "pipe"],
+      }),
+    );
   }
 
   /** Whatever says this folder anywhere: in its environment, its words, its working folder. */
   processes(): number[] {
-    const says = (pid: string): boolean => ["environ", "cmdline"].some((file) => read(() => readFileSync(`/proc/${pid}/${file}`, "utf8")).includes(this.folder));
+    const says = (pid: string): boolean =>
+      ["environ", "cmdline"].some((file) =>
+        read(() => readFileSync(`/proc/${pid}/${file}`, "utf8")).includes(this.folder),
+      );
     const isThere = (pid: string): boolean => read(() => readlinkSync(`/proc/${pid}/cwd`)).startsWith(this.folder);
-    return readdirSync("/proc").filter((name) => /^\d+$/.test(name) && (says(name) || isThere(name))).map(Number);
+    return readdirSync("/proc")
+      .filter((name) => /^\d+$/.test(name) && (says(name) || isThere(name)))
+      .map(Number);
   }
 
   /** Those of its hosts' machines. */
   #cgroups(): string[] {
     const folders = Array.from({ length: 9 }, (_, at) => join(this.dir, `h-${at + 1}`, "state/machines"));
     const names = folders.map((folder) => `zwrm-${sha256Hex(folder).slice(0, 12)}-`);
-    const mounts = readFileSync("/proc/mounts", "utf8").split("\n").map((line) => line.split(" "));
+    const mounts = readFileSync("/proc/mounts", "utf8")
+      .split("\n")
+      .map((line) => line.split(" "));
     const paths = mounts.filter(([, , type]) => type === "cgroup2").map(([, path = ""]) => path);
     const all = paths.flatMap((path) => readdirSync(path, { recursive: true, encoding: "utf8" }));
     return all.filter((path) => names.some((name) => path.includes(name)));
@@ -79,7 +102,8 @@ class Running {
 
   constructor(child: ChildProcess) {
     this.#child = child;
-    for (const stream of [child.stdout, child.stderr]) stream?.on("data", (part: Buffer) => (this.output += part.toString("utf8")));
+    for (const stream of [child.stdout, child.stderr])
+      stream?.on("data", (part: Buffer) => (this.output += part.toString("utf8")));
     child.once("close", (code, signal) => (this.#exit = { code, signal }));
   }
 
@@ -118,19 +142,41 @@ function isAlive(pid: number): boolean {
   return /^State:\t[^ZX]/m.test(read(() => readFileSync(`/proc/${pid}/status`, "utf8")));
 }
 
-/** One more host of the fleet, h-9, whose control plane is the test, and whose machines therefore run. Gives their first processes. */
+/**
+ * One more host of the fleet, h-9, whose control plane is the test, and whose machines therefore run. Gives their first
+ * processes.
+ */
 async function runMachines(place: Place, context: TestContext, script: string, count: number): Promise<number[]> {
   const plane = new FakeControlPlane();
   await plane.listen();
   context.after(() => plane.close());
   const image = plane.image(script);
-  plane.want(...Array.from({ length: count }, (_, at) => ({ id: `m-${at}`, app_id: "app", image, cpus: 1, memory_mb: 64, env: {}, check: undefined, starts: undefined, restart: "always" as const, desired_state: "running" as const })));
-  const config = readFileSync(join(place.dir, "h-1/config.toml"), "utf8").replaceAll("h-1", "h-9").replace(/(?<=^control_plane_url = ).*/m, `"${plane.url}"`).replace(/(?<=^license_key = ).*/m, `"${LICENCE}"`);
+  plane.want(
+    ...Array.from({ length: count }, (_, at) => ({
+      id: `m-${at}`,
+      app_id: "app",
+      image,
+      cpus: 1,
+      memory_mb: 64,
+      env: {},
+      check: undefined,
+      starts: undefined,
+      restart: "always" as const,
+      desired_state: "running" as const,
+    })),
+  );
+  const config = readFileSync(join(place.dir, "h-1/config.toml"), "utf8")
+    .replaceAll("h-1", "h-9")
+    .replace(/(?<=^control_plane_url = ).*/m, `"${plane.url}"`)
+    .replace(/(?<=^license_key = ).*/m, `"${LICENCE}"`);
   mkdirSync(join(place.dir, "h-9"));
   writeFileSync(join(place.dir, "h-9/config.toml"), config, { mode: 0o600 });
   const started = await place.run("start", "h-9", "--dir", place.dir);
   assert.equal(started.code, 0, started.stderr);
-  await plane.reported("its machines", (machines) => machines.length === count && machines.every(({ state }) => state === "running"));
+  await plane.reported(
+    "its machines",
+    (machines) => machines.length === count && machines.every(({ state }) => state === "running"),
+  );
   // Between a fork and its exec what a first process begins has the same words, but leads no session.
   const isWaiter = (pid: number): boolean => wordsOf(pid).includes("\0zwrm-machine\0");
   return place.processes().filter((pid) => isWaiter(pid) && readStat(pid)?.session === pid);
@@ -142,7 +188,8 @@ test("three hosts come online, the command's exit code comes through, and nothin
   const command = 'zwrm host list; sleep 600 & echo "$ZWRM_API_URL $FLEET_DIR"; umask; exit 7';
   const result = await place.run("3", "--port", "0", "--cpus", "8", ...regions, "--", "sh", "-c", command);
   assert.equal(result.code, 7, result.stderr);
-  for (const row of [/^h-1 +active +fra .*0\/8/m, /^h-2 +active +ber /m, /^h-3 +active +fra /m]) assert.match(result.stdout, row);
+  for (const row of [/^h-1 +active +fra .*0\/8/m, /^h-2 +active +ber /m, /^h-3 +active +fra /m])
+    assert.match(result.stdout, row);
   assert.match(result.stdout, /^http:\/\/127\.0\.0\.1:\d+ .*\/zwrm-fleet\.\w+\n0022$/m);
   place.assertEmpty();
 });
@@ -156,7 +203,10 @@ test("a port in use is refused, with the daemon's own words, and nothing is left
   const port = typeof address === "object" && address !== null ? address.port : 0;
   const result = await place.run("1", "--port", String(port), "--", "true");
   assert.equal(result.code, 1, result.stdout);
-  assert.match(result.stderr, new RegExp(`zwrmd did not start; its log ends:\\n[^]*127.0.0.1:${port}: another program listens there`));
+  assert.match(
+    result.stderr,
+    new RegExp(`zwrmd did not start; its log ends:\\n[^]*127.0.0.1:${port}: another program listens there`),
+  );
   place.assertEmpty();
 });
 
@@ -193,14 +243,24 @@ test("Ctrl-C ends it at any moment of the start and after it, and nothing is lef
     await fleet.said(moment);
     fleet.interrupt();
     const { code, signal } = await fleet.ended();
-    assert.ok(moment === ONLINE ? code === 0 : code === 130 || signal === "SIGINT" || code === 0, `${code} ${signal} ${fleet.output}`);
+    assert.ok(
+      moment === ONLINE ? code === 0 : code === 130 || signal === "SIGINT" || code === 0,
+      `${code} ${signal} ${fleet.output}`,
+    );
     place.assertEmpty();
   }
 });
 
 test("Ctrl-C goes to the command, and the command's end is the fleet's", async (context) => {
   const place = new Place(context);
-  for (const [script, code] of [["echo here; exec sleep 600", 130], [`exec ${process.execPath} -e 'process.on("SIGINT", () => process.exit(3)); setTimeout(() => 0, 600000); console.log("here")'`, 3]] as const) {
+  for (const [script, code] of [
+    ["echo here; exec sleep 600", 130],
+    [
+      `exec ${process.execPath} -e 'process.on("SIGINT", () => process.exit(3)); setTimeout(() => 0, ` +
+        `600000); console.log("here")'`,
+      3,
+    ],
+  ] as const) {
     const fleet = place.start("1", "--port", "0", "--", "sh", "-c", script);
     await fleet.said(/^here$/m);
     fleet.interrupt();
@@ -213,7 +273,12 @@ test("what a killed fleet left behind, the next one ends and removes", async (co
   const place = new Place(context);
   const killed = place.start("2", "--port", "0", "--dir", place.dir, "--", "sleep", "600");
   await killed.said(ONLINE);
-  const left = [...(await runMachines(place, context, "sleep 600", 1)), place.pid("h-1"), place.pid("h-2"), place.pid("zwrmd")];
+  const left = [
+    ...(await runMachines(place, context, "sleep 600", 1)),
+    place.pid("h-1"),
+    place.pid("h-2"),
+    place.pid("zwrmd"),
+  ];
   process.kill(killed.pid, "SIGKILL");
   await eventually("its end", () => (isAlive(killed.pid) ? undefined : true));
   // The agent's machine, too, now that there is nobody who would start it again.
@@ -245,7 +310,12 @@ test("machines end with it, also those that do not want to, and those of a stopp
   const fleet = place.start("2", "--port", "0", "--dir", place.dir);
   await fleet.said(ONLINE);
   // One child leaves its session and its environment behind, as a daemon would.
-  const left = await runMachines(place, context, "trap '' TERM; env -i setsid sleep 600 & while :; do sleep 1; done", 3);
+  const left = await runMachines(
+    place,
+    context,
+    "trap '' TERM; env -i setsid sleep 600 & while :; do sleep 1; done",
+    3,
+  );
   assert.equal(left.length, 3);
   process.kill(place.pid("h-2"), "SIGSTOP");
   fleet.interrupt();
@@ -275,7 +345,8 @@ test("a host is killed with its machines and started again; the daemon too", asy
   await fleet.said(ONLINE);
   const left = [...(await runMachines(place, context, "sleep 600", 2)), place.pid("h-9")];
   const [others, url] = [[place.pid("h-1"), place.pid("h-2")], place.url()];
-  const says = async (code: number, ...words: readonly string[]): Promise<void> => assert.equal((await place.run(...words, "--dir", place.dir)).code, code, words.join(" "));
+  const says = async (code: number, ...words: readonly string[]): Promise<void> =>
+    assert.equal((await place.run(...words, "--dir", place.dir)).code, code, words.join(" "));
   await says(1, "start", "h-9");
   await says(0, "kill", "h-9");
   assert.deepEqual(left.map(isAlive), [false, false, false]);
@@ -301,7 +372,20 @@ test("it ends when its time is over, and its command with it", async (context) =
 
 test("wrong words are 2 and start nothing", async (context) => {
   const place = new Place(context);
-  const wrong = [[], ["0"], ["201"], ["x"], ["1", "2"], ["1", "--port", "65536"], ["1", "--for", "12"], ["1", "--prot", "1"], ["1", "--"], ["1", "--region", 'a"b'], ["kill"], ["kill", "../x"]];
+  const wrong = [
+    [],
+    ["0"],
+    ["201"],
+    ["x"],
+    ["1", "2"],
+    ["1", "--port", "65536"],
+    ["1", "--for", "12"],
+    ["1", "--prot", "1"],
+    ["1", "--"],
+    ["1", "--region", 'a"b'],
+    ["kill"],
+    ["kill", "../x"],
+  ];
   for (const words of wrong) assert.equal((await place.run(...words)).code, 2, words.join(" "));
   assert.equal((await place.run("--help")).code, 0);
   place.assertEmpty();

@@ -1,4 +1,7 @@
-/** A real browser on the daemon's own machine: pages of a foreign origin, of an allowed one, and of a rebound name get what CORS and the bypass promise. */
+/**
+ * A real browser on the daemon's own machine: pages of a foreign origin, of an allowed one, and of a rebound name get
+ * what CORS and the bypass promise.
+ */
 import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
@@ -14,7 +17,17 @@ import { makePerson } from "./identity-world.ts";
 
 /** What a browser may take for one page, on a machine that has other work. */
 const PAGE_MS = 60_000;
-const FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage"];
+const FLAGS = [
+  "--headless",
+  "--no-sandbox",
+  "--disable-gpu",
+  "--disable-quic",
+  "--no-first-run",
+  "--disable-background-networking",
+  "--disable-component-update",
+  "--disable-sync",
+  "--disable-dev-shm-usage",
+];
 const RESOLVER = "--host-resolver-rules=MAP evil.example 127.0.0.1, MAP console.example 127.0.0.1";
 
 const hasBrowser = spawnSync("chromium", ["--version"], { stdio: "ignore" }).status === 0;
@@ -28,7 +41,8 @@ class Site {
 
   constructor() {
     this.#server = http.createServer((req, res) => {
-      if (req.method !== "POST") return void res.writeHead(200, { "Content-Type": "text/html", Connection: "close" }).end(this.page);
+      if (req.method !== "POST")
+        return void res.writeHead(200, { "Content-Type": "text/html", Connection: "close" }).end(this.page);
       let body = "";
       req.on("data", (part: Buffer) => (body += part.toString("utf8")));
       req.on("end", () => {
@@ -60,10 +74,18 @@ function portOf(server: net.Server): number {
 }
 
 /** Runs the browser on a URL until `use` is done; gives what it printed. */
-async function browse(url: string, flags: readonly string[], use: (ended: Promise<string>) => Promise<void>): Promise<void> {
+async function browse(
+  url: string,
+  flags: readonly string[],
+  use: (ended: Promise<string>) => Promise<void>,
+): Promise<void> {
   const profile = mkdtempSync(join(tmpdir(), "zwrmd-browser-"));
   const env = { PATH: process.env["PATH"] ?? "", HOME: profile };
-  const child = spawn("chromium", [...FLAGS, RESOLVER, `--user-data-dir=${profile}`, ...flags, url], { stdio: ["ignore", "pipe", "ignore"], detached: true, env });
+  const child = spawn("chromium", [...FLAGS, RESOLVER, `--user-data-dir=${profile}`, ...flags, url], {
+    stdio: ["ignore", "pipe", "ignore"],
+    detached: true,
+    env,
+  });
   const end = (): void => {
     try {
       if (child.pid !== undefined) process.kill(-child.pid, "SIGKILL");
@@ -130,12 +152,21 @@ function answersTo(request: string): string[] {
   return daemon.stdoutLines.filter((line) => line.startsWith(`${request} `)).map((line) => line.split(" ")[2] ?? "");
 }
 
-test("an address that someone types into the browser gets the bypass: nobody else's page is asking", needsBrowser, async () => {
-  assert.match(await typed(`${api}/v1/auth/whoami`), /"auth_method":"localhost"/);
-});
+test(
+  "an address that someone types into the browser gets the bypass: nobody else's page is asking",
+  needsBrowser,
+  async () => {
+    assert.match(await typed(`${api}/v1/auth/whoami`), /"auth_method":"localhost"/);
+  },
+);
 
-test("a page of a foreign origin reads nothing and changes nothing, by whatever way a page can ask", needsBrowser, async () => {
-  site.page = pageOf("/foreign", `
+test(
+  "a page of a foreign origin reads nothing and changes nothing, by whatever way a page can ask",
+  needsBrowser,
+  async () => {
+    site.page = pageOf(
+      "/foreign",
+      `
     await read("public", "${api}/v1/health");
     await read("whoami", "${api}/v1/auth/whoami");
     await read("token", "${api}/v1/auth/whoami", { headers: { Authorization: "Bearer ${root.session}" } });
@@ -153,62 +184,95 @@ test("a page of a foreign origin reads nothing and changes nothing, by whatever 
     document.body.append(form);
     const sent = new Promise((resolve) => { frame.onload = resolve; setTimeout(resolve, 5000); });
     form.submit();
-    await sent;`);
-  await browse(`http://evil.example:${sitePort}/`, [], async () => {
-    const report = await site.report("/foreign");
-    for (const name of ["public", "whoami", "token", "json"]) assert.equal(pick(report, name), "blocked", name);
-    for (const name of ["opaque", "simple post"]) assert.deepEqual([pick(report, `${name}.type`), pick(report, `${name}.text`)], ["opaque", ""], name);
-  });
-  for (const request of ["GET /v1/users", "POST /v1/hosts/replace-lost", "GET /v1/hosts", "GET /v1/events", "GET /v1/status", "POST /v1/images/verify"]) {
-    const answers = answersTo(request);
-    assert.ok(answers.length > 0 && answers.every((status) => status === "401"), `${request}: ${answers.join()}`);
-  }
-  assert.deepEqual(answersTo("POST /v1/orgs"), [], "what needs a preflight never came");
-  assert.ok(!JSON.stringify((await daemon.request("GET", "/v1/orgs")).json).includes("evil"));
-});
+    await sent;`,
+    );
+    await browse(`http://evil.example:${sitePort}/`, [], async () => {
+      const report = await site.report("/foreign");
+      for (const name of ["public", "whoami", "token", "json"]) assert.equal(pick(report, name), "blocked", name);
+      for (const name of ["opaque", "simple post"])
+        assert.deepEqual([pick(report, `${name}.type`), pick(report, `${name}.text`)], ["opaque", ""], name);
+    });
+    for (const request of [
+      "GET /v1/users",
+      "POST /v1/hosts/replace-lost",
+      "GET /v1/hosts",
+      "GET /v1/events",
+      "GET /v1/status",
+      "POST /v1/images/verify",
+    ]) {
+      const answers = answersTo(request);
+      assert.ok(answers.length > 0 && answers.every((status) => status === "401"), `${request}: ${answers.join()}`);
+    }
+    assert.deepEqual(answersTo("POST /v1/orgs"), [], "what needs a preflight never came");
+    assert.ok(!JSON.stringify((await daemon.request("GET", "/v1/orgs")).json).includes("evil"));
+  },
+);
 
-test("a page of an allowed origin reads every answer, and gets in by a token and by nothing else", needsBrowser, async () => {
-  const authorization = `headers: { Authorization: "Bearer ${root.session}", "Content-Type": "application/json" }`;
-  site.page = pageOf("/allowed", `
+test(
+  "a page of an allowed origin reads every answer, and gets in by a token and by nothing else",
+  needsBrowser,
+  async () => {
+    const authorization = `headers: { Authorization: "Bearer ${root.session}", "Content-Type": "application/json" }`;
+    site.page = pageOf(
+      "/allowed",
+      `
     await read("public", "${api}/v1/health");
     await read("nobody", "${api}/v1/auth/whoami");
     await read("wrong", "${api}/v1/auth/whoami", { headers: { Authorization: "Bearer wrong" } });
     await read("token", "${api}/v1/auth/whoami", { ${authorization} });
     await read("create", "${api}/v1/orgs", { method: "POST", ${authorization}, body: '{"slug":"console"}' });
-    await read("delete", "${api}/v1/auth/tokens/none", { method: "DELETE", ${authorization} });`);
-  await browse(`http://console.example:${sitePort}/`, [], async () => {
-    const report = await site.report("/allowed");
-    assert.deepEqual(["public", "nobody", "wrong", "token", "create", "delete"].map((name) => pick(report, `${name}.status`)), [200, 401, 401, 200, 201, 404], JSON.stringify(report));
-    assert.match(String(pick(report, "nobody.text")), /"code":"unauthorized"/);
-    assert.match(String(pick(report, "token.text")), /root@example\.com/);
-    assert.match(String(pick(report, "token.id")), /^[A-Za-z0-9._-]+$/, "X-Request-Id is there to be read");
-  });
-});
-
-test("a page whose name was rebound to the loopback is of one origin with the daemon, and nobody to it", needsBrowser, async (t) => {
-  // The name leads to the attacker's server for the page and to the daemon, byte by byte, for everything after it.
-  const rebound = net.createServer((socket) => {
-    socket.on("error", () => undefined);
-    socket.once("data", (first: Buffer) => {
-      const onward = net.connect(first.toString("latin1").startsWith("GET /page ") ? sitePort : daemon.port, "127.0.0.1", () => {
-        onward.write(first);
-        socket.pipe(onward).pipe(socket);
-      });
-      onward.on("error", () => socket.destroy());
-      socket.once("close", () => onward.destroy());
+    await read("delete", "${api}/v1/auth/tokens/none", { method: "DELETE", ${authorization} });`,
+    );
+    await browse(`http://console.example:${sitePort}/`, [], async () => {
+      const report = await site.report("/allowed");
+      assert.deepEqual(
+        ["public", "nobody", "wrong", "token", "create", "delete"].map((name) => pick(report, `${name}.status`)),
+        [200, 401, 401, 200, 201, 404],
+        JSON.stringify(report),
+      );
+      assert.match(String(pick(report, "nobody.text")), /"code":"unauthorized"/);
+      assert.match(String(pick(report, "token.text")), /root@example\.com/);
+      assert.match(String(pick(report, "token.id")), /^[A-Za-z0-9._-]+$/, "X-Request-Id is there to be read");
     });
-  });
-  await new Promise<void>((resolve) => rebound.listen(0, "127.0.0.1", resolve));
-  t.after(() => rebound.close());
-  site.page = pageOf(`http://evil.example:${sitePort}/rebound`, `
+  },
+);
+
+test(
+  "a page whose name was rebound to the loopback is of one origin with the daemon, and nobody to it",
+  needsBrowser,
+  async (t) => {
+    // The name leads to the attacker's server for the page and to the daemon, byte by byte, for everything after it.
+    const rebound = net.createServer((socket) => {
+      socket.on("error", () => undefined);
+      socket.once("data", (first: Buffer) => {
+        const onward = net.connect(
+          first.toString("latin1").startsWith("GET /page ") ? sitePort : daemon.port,
+          "127.0.0.1",
+          () => {
+            onward.write(first);
+            socket.pipe(onward).pipe(socket);
+          },
+        );
+        onward.on("error", () => socket.destroy());
+        socket.once("close", () => onward.destroy());
+      });
+    });
+    await new Promise<void>((resolve) => rebound.listen(0, "127.0.0.1", resolve));
+    t.after(() => rebound.close());
+    site.page = pageOf(
+      `http://evil.example:${sitePort}/rebound`,
+      `
     await read("public", "/v1/health");
     for (const path of ["/v1/auth/whoami", "/v1/hosts", "/v1/users", "/v1/events"]) await read(path, path);
     const typed = { headers: { "Content-Type": "application/json" } };
-    await read("create", "/v1/orgs", { method: "POST", ...typed, body: '{"slug":"rebound"}' });`);
-  await browse(`http://evil.example:${portOf(rebound)}/page`, [], async () => {
-    const report = await site.report("/rebound");
-    assert.equal(pick(report, "public.status"), 200, "the page does reach the daemon");
-    for (const name of ["/v1/auth/whoami", "/v1/hosts", "/v1/users", "/v1/events", "create"]) assert.equal(pick(report, `${name}.status`), 401, name);
-  });
-  assert.match(await typed(`http://evil.example:${daemon.port}/v1/auth/whoami`), /"code":"unauthorized"/);
-});
+    await read("create", "/v1/orgs", { method: "POST", ...typed, body: '{"slug":"rebound"}' });`,
+    );
+    await browse(`http://evil.example:${portOf(rebound)}/page`, [], async () => {
+      const report = await site.report("/rebound");
+      assert.equal(pick(report, "public.status"), 200, "the page does reach the daemon");
+      for (const name of ["/v1/auth/whoami", "/v1/hosts", "/v1/users", "/v1/events", "create"])
+        assert.equal(pick(report, `${name}.status`), 401, name);
+    });
+    assert.match(await typed(`http://evil.example:${daemon.port}/v1/auth/whoami`), /"code":"unauthorized"/);
+  },
+);

@@ -1,11 +1,11 @@
 /** Who may do what, as two tables that a person can read: written from the contract, not from the code. */
 
 /**
- * Every route: whose it is, the scope that a key with scopes needs, and what the requests of this matrix are answered once they are let in (they ask for
- * things that are not there wherever a success would change something).
+ * Every route: whose it is, the scope that a key with scopes needs, and what the requests of this matrix are answered
+ * once they are let in (they ask for things that are not there wherever a success would change something).
  *
- * public: anyone. agent: the licence. anyone: whoever has credentials. session: a session only. own: in the caller's own org. image: an image of acme's.
- * members: who is in acme. owner: acme's owners. admin: host-admins.
+ * public: anyone. agent: the licence. anyone: whoever has credentials. session: a session only. own: in the caller's
+ * own org. image: an image of acme's. members: who is in acme. owner: acme's owners. admin: host-admins.
  */
 const ROUTES = `
   GET    /                                        public   -             200
@@ -71,7 +71,10 @@ const ROUTES = `
   GET    /v1/databases                            own      apps:read     501 not_available_yet
   POST   /v1/databases                            own      apps:write    501 not_available_yet`;
 
-/** Every kind of caller against whose the route is. `in`: let in; `adm`: 403 host_admin_required; `403`: forbidden; `404`: the thing is another org's. */
+/**
+ * Every kind of caller against whose the route is. `in`: let in; `adm`: 403 host_admin_required; `403`: forbidden;
+ * `404`: the thing is another org's.
+ */
 const CALLERS = `
                                                   public  agent  anyone  session  own  image  members  owner  admin
   nobody, from the machine's own address          in      401    401     401      401  401    401      401    401
@@ -156,18 +159,33 @@ function rowsOf(table: string): string[][] {
 
 export function routeRows(): Map<string, RouteRow> {
   const rows = rowsOf(ROUTES).map((cells): [string, RouteRow] => {
-    const [method = "", pattern = "", whose = "", scope = "", letIn = ""] = cells.flatMap((cell, index) => (index === 0 ? cell.split(/ +/) : [cell]));
-    return [`${method} ${pattern}`, { name: `${method} ${pattern}`, method, pattern, whose, scope: scope === "-" ? null : scope, letIn }];
+    const [method = "", pattern = "", whose = "", scope = "", letIn = ""] = cells.flatMap((cell, index) =>
+      index === 0 ? cell.split(/ +/) : [cell],
+    );
+    return [
+      `${method} ${pattern}`,
+      { name: `${method} ${pattern}`, method, pattern, whose, scope: scope === "-" ? null : scope, letIn },
+    ];
   });
   return new Map(rows);
 }
 
 export function callerRows(): Map<string, CallerRow> {
   const [head = [], ...rows] = rowsOf(CALLERS);
-  return new Map(rows.map(([name = "", ...cells]): [string, CallerRow] => [name, Object.fromEntries(head.map((whose, index) => [whose, cells[index] ?? "?"]))]));
+  return new Map(
+    rows.map(([name = "", ...cells]): [string, CallerRow] => [
+      name,
+      Object.fromEntries(head.map((whose, index) => [whose, cells[index] ?? "?"])),
+    ]),
+  );
 }
 
-const IN_WORDS: Readonly<Record<string, string>> = { "401": "401 unauthorized", "403": "403 forbidden", adm: "403 host_admin_required", "400": "400 malformed_request" };
+const IN_WORDS: Readonly<Record<string, string>> = {
+  "401": "401 unauthorized",
+  "403": "403 forbidden",
+  adm: "403 host_admin_required",
+  "400": "400 malformed_request",
+};
 
 /** The answer that the tables promise. */
 export function promised(route: RouteRow, caller: CallerRow): string {

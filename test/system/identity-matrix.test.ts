@@ -1,4 +1,6 @@
-/** Every route of the API against every kind of caller: each answer is the one that identity-matrix-table.ts promises. */
+/**
+ * Every route of the API against every kind of caller: each answer is the one that identity-matrix-table.ts promises.
+ */
 import assert from "node:assert/strict";
 import * as http from "node:http";
 import { after, test } from "node:test";
@@ -8,10 +10,28 @@ import { Answer, parseAnswers, request, sendRaw } from "../support/http.ts";
 import type { RequestOptions, Target } from "../support/http.ts";
 import { callerRows, promised, routeRows } from "./identity-matrix-table.ts";
 import type { RouteRow } from "./identity-matrix-table.ts";
-import { ALL_SCOPES, appendSession, ask, bearer, expect, hashOf, inWords, login, makeKey, makePerson, makeWorld, ownAddress, randomToken } from "./identity-world.ts";
+import {
+  ALL_SCOPES,
+  appendSession,
+  ask,
+  bearer,
+  expect,
+  hashOf,
+  inWords,
+  login,
+  makeKey,
+  makePerson,
+  makeWorld,
+  ownAddress,
+  randomToken,
+} from "./identity-world.ts";
 
 const [KEPT, ROTATED_OUT, ROTATED_IN] = ["kept", "rotated out", "rotated in"].map(hashOf);
-const world = await makeWorld({ config: `[server]\nhost = "0.0.0.0"\nsocket = "FOLDER/zwrmd.sock"\n[license]\nkey_hashes = ["${KEPT}", "${ROTATED_OUT}"]` });
+const world = await makeWorld({
+  config:
+    `[server]\nhost = "0.0.0.0"\nsocket = "FOLDER/zwrmd.sock"\n[license]\nkey_hashes = ["${KEPT}", ` +
+    `"${ROTATED_OUT}"]`,
+});
 const { daemon, acme, rival, digest, admin, owner, member, stranger } = world;
 const closed = await startDaemon({ config: "[auth]\nlocalhost_bypass = false" });
 const routes = routeRows();
@@ -33,22 +53,47 @@ const bothKey = await makeKey(daemon, both.session);
 const adminSession = await login(daemon, admin.email, admin.password, acme);
 const keys = await makeKeys();
 const spares = await makeSpareSessions();
-daemon.configure(`[server]\nhost = "0.0.0.0"\nsocket = "FOLDER/zwrmd.sock"\n[license]\nkey_hashes = ["${KEPT}", "${ROTATED_IN}"]`);
+daemon.configure(
+  `[server]\nhost = "0.0.0.0"\nsocket = "FOLDER/zwrmd.sock"\n[license]\nkey_hashes = ["${KEPT}", "${ROTATED_IN}"]`,
+);
 daemon.signal("SIGHUP");
 await daemon.line(/reloaded/);
 
 /** API keys by owner and what they bear: `member:all but images:read`. */
 async function makeKeys(): Promise<Map<string, string>> {
   const found = new Map<string, string>();
-  for (const [name, session] of [["member", member.session], ["owner", owner.session], ["admin", adminSession], ["stranger", stranger.session]] as const) {
+  for (const [name, session] of [
+    ["member", member.session],
+    ["owner", owner.session],
+    ["admin", adminSession],
+    ["stranger", stranger.session],
+  ] as const) {
     found.set(`${name}:everything`, (await makeKey(daemon, session)).token);
     found.set(`${name}:nothing`, (await makeKey(daemon, session, [])).token);
     for (const scope of ALL_SCOPES) {
       found.set(`${name}:only ${scope}`, (await makeKey(daemon, session, [scope])).token);
       // The scope admin holds all the others.
-      found.set(`${name}:all but ${scope}`, (await makeKey(daemon, session, ALL_SCOPES.filter((other) => other !== scope && other !== "admin"))).token);
+      found.set(
+        `${name}:all but ${scope}`,
+        (
+          await makeKey(
+            daemon,
+            session,
+            ALL_SCOPES.filter((other) => other !== scope && other !== "admin"),
+          )
+        ).token,
+      );
     }
-    found.set(`${name}:all but admin`, (await makeKey(daemon, session, ALL_SCOPES.filter((other) => other !== "admin"))).token);
+    found.set(
+      `${name}:all but admin`,
+      (
+        await makeKey(
+          daemon,
+          session,
+          ALL_SCOPES.filter((other) => other !== "admin"),
+        )
+      ).token,
+    );
   }
   return found;
 }
@@ -99,12 +144,19 @@ function bodyOf({ row }: Asked): RequestOptions {
 
 function pathOf(row: RouteRow): string {
   const image = row.pattern === "/v1/images/{digest}" && row.method === "DELETE" ? `sha256:${"0".repeat(64)}` : digest;
-  const values: Readonly<Record<string, string>> = { "{digest}": image, "{host_id}": "no-host", "{user_id}": "usr_none" };
+  const values: Readonly<Record<string, string>> = {
+    "{digest}": image,
+    "{host_id}": "no-host",
+    "{user_id}": "usr_none",
+  };
   const id = row.pattern.startsWith("/v1/orgs/") ? acme : "none";
   return row.pattern.replace(/\{[a-z_]+\}/g, (name) => values[name] ?? id);
 }
 
-function tcp(headers: Readonly<Record<string, string>> = {}, target: Target = { port: daemon.port, host: "127.0.0.1" }): Send {
+function tcp(
+  headers: Readonly<Record<string, string>> = {},
+  target: Target = { port: daemon.port, host: "127.0.0.1" },
+): Send {
   return (asked) => request(target, asked.method, asked.path, { agent, ...bodyOf(asked), headers });
 }
 
@@ -176,9 +228,15 @@ const SENDERS: ReadonlyMap<string, Send | null> = new Map<string, Send | null>([
   ["host-admin's key without any scope", token(keys.get("admin:nothing"))],
   ["localhost", tcp(IN_ACME)],
   ["unix socket", tcp(IN_ACME, { socketPath: `${daemon.folder}/zwrmd.sock` })],
-  ["unix socket with a wrong token", tcp({ ...IN_ACME, authorization: "Bearer x" }, { socketPath: `${daemon.folder}/zwrmd.sock` })],
+  [
+    "unix socket with a wrong token",
+    tcp({ ...IN_ACME, authorization: "Bearer x" }, { socketPath: `${daemon.folder}/zwrmd.sock` }),
+  ],
   ["localhost, two Hosts", raw("METHOD PATH HTTP/1.1", "Host: localhost", "Host: evil.example")],
-  ["localhost, two Authorizations", raw("METHOD PATH HTTP/1.1", "Host: localhost", `Authorization: Bearer ${adminSession}`, "Authorization: Bearer x")],
+  [
+    "localhost, two Authorizations",
+    raw("METHOD PATH HTTP/1.1", "Host: localhost", `Authorization: Bearer ${adminSession}`, "Authorization: Bearer x"),
+  ],
   ["localhost, HTTP/1.0 without Host", raw("METHOD PATH HTTP/1.0")],
   ["localhost, HTTP/1.0 with Host", raw("METHOD PATH HTTP/1.0", "Host: localhost")],
   ["localhost, absolute-form target", raw("METHOD http://localhostPATH HTTP/1.1", "Host: localhost")],
@@ -188,13 +246,17 @@ const SENDERS: ReadonlyMap<string, Send | null> = new Map<string, Send | null>([
   ["licence hash of before a reload, rotated out", token(ROTATED_OUT)],
   ["licence hash, wrong", token(LICENSE_HASH)],
   ["licence key itself", token(LICENSE_KEY.replaceAll(" ", "-"))],
-  ["licence hash, from the machine's own address", outside === null ? null : tcp({ authorization: `Bearer ${KEPT}` }, { port: daemon.port, host: outside })],
+  [
+    "licence hash, from the machine's own address",
+    outside === null ? null : tcp({ authorization: `Bearer ${KEPT}` }, { port: daemon.port, host: outside }),
+  ],
 ]);
 
 /** `localhost + Name: value` is the localhost caller with that one line more, or in its place. */
 function senderOf(caller: string): Send | null {
   const [, name, value] = /^localhost \+ ([A-Za-z-]+):(.*)$/.exec(caller) ?? [];
-  if (name !== undefined && value !== undefined) return raw("METHOD PATH HTTP/1.1", ...(name === "Host" ? [] : ["Host: localhost"]), `${name}:${value}`);
+  if (name !== undefined && value !== undefined)
+    return raw("METHOD PATH HTTP/1.1", ...(name === "Host" ? [] : ["Host: localhost"]), `${name}:${value}`);
   const sender = SENDERS.get(caller);
   assert.ok(sender !== undefined, `the matrix knows how to be ${caller}`);
   return sender;
@@ -218,12 +280,19 @@ for (const row of routes.values()) {
       if (send === null) return { found: [], wanted: [] };
       const asked = { caller, method: row.method, path: pathOf(row), row };
       const answer = await send(asked);
-      assert.equal(answer.status === 401, answer.headers["www-authenticate"] === "Bearer", `a 401 and only a 401 says how: ${caller}`);
+      assert.equal(
+        answer.status === 401,
+        answer.headers["www-authenticate"] === "Bearer",
+        `a 401 and only a 401 says how: ${caller}`,
+      );
       const found = [`${caller}: ${inWords(answer)}`];
       const wanted = [`${caller}: ${words}`];
       if (row.method !== "GET") return { found, wanted };
       const head = await send({ ...asked, method: "HEAD" });
-      return { found: [...found, `${caller}, HEAD: ${head.status}`], wanted: [...wanted, `${caller}, HEAD: ${words.slice(0, 3)}`] };
+      return {
+        found: [...found, `${caller}, HEAD: ${head.status}`],
+        wanted: [...wanted, `${caller}, HEAD: ${words.slice(0, 3)}`],
+      };
     });
     const all = await Promise.all(answers);
     const [found, wanted] = [all.flatMap((each) => each.found), all.flatMap((each) => each.wanted)];
@@ -232,7 +301,14 @@ for (const row of routes.values()) {
 }
 
 test("no request of the matrix has changed anything but what was logged out", async () => {
-  const people = await Promise.all([member, owner, stranger, { session: adminSession }].map((person) => ask(daemon, "GET", "/v1/auth/whoami", bearer(person.session))));
-  assert.deepEqual(people.map((answer) => answer.status), [200, 200, 200, 200]);
+  const people = await Promise.all(
+    [member, owner, stranger, { session: adminSession }].map((person) =>
+      ask(daemon, "GET", "/v1/auth/whoami", bearer(person.session)),
+    ),
+  );
+  assert.deepEqual(
+    people.map((answer) => answer.status),
+    [200, 200, 200, 200],
+  );
   assert.equal((await ask(daemon, "GET", `/v1/images/${digest}`, bearer(member.session))).status, 200);
 });

@@ -241,11 +241,14 @@ for (const route of LATE.filter(({ access }) => access.kind === "protected")) {
 }
 
 for (const route of WRITING.filter(({ body, access }) => body === "none" && access.kind === "protected")) {
-  test(`${nameOf(route)} is decided on its headers: no body is waited for in which something could change`, async () => {
-    const { waited, answer } = await slowly(route, { userId: "usr_none", headers: {} }, async () => undefined);
-    assert.equal(waited, false);
-    assert.notEqual(answer.status, 401);
-  });
+  test(
+    `${nameOf(route)} is decided on its headers: no body is waited for in which ` + "something could change",
+    async () => {
+      const { waited, answer } = await slowly(route, { userId: "usr_none", headers: {} }, async () => undefined);
+      assert.equal(waited, false);
+      assert.notEqual(answer.status, 401);
+    },
+  );
 }
 
 test("an owner who is made a member while the body is on its way sets nobody", async () => {
@@ -277,7 +280,8 @@ test("a login by someone who is removed while the body is on its way is none", a
   socket.on("data", (part: Buffer) => (text += part.toString("latin1")));
   const closed = new Promise((resolve) => socket.once("close", resolve));
   socket.write(
-    `${nameOf(route)} HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\nConnection: close\r\n\r\n`,
+    `${nameOf(route)} HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Type: ` +
+      `application/json\r\nContent-Length: ${body.length}\r\nConnection: close\r\n\r\n`,
   );
   await eventually("the 100", () => (text.includes("100 Continue") ? true : undefined));
   expect(await daemon.request("DELETE", `/v1/users/${gone.id}`), 204);
@@ -288,37 +292,40 @@ test("a login by someone who is removed while the body is on its way is none", a
   assertError(answer, 401, "unauthorized");
 });
 
-test("an upload ends with what let its sender in, not when its last byte is here, and leaves nothing on disk", async () => {
-  const pusher = await makePerson(daemon, "pusher", { org: acme });
-  const content = randomBytes(1024);
-  const socket = net.connect(daemon.port, "127.0.0.1");
-  let text = "";
-  socket.on("data", (part: Buffer) => (text += part.toString("latin1")));
-  socket.on("error", () => undefined);
-  const head = [
-    `PUT /v1/images/${digestOf(content)} HTTP/1.1`,
-    "Host: localhost",
-    `Authorization: Bearer ${pusher.session}`,
-    "Expect: 100-continue",
-    `Content-Length: ${content.length}`,
-  ];
-  socket.write(`${head.join("\r\n")}\r\n\r\n`);
-  await eventually("the 100", () => (text.includes("100 Continue") ? true : undefined));
-  socket.write(content.subarray(0, 10));
-  await removeUser({ userId: pusher.id, headers: {} });
-  socket.write(content.subarray(10, 11));
-  await eventually("the answer, most of the body being still to come", () =>
-    text.includes("HTTP/1.1 401") ? true : undefined,
-  );
-  socket.destroy();
-  const files = readdirSync(join(daemon.dataDir, "images"), { recursive: true, withFileTypes: true }).filter((entry) =>
-    entry.isFile(),
-  );
-  assert.deepEqual(
-    files.map(({ name }) => name),
-    [digest.slice("sha256:".length)],
-  );
-});
+test(
+  "an upload ends with what let its sender in, not when its last byte is here, and leaves nothing on " + "disk",
+  async () => {
+    const pusher = await makePerson(daemon, "pusher", { org: acme });
+    const content = randomBytes(1024);
+    const socket = net.connect(daemon.port, "127.0.0.1");
+    let text = "";
+    socket.on("data", (part: Buffer) => (text += part.toString("latin1")));
+    socket.on("error", () => undefined);
+    const head = [
+      `PUT /v1/images/${digestOf(content)} HTTP/1.1`,
+      "Host: localhost",
+      `Authorization: Bearer ${pusher.session}`,
+      "Expect: 100-continue",
+      `Content-Length: ${content.length}`,
+    ];
+    socket.write(`${head.join("\r\n")}\r\n\r\n`);
+    await eventually("the 100", () => (text.includes("100 Continue") ? true : undefined));
+    socket.write(content.subarray(0, 10));
+    await removeUser({ userId: pusher.id, headers: {} });
+    socket.write(content.subarray(10, 11));
+    await eventually("the answer, most of the body being still to come", () =>
+      text.includes("HTTP/1.1 401") ? true : undefined,
+    );
+    socket.destroy();
+    const files = readdirSync(join(daemon.dataDir, "images"), { recursive: true, withFileTypes: true }).filter(
+      (entry) => entry.isFile(),
+    );
+    assert.deepEqual(
+      files.map(({ name }) => name),
+      [digest.slice("sha256:".length)],
+    );
+  },
+);
 
 test("an agent whose licence is rotated out while the body is on its way changes nothing", async () => {
   const routes = LATE.filter(({ access }) => access.kind === "internal");

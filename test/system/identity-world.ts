@@ -10,7 +10,16 @@ import { appendLine } from "../support/journal.ts";
 import { pick, textAt } from "../support/json.ts";
 import type { Json } from "../support/json.ts";
 
-export const ALL_SCOPES = ["hosts:read", "hosts:write", "images:read", "images:write", "apps:read", "apps:write", "status:read", "admin"];
+export const ALL_SCOPES = [
+  "hosts:read",
+  "hosts:write",
+  "images:read",
+  "images:write",
+  "apps:read",
+  "apps:write",
+  "status:read",
+  "admin",
+];
 
 export function hashOf(text: string): string {
   return createHash("sha256").update(text).digest("hex");
@@ -22,7 +31,11 @@ export function randomToken(kind: "ses" | "key"): string {
 
 /** This machine's address on a network, or null: a connection to it is not a local one to the daemon. */
 export function ownAddress(): string | null {
-  return Object.values(networkInterfaces()).flat().find((each) => each !== undefined && !each.internal && each.family === "IPv4")?.address ?? null;
+  return (
+    Object.values(networkInterfaces())
+      .flat()
+      .find((each) => each !== undefined && !each.internal && each.family === "IPv4")?.address ?? null
+  );
 }
 
 /** A request over the loopback, also where the daemon listens on every address. */
@@ -53,17 +66,30 @@ export async function makeOrg(daemon: TestDaemon, slug: string): Promise<string>
 }
 
 export async function login(daemon: TestDaemon, email: string, password: string, org?: string): Promise<string> {
-  const answer = await ask(daemon, "POST", "/v1/auth/login", { body: { email, password, ...(org === undefined ? {} : { org }) } });
+  const answer = await ask(daemon, "POST", "/v1/auth/login", {
+    body: { email, password, ...(org === undefined ? {} : { org }) },
+  });
   return textAt(expect(answer, 200), "token");
 }
 
 /** A user who is logged in; with `org` in that org, as `role`. */
-export async function makePerson(daemon: TestDaemon, name: string, more: { readonly hostAdmin?: boolean; readonly org?: string; readonly role?: "owner" | "member" } = {}): Promise<Person> {
+export async function makePerson(
+  daemon: TestDaemon,
+  name: string,
+  more: { readonly hostAdmin?: boolean; readonly org?: string; readonly role?: "owner" | "member" } = {},
+): Promise<Person> {
   const email = `${name}@example.com`;
   const password = `${name} has a long password`;
-  const body = { email, name, password, host_admin: more.hostAdmin ?? false, ...(more.org === undefined ? {} : { org: more.org }) };
+  const body = {
+    email,
+    name,
+    password,
+    host_admin: more.hostAdmin ?? false,
+    ...(more.org === undefined ? {} : { org: more.org }),
+  };
   const id = textAt(expect(await ask(daemon, "POST", "/v1/users", { body }), 201), "id");
-  if (more.org !== undefined && more.role === "owner") expect(await ask(daemon, "PUT", `/v1/orgs/${more.org}/members/${id}`, { body: { role: "owner" } }), 200);
+  if (more.org !== undefined && more.role === "owner")
+    expect(await ask(daemon, "PUT", `/v1/orgs/${more.org}/members/${id}`, { body: { role: "owner" } }), 200);
   return { id, email, password, session: await login(daemon, email, password, more.org) };
 }
 
@@ -99,12 +125,32 @@ export interface World {
 
 /** A journal line as the daemon would have written it, of a daemon that is stopped. */
 export function appendSession(dataDir: string, userId: string, orgId: string, token: string, expiresAt: string): void {
-  const session = { id: `ses_${randomBytes(4).toString("hex")}`, token_hash: hashOf(token), user_id: userId, org_id: orgId, expires_at: expiresAt };
+  const session = {
+    id: `ses_${randomBytes(4).toString("hex")}`,
+    token_hash: hashOf(token),
+    user_id: userId,
+    org_id: orgId,
+    expires_at: expiresAt,
+  };
   appendLine(dataDir, "session.created", { session, expired: [] });
 }
 
-export function appendKey(dataDir: string, userId: string, orgId: string, token: string, expiresAt: string | null): void {
-  const key = { id: `key_${randomBytes(4).toString("hex")}`, token_hash: hashOf(token), name: "appended", user_id: userId, org_id: orgId, scopes: null, expires_at: expiresAt };
+export function appendKey(
+  dataDir: string,
+  userId: string,
+  orgId: string,
+  token: string,
+  expiresAt: string | null,
+): void {
+  const key = {
+    id: `key_${randomBytes(4).toString("hex")}`,
+    token_hash: hashOf(token),
+    name: "appended",
+    user_id: userId,
+    org_id: orgId,
+    scopes: null,
+    expires_at: expiresAt,
+  };
   appendLine(dataDir, "api_key.created", { key });
 }
 
@@ -128,7 +174,20 @@ export async function makeWorld(options: DaemonOptions = {}, owner?: Owner): Pro
   appendSession(daemon.dataDir, admin.id, acme, expiredSession, past);
   appendKey(daemon.dataDir, admin.id, acme, expiredKey, past);
   await daemon.start();
-  return { daemon, acme, rival, digest, admin, owner: ann, member: bob, stranger: eve, expiredSession, revokedSession, expiredKey, revokedKey };
+  return {
+    daemon,
+    acme,
+    rival,
+    digest,
+    admin,
+    owner: ann,
+    member: bob,
+    stranger: eve,
+    expiredSession,
+    revokedSession,
+    expiredKey,
+    revokedKey,
+  };
 }
 
 /** `200`, or `404 host_not_found`: what an answer comes to in a table. */

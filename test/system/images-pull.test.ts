@@ -21,20 +21,24 @@ function get(headers: Record<string, string> = {}, method = "GET"): Promise<Answ
   return daemon.asAgent(method, path, { headers });
 }
 
-test("GET: Content-Type: application/octet-stream, Content-Length, ETag, Accept-Ranges: bytes, Cache-Control, Docker-Content-Digest; HEAD is the same without the body", async () => {
-  for (const method of ["GET", "HEAD"]) {
-    const answer = await get({}, method);
-    assert.equal(answer.status, 200);
-    const { headers } = answer;
-    assert.equal(headers["content-type"], "application/octet-stream");
-    assert.equal(headers["content-length"], "20");
-    assert.equal(headers.etag, `"${small.digest}"`);
-    assert.equal(headers["accept-ranges"], "bytes");
-    assert.equal(headers["cache-control"], "private, max-age=31536000, immutable");
-    assert.equal(headers["docker-content-digest"], small.digest);
-    assert.deepEqual(answer.body, method === "GET" ? small.bytes : Buffer.alloc(0));
-  }
-});
+test(
+  "GET: Content-Type: application/octet-stream, Content-Length, ETag, Accept-Ranges: bytes, " +
+    "Cache-Control, Docker-Content-Digest; HEAD is the same without the body",
+  async () => {
+    for (const method of ["GET", "HEAD"]) {
+      const answer = await get({}, method);
+      assert.equal(answer.status, 200);
+      const { headers } = answer;
+      assert.equal(headers["content-type"], "application/octet-stream");
+      assert.equal(headers["content-length"], "20");
+      assert.equal(headers.etag, `"${small.digest}"`);
+      assert.equal(headers["accept-ranges"], "bytes");
+      assert.equal(headers["cache-control"], "private, max-age=31536000, immutable");
+      assert.equal(headers["docker-content-digest"], small.digest);
+      assert.deepEqual(answer.body, method === "GET" ? small.bytes : Buffer.alloc(0));
+    }
+  },
+);
 
 test("One Range gives 206", async () => {
   const ranges: [string, string, string][] = [
@@ -74,9 +78,8 @@ test("several ranges the whole; so does a Range that is none", async () => {
 
 test("If-Range works", async () => {
   assert.equal((await get({ range: "bytes=0-4", "if-range": `"${small.digest}"` })).status, 206);
-  for (const other of [
-    `"sha256:other"`, `W/"${small.digest}"`, "Wed, 21 Oct 2015 07:28:00 GMT",
-  ]) assert.equal((await get({ range: "bytes=0-4", "if-range": other })).status, 200, other);
+  for (const other of [`"sha256:other"`, `W/"${small.digest}"`, "Wed, 21 Oct 2015 07:28:00 GMT"])
+    assert.equal((await get({ range: "bytes=0-4", "if-range": other })).status, 200, other);
 });
 
 test("If-None-Match works", async () => {
@@ -91,20 +94,23 @@ test("If-None-Match works", async () => {
   assert.equal((await get({ "if-none-match": `"sha256:other"` })).status, 200);
 });
 
-test("A real image of tens of MiB goes in and comes out byte for byte: curl -C - in two halves, and sha256sum agrees", async () => {
-  const source = join(daemon.folder, "source.img");
-  const copy = join(daemon.folder, "copy.img");
-  writeFileSync(source, large.bytes);
-  const pushed = await run("curl", ["-sS", "-f", "-T", source, `${daemon.url}/v1/images/${large.digest}?app_id=web`]);
-  assert.equal(pushed.code, 0, pushed.stderr);
-  const url = `${daemon.url}/v1/internal/images/${large.digest}`;
-  const half = await run("curl", ["-sS", "-f", "-H", AUTH, "-r", `0-${large.bytes.length / 2 - 1}`, "-o", copy, url]);
-  assert.equal(half.code, 0, half.stderr);
-  const rest = await run("curl", ["-sS", "-f", "-H", AUTH, "-C", "-", "-o", copy, url]);
-  assert.equal(rest.code, 0, rest.stderr);
-  const sum = await run("sha256sum", [copy]);
-  assert.equal(sum.stdout.split(" ")[0], large.hex);
-});
+test(
+  "A real image of tens of MiB goes in and comes out byte for byte: curl -C - in two halves, and " + "sha256sum agrees",
+  async () => {
+    const source = join(daemon.folder, "source.img");
+    const copy = join(daemon.folder, "copy.img");
+    writeFileSync(source, large.bytes);
+    const pushed = await run("curl", ["-sS", "-f", "-T", source, `${daemon.url}/v1/images/${large.digest}?app_id=web`]);
+    assert.equal(pushed.code, 0, pushed.stderr);
+    const url = `${daemon.url}/v1/internal/images/${large.digest}`;
+    const half = await run("curl", ["-sS", "-f", "-H", AUTH, "-r", `0-${large.bytes.length / 2 - 1}`, "-o", copy, url]);
+    assert.equal(half.code, 0, half.stderr);
+    const rest = await run("curl", ["-sS", "-f", "-H", AUTH, "-C", "-", "-o", copy, url]);
+    assert.equal(rest.code, 0, rest.stderr);
+    const sum = await run("sha256sum", [copy]);
+    assert.equal(sum.stdout.split(" ")[0], large.hex);
+  },
+);
 
 /** Names of image files that the daemon holds open. */
 function openImages(): string[] {
@@ -121,13 +127,15 @@ function openImages(): string[] {
 
 test("no descriptor is leaked by clients that hang up", async () => {
   await Promise.all(
-    Array.from({ length: 20 }, () =>
-      new Promise<void>((resolve) => {
-        const socket = net.connect(daemon.port, "127.0.0.1");
-        socket.on("close", () => resolve());
-        socket.once("data", () => socket.destroy());
-        socket.write(`GET /v1/internal/images/${large.digest} HTTP/1.1\r\nHost: localhost\r\n${AUTH}\r\n\r\n`);
-      }),
+    Array.from(
+      { length: 20 },
+      () =>
+        new Promise<void>((resolve) => {
+          const socket = net.connect(daemon.port, "127.0.0.1");
+          socket.on("close", () => resolve());
+          socket.once("data", () => socket.destroy());
+          socket.write(`GET /v1/internal/images/${large.digest} HTTP/1.1\r\nHost: localhost\r\n${AUTH}\r\n\r\n`);
+        }),
     ),
   );
   await eventually("every image file to be closed", () => (openImages().length === 0 ? true : undefined));
@@ -139,7 +147,9 @@ test("the log line of a client that hung up has the bytes and the time of what w
     const socket = net.connect(daemon.port, "127.0.0.1");
     socket.on("close", () => resolve());
     socket.once("data", () => socket.destroy());
-    socket.write(`GET /v1/internal/images/${large.digest} HTTP/1.1\r\nHost: localhost\r\nX-Request-Id: hung-up\r\n${AUTH}\r\n\r\n`);
+    socket.write(
+      `GET /v1/internal/images/${large.digest} HTTP/1.1\r\nHost: localhost\r\nX-Request-Id: hung-up\r\n${AUTH}\r\n\r\n`,
+    );
   });
   const bytes = Number(/ 200 \S+ (\d+) .*hung-up/.exec(await daemon.line(/hung-up/))?.[1]);
   assert.ok(bytes > 0 && bytes < large.bytes.length, String(bytes));
@@ -167,7 +177,9 @@ test("A download survives a slow client and a deleted image", async () => {
       length += bytes.length;
     });
     socket.on("close", () => resolve(length));
-    socket.write(`GET /v1/internal/images/${large.digest} HTTP/1.1\r\nHost: localhost\r\n${AUTH}\r\nConnection: close\r\n\r\n`);
+    socket.write(
+      `GET /v1/internal/images/${large.digest} HTTP/1.1\r\nHost: localhost\r\n${AUTH}\r\nConnection: close\r\n\r\n`,
+    );
   });
   assert.equal(received, large.bytes.length);
   assert.equal(hash.digest("hex"), large.hex);
@@ -180,7 +192,9 @@ test("a reader that stalls is let go after server.write_timeout (no progress for
   assert.equal((await strict.request("PUT", `/v1/images/${large.digest}`, { body: large.bytes })).status, 201);
   const socket = net.connect(strict.port, "127.0.0.1");
   t.after(() => socket.destroy());
-  socket.write(`GET /v1/internal/images/${large.digest} HTTP/1.1\r\nHost: localhost\r\nX-Request-Id: stalled\r\n${AUTH}\r\n\r\n`);
+  socket.write(
+    `GET /v1/internal/images/${large.digest} HTTP/1.1\r\nHost: localhost\r\nX-Request-Id: stalled\r\n${AUTH}\r\n\r\n`,
+  );
   await strict.line(/stalled/, 8_000);
   const bytes = Number(/ 200 \S+ (\d+) .*stalled/.exec(await strict.line(/stalled/))?.[1]);
   assert.ok(bytes < large.bytes.length, String(bytes));

@@ -24,18 +24,25 @@ function files(): string[] {
   return existsSync(imagesDir) ? listTree(imagesDir).filter((path) => !path.endsWith("/")) : [];
 }
 
-test("PUT /v1/images/{digest}?app_id= (protected, any Content-Type) streams one in: 201, or 200 when it is there already", async () => {
-  const image = imageOf("first");
-  assert.equal((await put(image, "?app_id=web", { headers: { "content-type": "application/x-tar" } })).status, 201);
-  assert.equal((await put(image, "?app_id=web", { headers: { "content-type": "application/json" } })).status, 200);
-  assert.equal((await put(imageOf("chunked"), "", { headers: { "transfer-encoding": "chunked" } })).status, 201);
-  assert.equal((await put(image, "", { headers: { authorization: "Bearer wrong" } })).status, 401);
-});
+test(
+  "PUT /v1/images/{digest}?app_id= (protected, any Content-Type) streams one in: 201, or 200 when it is " +
+    "there already",
+  async () => {
+    const image = imageOf("first");
+    assert.equal((await put(image, "?app_id=web", { headers: { "content-type": "application/x-tar" } })).status, 201);
+    assert.equal((await put(image, "?app_id=web", { headers: { "content-type": "application/json" } })).status, 200);
+    assert.equal((await put(imageOf("chunked"), "", { headers: { "transfer-encoding": "chunked" } })).status, 201);
+    assert.equal((await put(image, "", { headers: { authorization: "Bearer wrong" } })).status, 401);
+  },
+);
 
 test("The bytes live at <images_dir>/sha256/<first two hex>/<64 hex>", async () => {
   const image = imageOf("first");
   assert.deepEqual(readFileSync(pathOf(imagesDir, image)), image.bytes);
-  assert.ok(files().every((path) => /^sha256\/([0-9a-f]{2})\/\1[0-9a-f]{62}$/.test(path)), files().join());
+  assert.ok(
+    files().every((path) => /^sha256\/([0-9a-f]{2})\/\1[0-9a-f]{62}$/.test(path)),
+    files().join(),
+  );
 });
 
 test("build.images_dir names another folder", async (t) => {
@@ -63,7 +70,11 @@ test("PUT: other bytes than promised: 422 digest_mismatch and nothing is kept", 
 test("PUT: its body is read and verified all the same, so knowing a digest gives nothing", async () => {
   const image = imageOf("first");
   assertError(await put({ ...image, bytes: Buffer.from("not the first") }, "?app_id=thief"), 422, "digest_mismatch");
-  assertError(await put({ ...image, bytes: Buffer.alloc(0) }, "?app_id=thief", { headers: { "content-length": 0 } }), 422, "digest_mismatch");
+  assertError(
+    await put({ ...image, bytes: Buffer.alloc(0) }, "?app_id=thief", { headers: { "content-length": 0 } }),
+    422,
+    "digest_mismatch",
+  );
   const shown = await daemon.request("GET", `/v1/images/${image.digest}`);
   assert.deepEqual(pick(shown.json, "app_ids"), ["web"]);
   assert.deepEqual((await daemon.asAgent("GET", `/v1/internal/images/${image.digest}`)).body, image.bytes);
@@ -84,8 +95,15 @@ test("A digest is sha256: and 64 lower-case hex; anything else is a 400 that tou
   const before = listTree(daemon.folder);
   const hex = "a".repeat(64);
   const bad = [
-    hex, `sha256:${hex.toUpperCase()}`, `sha256:${hex}a`, `sha256:${hex.slice(1)}`, `sha512:${hex}`, `sha256:${"g".repeat(64)}`,
-    "sha256:..%2f..%2f..%2fetc%2fpasswd", "..%2f..%2fjournal", `SHA256:${hex}`,
+    hex,
+    `sha256:${hex.toUpperCase()}`,
+    `sha256:${hex}a`,
+    `sha256:${hex.slice(1)}`,
+    `sha512:${hex}`,
+    `sha256:${"g".repeat(64)}`,
+    "sha256:..%2f..%2f..%2fetc%2fpasswd",
+    "..%2f..%2fjournal",
+    `SHA256:${hex}`,
   ];
   for (const digest of bad) {
     assertError(await daemon.request("PUT", `/v1/images/${digest}`, { body: Buffer.from("x") }), 400, "invalid_digest");
@@ -94,31 +112,54 @@ test("A digest is sha256: and 64 lower-case hex; anything else is a 400 that tou
     assertError(await daemon.asAgent("GET", `/v1/internal/images/${digest}`), 400, "invalid_digest");
     assert.equal((await daemon.asAgent("HEAD", `/v1/internal/images/${digest}`)).status, 400);
   }
-  assert.equal((await daemon.request("PUT", `/v1/images/sha256:%00${hex.slice(1)}`, { body: Buffer.from("x") })).status, 400);
+  assert.equal(
+    (await daemon.request("PUT", `/v1/images/sha256:%00${hex.slice(1)}`, { body: Buffer.from("x") })).status,
+    400,
+  );
   assert.deepEqual(listTree(daemon.folder), before);
 });
 
 test("PUT: app_id is a label of 1 to 64 [A-Za-z0-9._-]; the app need not exist", async () => {
   const image = imageOf("labelled");
-  for (const label of ["", "a b", "a/b", "x".repeat(65)]) assertError(await put(image, `?app_id=${encodeURIComponent(label)}`), 400, "invalid_field", "app_id");
-  for (const label of [".a", "x".repeat(64), "Web_1"]) assert.ok([200, 201].includes((await put(image, `?app_id=${label}`)).status), label);
-  assert.deepEqual(pick((await daemon.request("GET", `/v1/images/${image.digest}`)).json, "app_ids"), [".a", "Web_1", "x".repeat(64)]);
+  for (const label of ["", "a b", "a/b", "x".repeat(65)])
+    assertError(await put(image, `?app_id=${encodeURIComponent(label)}`), 400, "invalid_field", "app_id");
+  for (const label of [".a", "x".repeat(64), "Web_1"])
+    assert.ok([200, 201].includes((await put(image, `?app_id=${label}`)).status), label);
+  assert.deepEqual(pick((await daemon.request("GET", `/v1/images/${image.digest}`)).json, "app_ids"), [
+    ".a",
+    "Web_1",
+    "x".repeat(64),
+  ]);
 });
 
-test(`list: {"images":[{"digest","size_bytes","app_ids":[...],"created_at"}]}, filtered by ?app_id=, sorted, in pages`, async () => {
-  for (const path of ["/v1/internal/images", "/v1/images"]) {
-    const ask = (query: string): Promise<Answer> => (path === "/v1/images" ? daemon.request("GET", path + query) : daemon.asAgent("GET", path + query));
-    const all = (await ask("")).json;
-    conforms(all, IMAGES);
-    const digests = listAt(all, "images").map((image) => String(pick(image, "digest")));
-    assert.deepEqual(digests, [imageOf("first"), imageOf("chunked"), imageOf("labelled")].map((image) => image.digest).sort());
-    assert.deepEqual(listAt((await ask("?app_id=Web_1")).json, "images").map((image) => pick(image, "digest")), [imageOf("labelled").digest]);
-    assert.deepEqual(listAt((await ask("?app_id=nobody")).json, "images"), []);
-    const page = (await ask(`?limit=1&after=${digests[0] ?? ""}`)).json;
-    assert.deepEqual([listAt(page, "images").length, pick(page, "images.0.digest"), pick(page, "next_after")], [1, digests[1], digests[1]]);
-    assert.equal(pick((await ask("?limit=100")).json, "next_after"), null);
-  }
-});
+test(
+  `list: {"images":[{"digest","size_bytes","app_ids":[...],"created_at"}]}, filtered by ?app_id=, ` +
+    "sorted, in pages",
+  async () => {
+    for (const path of ["/v1/internal/images", "/v1/images"]) {
+      const ask = (query: string): Promise<Answer> =>
+        path === "/v1/images" ? daemon.request("GET", path + query) : daemon.asAgent("GET", path + query);
+      const all = (await ask("")).json;
+      conforms(all, IMAGES);
+      const digests = listAt(all, "images").map((image) => String(pick(image, "digest")));
+      assert.deepEqual(
+        digests,
+        [imageOf("first"), imageOf("chunked"), imageOf("labelled")].map((image) => image.digest).sort(),
+      );
+      assert.deepEqual(
+        listAt((await ask("?app_id=Web_1")).json, "images").map((image) => pick(image, "digest")),
+        [imageOf("labelled").digest],
+      );
+      assert.deepEqual(listAt((await ask("?app_id=nobody")).json, "images"), []);
+      const page = (await ask(`?limit=1&after=${digests[0] ?? ""}`)).json;
+      assert.deepEqual(
+        [listAt(page, "images").length, pick(page, "images.0.digest"), pick(page, "next_after")],
+        [1, digests[1], digests[1]],
+      );
+      assert.equal(pick((await ask("?limit=100")).json, "next_after"), null);
+    }
+  },
+);
 
 test("GET /v1/images and GET /v1/images/{digest} show the org's own to people", async () => {
   const image = imageOf("first");
@@ -154,7 +195,13 @@ test("An interrupted upload leaves nothing", async () => {
     const socket = net.connect(daemon.port, "127.0.0.1");
     socket.on("close", () => resolve());
     socket.write(`PUT /v1/images/${promised.digest} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4194304\r\n\r\n`);
-    socket.write(Buffer.alloc(1 << 20), () => void eventually("the upload to begin", () => (files().length > before.length ? true : undefined), 1_000).catch(() => undefined).then(() => socket.destroy()));
+    socket.write(
+      Buffer.alloc(1 << 20),
+      () =>
+        void eventually("the upload to begin", () => (files().length > before.length ? true : undefined), 1_000)
+          .catch(() => undefined)
+          .then(() => socket.destroy()),
+    );
   });
   await eventually("no leftovers", () => (files().join() === before.join() ? true : undefined));
   assertError(await daemon.asAgent("GET", `/v1/internal/images/${promised.digest}`), 404, "image_not_found");
@@ -164,7 +211,9 @@ test("An upload that a kill -9 interrupts leaves nothing after the next start", 
   const before = files();
   const socket = net.connect(daemon.port, "127.0.0.1");
   socket.on("error", () => undefined);
-  socket.write(`PUT /v1/images/${imageOf("cut by a kill").digest} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4194304\r\n\r\n`);
+  socket.write(
+    `PUT /v1/images/${imageOf("cut by a kill").digest} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4194304\r\n\r\n`,
+  );
   socket.write(Buffer.alloc(1 << 20));
   await eventually("bytes on disk", () => (files().length > before.length ? true : undefined));
   await daemon.kill9();
@@ -181,7 +230,9 @@ test("Two uploads of one image at once both succeed, and it is there once", asyn
 });
 
 test("an upload is judged before it is sent, where the client expects 100-continue", async () => {
-  const head = (digest: string, length: number): string => `PUT /v1/images/${digest} HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: ${length}\r\nConnection: close\r\n\r\n`;
+  const head = (digest: string, length: number): string =>
+    `PUT /v1/images/${digest} HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: ` +
+    `${length}\r\nConnection: close\r\n\r\n`;
   assert.equal(rawStatus((await daemon.raw(head("sha256:short", 100))).text), 400);
   assert.equal(rawStatus((await daemon.raw(head(imageOf("x").digest, 9 << 20))).text), 413);
 });

@@ -21,8 +21,15 @@ test("The licence: the agent sends Authorization: Bearer <lower-case hex SHA-256
   assert.equal(await statusWith(daemon, `Bearer ${LICENSE_HASH}`), 200);
   assert.equal(await statusWith(daemon, `bearer ${LICENSE_HASH}`), 200, "the scheme's name has no case");
   const wrong = [
-    `Bearer ${LICENSE_HASH.toUpperCase()}`, `Bearer ${LICENSE_KEY}`, `Bearer ${LICENSE_HASH.slice(0, 63)}`, `Bearer ${LICENSE_HASH}0`,
-    `Basic ${LICENSE_HASH}`, LICENSE_HASH, "Bearer", "Bearer ", `Bearer ${hashOf(LICENSE_HASH)}`,
+    `Bearer ${LICENSE_HASH.toUpperCase()}`,
+    `Bearer ${LICENSE_KEY}`,
+    `Bearer ${LICENSE_HASH.slice(0, 63)}`,
+    `Bearer ${LICENSE_HASH}0`,
+    `Basic ${LICENSE_HASH}`,
+    LICENSE_HASH,
+    "Bearer",
+    "Bearer ",
+    `Bearer ${hashOf(LICENSE_HASH)}`,
   ];
   for (const header of wrong) {
     const answer = await daemon.request("GET", "/v1/internal/images", { headers: { authorization: header } });
@@ -33,13 +40,21 @@ test("The licence: the agent sends Authorization: Bearer <lower-case hex SHA-256
 
 test("The licence: two Authorization headers open nothing", async (t) => {
   const daemon = await startDaemon({}, t);
-  const result = await daemon.raw(`GET /v1/internal/images HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer ${LICENSE_HASH}\r\nAuthorization: Bearer x\r\nConnection: close\r\n\r\n`);
+  const result = await daemon.raw(
+    "GET /v1/internal/images HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer " +
+      `${LICENSE_HASH}\r\nAuthorization: Bearer x\r\nConnection: close\r\n\r\n`,
+  );
   assert.match(result.text, /^HTTP\/1\.1 (400|401) /);
 });
 
 test("The localhost bypass does not open internal routes, and no unix socket does", async (t) => {
   const daemon = await startDaemon({ config: `[server]\nsocket = "FOLDER/zwrmd.sock"` }, t);
-  for (const [method, path] of [["GET", "/v1/internal/images"], ["POST", "/v1/internal/hosts/register"], ["POST", "/v1/internal/hosts/h/heartbeat"], ["POST", "/v1/internal/hosts/h/deregister"]] as const) {
+  for (const [method, path] of [
+    ["GET", "/v1/internal/images"],
+    ["POST", "/v1/internal/hosts/register"],
+    ["POST", "/v1/internal/hosts/h/heartbeat"],
+    ["POST", "/v1/internal/hosts/h/deregister"],
+  ] as const) {
     assertError(await daemon.request(method, path), 401, "unauthorized");
   }
 });
@@ -55,13 +70,17 @@ test("The licence: license.key is hashed at start and forgotten: The daemon keep
   const daemon = await startDaemon({ config: `[license]\nkey = "plain secret words"\nkey_hashes = []` }, t);
   assert.equal(await statusWith(daemon, `Bearer ${hashOf("plain secret words")}`), 200);
   await daemon.stop();
-  for (const name of listTree(daemon.dataDir).filter((path) => !path.endsWith("/"))) assert.ok(!readFileSync(`${daemon.dataDir}/${name}`).includes("plain secret words"), name);
+  for (const name of listTree(daemon.dataDir).filter((path) => !path.endsWith("/")))
+    assert.ok(!readFileSync(`${daemon.dataDir}/${name}`).includes("plain secret words"), name);
   assert.ok(!daemon.stdoutLines.join("\n").includes("plain secret words"));
   assert.ok(!daemon.stdoutLines.join("\n").includes(hashOf("plain secret words")));
 });
 
 test("The licence: ZWRM_LICENSE_KEY is hashed at start", async (t) => {
-  const daemon = await startDaemon({ config: "[license]\nkey_hashes = []", env: { ZWRM_LICENSE_KEY: "from the environment" } }, t);
+  const daemon = await startDaemon(
+    { config: "[license]\nkey_hashes = []", env: { ZWRM_LICENSE_KEY: "from the environment" } },
+    t,
+  );
   assert.equal(await statusWith(daemon, `Bearer ${hashOf("from the environment")}`), 200);
 });
 
@@ -79,13 +98,16 @@ test("SIGHUP: reload licence hashes", async (t) => {
   const daemon = await startDaemon({}, t);
   daemon.configure(`[license]\nkey_hashes = ["${hashOf("rotated")}"]`);
   daemon.signal("SIGHUP");
-  await eventually("the new licence to open", async () => ((await statusWith(daemon, `Bearer ${hashOf("rotated")}`)) === 200 ? true : undefined));
+  await eventually("the new licence to open", async () =>
+    (await statusWith(daemon, `Bearer ${hashOf("rotated")}`)) === 200 ? true : undefined,
+  );
   assert.equal(await statusWith(daemon, `Bearer ${LICENSE_HASH}`), 401, "and the old one not any more");
 });
 
 test("SIGHUP: reload origins; a config that is wrong is said and leaves the old one in force", async (t) => {
   const daemon = await startDaemon({ config: `[cors]\nallowed_origins = ["https://old.example"]` }, t);
-  const allowed = async (origin: string): Promise<boolean> => (await daemon.request("GET", "/", { headers: { origin } })).headers["access-control-allow-origin"] === origin;
+  const allowed = async (origin: string): Promise<boolean> =>
+    (await daemon.request("GET", "/", { headers: { origin } })).headers["access-control-allow-origin"] === origin;
   assert.equal(await allowed("https://old.example"), true);
   daemon.configure(`[cors]\nallowed_origins = ["https://new.example"]`);
   daemon.signal("SIGHUP");

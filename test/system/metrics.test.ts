@@ -71,14 +71,19 @@ for (const [name, [type, ...labels]] of Object.entries(CATALOGUE)) {
     const suffix = type === "histogram" ? "_count" : "";
     const series = [...text.matchAll(new RegExp(`^${name}${suffix}(?:\\{([^}]*)\\})? \\S+$`, "gm"))];
     if (name !== "zwrmd_placements_total") assert.ok(series.length > 0, `${name} has a series`);
-    for (const [, found = ""] of series) assert.deepEqual([...found.matchAll(/([a-z_]+)="/g)].map((match) => match[1]).sort(), [...labels].sort(), name);
+    for (const [, found = ""] of series)
+      assert.deepEqual([...found.matchAll(/([a-z_]+)="/g)].map((match) => match[1]).sort(), [...labels].sort(), name);
   });
 }
 
 test("Metrics: the standard process_* and nodejs_*", async () => {
   const text = await scrape();
   for (const name of [
-    "process_cpu_seconds_total", "process_resident_memory_bytes", "process_start_time_seconds", "process_open_fds", "nodejs_eventloop_lag_seconds",
+    "process_cpu_seconds_total",
+    "process_resident_memory_bytes",
+    "process_start_time_seconds",
+    "process_open_fds",
+    "nodejs_eventloop_lag_seconds",
     "nodejs_version_info",
   ]) {
     assert.match(text, new RegExp(`^${name}(\\{.*\\})? \\S+$`, "m"), name);
@@ -97,8 +102,14 @@ test("Metrics: they count what happens", async () => {
   assert.equal(grew("zwrmd_journal_last_seq"), 1);
   assert.equal(grew("zwrmd_journal_sync_duration_seconds_count"), 1);
   assert.ok(grew("zwrmd_journal_bytes_total") > 100);
-  assert.equal(grew(`zwrmd_http_requests_total{method="POST",route="/v1/internal/hosts/{host_id}/heartbeat",status="200"}`), 2);
-  assert.deepEqual(["active", "draining", "maintenance", "offline"].map((status) => value(after, `zwrmd_hosts{status="${status}"}`)), [1, 1, 0, 0]);
+  assert.equal(
+    grew(`zwrmd_http_requests_total{method="POST",route="/v1/internal/hosts/{host_id}/heartbeat",status="200"}`),
+    2,
+  );
+  assert.deepEqual(
+    ["active", "draining", "maintenance", "offline"].map((status) => value(after, `zwrmd_hosts{status="${status}"}`)),
+    [1, 1, 0, 0],
+  );
   assert.equal(value(after, `zwrmd_drains{state="draining"}`), 1);
   assert.equal(value(after, "zwrmd_images"), 1);
   assert.equal(value(after, "zwrmd_image_bytes"), 7);
@@ -129,20 +140,31 @@ test("Metrics: route is the pattern, never the path. Cardinality is bounded what
     await daemon.request("GET", `/stranger-${number}/"quoted"\\back`);
     await daemon.request("GET", `/v1/images/sha256:${String(number).padStart(64, "0")}`);
     await daemon.request("GET", `/v1/hosts/%${number % 10}`);
-    await daemon.request("GET", `/v1/hosts?status=active&n=${number}`, { headers: { "user-agent": `agent-${number}`, host: "localhost" } });
+    await daemon.request("GET", `/v1/hosts?status=active&n=${number}`, {
+      headers: { "user-agent": `agent-${number}`, host: "localhost" },
+    });
     await daemon.request(["PROPFIND", "MKCOL", "LOCK", "PURGE", "M-SEARCH"][number % 5] ?? "LOCK", "/v1/hosts");
   }
   const after = seriesOf(await scrape());
-  assert.ok(after.length - before.length <= 6, `new series: ${after.filter((each) => !before.includes(each)).join("\n")}`);
+  assert.ok(
+    after.length - before.length <= 6,
+    `new series: ${after.filter((each) => !before.includes(each)).join("\n")}`,
+  );
   assert.ok(!after.some((series) => series.includes("stranger")), "no path in a label");
 });
 
 test("GET /metrics is text/plain; version=0.0.4; charset=utf-8 and ends with a newline", async () => {
-  const answer = await daemon.request("GET", "/metrics", { headers: { accept: "application/openmetrics-text;version=1.0.0" } });
+  const answer = await daemon.request("GET", "/metrics", {
+    headers: { accept: "application/openmetrics-text;version=1.0.0" },
+  });
   assert.equal(answer.headers["content-type"], "text/plain; version=0.0.4; charset=utf-8");
   assert.ok(answer.text.endsWith("\n"));
   const lines = answer.text.trimEnd().split("\n");
-  for (const line of lines) assert.match(line, /^(# (HELP|TYPE) [a-z0-9_]+ .+|[a-z0-9_]+(\{([a-z_]+="([^"\\\n]|\\.)*",?)+\})? (-?[0-9.e+-]+|[+-]Inf|NaN))$/);
+  for (const line of lines)
+    assert.match(
+      line,
+      /^(# (HELP|TYPE) [a-z0-9_]+ .+|[a-z0-9_]+(\{([a-z_]+="([^"\\\n]|\\.)*",?)+\})? (-?[0-9.e+-]+|[+-]Inf|NaN))$/,
+    );
   const series = lines.filter((line) => !line.startsWith("#")).map((line) => line.slice(0, line.lastIndexOf(" ")));
   assert.equal(new Set(series).size, series.length, "no series twice");
 });
@@ -167,8 +189,20 @@ test("a real Prometheus scrapes it", async (t) => {
   await new Promise((resolve) => listener.close(resolve));
   const folder = join(daemon.folder, "prometheus");
   mkdirSync(folder);
-  writeFileSync(join(folder, "prometheus.yml"), `global: {scrape_interval: 1s, scrape_timeout: 1s}\nscrape_configs:\n- job_name: zwrmd\n  static_configs: [{targets: ["127.0.0.1:${daemon.port}"]}]\n`);
-  const server = spawn("prometheus", [`--config.file=${folder}/prometheus.yml`, `--storage.tsdb.path=${folder}/data`, `--web.listen-address=127.0.0.1:${port}`], { stdio: "ignore" });
+  writeFileSync(
+    join(folder, "prometheus.yml"),
+    "global: {scrape_interval: 1s, scrape_timeout: 1s}\nscrape_configs:\n- job_name: zwrmd\n  " +
+      `static_configs: [{targets: ["127.0.0.1:${daemon.port}"]}]\n`,
+  );
+  const server = spawn(
+    "prometheus",
+    [
+      `--config.file=${folder}/prometheus.yml`,
+      `--storage.tsdb.path=${folder}/data`,
+      `--web.listen-address=127.0.0.1:${port}`,
+    ],
+    { stdio: "ignore" },
+  );
   const gone = new Promise((resolve) => server.once("close", resolve));
   t.after(async () => {
     server.kill("SIGKILL");

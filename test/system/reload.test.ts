@@ -15,11 +15,14 @@ async function reload(toml: string): Promise<void> {
   await eventually("the reload's line in the log", () => (reloads() > before ? true : undefined));
 }
 
-test("SIGHUP: reload licence hashes: the old hash is refused and the new one let in from the next request on", async () => {
-  assert.equal((await register(daemon, "h-1")).status, 201);
-  await reload(`[license]\nkey_hashes = ["${sha256Hex("another")}"]`);
-  assert.equal((await register(daemon, "h-1")).status, 401);
-});
+test(
+  "SIGHUP: reload licence hashes: the old hash is refused and the new one let in from the next request " + "on",
+  async () => {
+    assert.equal((await register(daemon, "h-1")).status, 201);
+    await reload(`[license]\nkey_hashes = ["${sha256Hex("another")}"]`);
+    assert.equal((await register(daemon, "h-1")).status, 401);
+  },
+);
 
 test("SIGHUP does not turn the localhost bypass off or on: that takes a restart", async () => {
   await reload("[auth]\nlocalhost_bypass = false");

@@ -42,9 +42,24 @@ async function serves(daemon: TestDaemon, good: string): Promise<void> {
 const SOCKET = `[server]\nsocket = "FOLDER/z.sock"\n`;
 
 for (const [what, socket, lay, why] of [
-  ["in a folder that is not there", "FOLDER/none/z.sock", (): void => undefined, /^zwrmd: server\.socket is \S+\/none\/z\.sock, and there is no folder \S+\/none: make it, or set server\.socket\n$/],
-  ["below a file", "FOLDER/file/z.sock", (folder: string): void => writeFileSync(join(folder, "file"), ""), /and \S+\/file is no folder: set server\.socket\n$/],
-  ["where a file lies", "FOLDER/file", (folder: string): void => writeFileSync(join(folder, "file"), ""), /and what lies there is no socket: move it away, or set server\.socket\n$/],
+  [
+    "in a folder that is not there",
+    "FOLDER/none/z.sock",
+    (): void => undefined,
+    /^zwrmd: server\.socket is \S+\/none\/z\.sock, and there is no folder \S+\/none: make it, or set server\.socket\n$/,
+  ],
+  [
+    "below a file",
+    "FOLDER/file/z.sock",
+    (folder: string): void => writeFileSync(join(folder, "file"), ""),
+    /and \S+\/file is no folder: set server\.socket\n$/,
+  ],
+  [
+    "where a file lies",
+    "FOLDER/file",
+    (folder: string): void => writeFileSync(join(folder, "file"), ""),
+    /and what lies there is no socket: move it away, or set server\.socket\n$/,
+  ],
 ] as const) {
   test(`a socket ${what}: the start ends with exit 1 and says so, and the next one serves`, async (t) => {
     const daemon = made(t, `[server]\nsocket = "${socket}"\n`);
@@ -83,7 +98,10 @@ test("a start that failed holds the lock until it has ended, and hears SIGTERM w
   const daemon = made(t, `[server]\nsocket = "FOLDER/none/z.sock"\n`);
   mkdirSync(daemon.dataDir, { recursive: true });
   // Told to stop at once and again: it ends by its own failure, or by the signal, and never stays.
-  const child = spawn(process.execPath, [PROGRAM, "--config", daemon.configFile], { env: cleanEnv(), stdio: ["ignore", "pipe", "ignore"] });
+  const child = spawn(process.execPath, [PROGRAM, "--config", daemon.configFile], {
+    env: cleanEnv(),
+    stdio: ["ignore", "pipe", "ignore"],
+  });
   t.after(() => child.kill("SIGKILL"));
   const ended = new Promise<number | null>((resolve) => child.once("close", (code) => resolve(code)));
   child.stdout.once("data", () => child.kill("SIGTERM"));

@@ -27,22 +27,50 @@ async function assertOff(daemon: TestDaemon, why: RegExp): Promise<void> {
 }
 
 for (const [what, harm, why] of [
-  ["data_dir is removed", (data: string): void => rmSync(data, { recursive: true }), /was removed while the daemon ran/],
-  ["the journal folder is removed", (data: string): void => rmSync(join(data, "journal"), { recursive: true }), /journal was removed/],
-  ["data_dir is moved away and a copy put in its place", (data: string): void => {
-    renameSync(data, `${data}.away`);
-    cpSync(`${data}.away`, data, { recursive: true });
-  }, /was replaced while the daemon ran/],
+  [
+    "data_dir is removed",
+    (data: string): void => rmSync(data, { recursive: true }),
+    /was removed while the daemon ran/,
+  ],
+  [
+    "the journal folder is removed",
+    (data: string): void => rmSync(join(data, "journal"), { recursive: true }),
+    /journal was removed/,
+  ],
+  [
+    "data_dir is moved away and a copy put in its place",
+    (data: string): void => {
+      renameSync(data, `${data}.away`);
+      cpSync(`${data}.away`, data, { recursive: true });
+    },
+    /was replaced while the daemon ran/,
+  ],
   ["the lock is removed", (data: string): void => rmSync(join(data, "lock")), /lock was removed/],
-  ["the newest segment is removed", (data: string): void => rmSync(join(data, "journal", readdirSync(join(data, "journal")).filter((name) => name.endsWith(".jsonl")).at(-1) ?? "")), /\.jsonl was removed/],
+  [
+    "the newest segment is removed",
+    (data: string): void =>
+      rmSync(
+        join(
+          data,
+          "journal",
+          readdirSync(join(data, "journal"))
+            .filter((name) => name.endsWith(".jsonl"))
+            .at(-1) ?? "",
+        ),
+      ),
+    /\.jsonl was removed/,
+  ],
 ] as const) {
-  test(`${what}: health and ready are 503 with the reason at the next look, and no change is acknowledged`, async (t) => {
-    const daemon = await startDaemon({}, t);
-    assert.equal((await register(daemon, "h-1")).status, 201);
-    harm(daemon.dataDir);
-    await assertOff(daemon, why);
-    assert.deepEqual(await daemon.stop(), { code: 0, signal: null });
-  });
+  test(
+    `${what}: health and ready are 503 with the reason at the next look, and no change ` + "is acknowledged",
+    async (t) => {
+      const daemon = await startDaemon({}, t);
+      assert.equal((await register(daemon, "h-1")).status, 201);
+      harm(daemon.dataDir);
+      await assertOff(daemon, why);
+      assert.deepEqual(await daemon.stop(), { code: 0, signal: null });
+    },
+  );
 }
 
 test("without anybody asking, the metric and the log tell within seconds", async (t) => {
@@ -52,32 +80,41 @@ test("without anybody asking, the metric and the log tell within seconds", async
   assert.match((await daemon.request("GET", "/metrics")).text, /^zwrmd_journal_writable 0$/m);
 });
 
-test("the lock is removed and a second daemon starts: only the second acknowledges, and all that was acknowledged is there after both have ended", async (t) => {
-  const first = await startDaemon({}, t);
-  assert.equal((await register(first, "h-1")).status, 201);
-  rmSync(join(first.dataDir, "lock"));
-  const second = new TestDaemon({ dataDir: first.dataDir });
-  t.after(() => second.close());
-  await second.start();
-  for (let index = 0; index < 3; index++) {
-    assert.equal((await register(first, `lost-${index}`)).status, 503);
-    assert.equal((await register(second, `kept-${index}`)).status, 201);
-  }
-  await first.stop();
-  await second.restart();
-  const hosts = listAt((await second.request("GET", "/v1/hosts")).json, "hosts").map((host) => textAt(host, "id"));
-  assert.deepEqual(hosts, ["h-1", "kept-0", "kept-1", "kept-2"]);
-  const { code, stdout } = await second.command("journal", "verify");
-  assert.equal(code, 0, stdout);
-});
+test(
+  "the lock is removed and a second daemon starts: only the second acknowledges, and all that was " +
+    "acknowledged is there after both have ended",
+  async (t) => {
+    const first = await startDaemon({}, t);
+    assert.equal((await register(first, "h-1")).status, 201);
+    rmSync(join(first.dataDir, "lock"));
+    const second = new TestDaemon({ dataDir: first.dataDir });
+    t.after(() => second.close());
+    await second.start();
+    for (let index = 0; index < 3; index++) {
+      assert.equal((await register(first, `lost-${index}`)).status, 503);
+      assert.equal((await register(second, `kept-${index}`)).status, 201);
+    }
+    await first.stop();
+    await second.restart();
+    const hosts = listAt((await second.request("GET", "/v1/hosts")).json, "hosts").map((host) => textAt(host, "id"));
+    assert.deepEqual(hosts, ["h-1", "kept-0", "kept-1", "kept-2"]);
+    const { code, stdout } = await second.command("journal", "verify");
+    assert.equal(code, 0, stdout);
+  },
+);
 
-test("after a restart on a folder that was put back everything acknowledged is there, and changes work again", async (t) => {
-  const daemon = await startDaemon({}, t);
-  assert.equal((await register(daemon, "h-1")).status, 201);
-  renameSync(daemon.dataDir, `${daemon.dataDir}.away`);
-  await eventually("health to tell", async () => ((await daemon.request("GET", "/v1/health")).status === 503 ? true : undefined));
-  renameSync(`${daemon.dataDir}.away`, daemon.dataDir);
-  assert.equal((await register(daemon, "h-2")).status, 503, "off until a restart, whatever lies there now");
-  await daemon.restart();
-  assert.equal((await register(daemon, "h-2")).status, 201);
-});
+test(
+  "after a restart on a folder that was put back everything acknowledged is there, and changes work " + "again",
+  async (t) => {
+    const daemon = await startDaemon({}, t);
+    assert.equal((await register(daemon, "h-1")).status, 201);
+    renameSync(daemon.dataDir, `${daemon.dataDir}.away`);
+    await eventually("health to tell", async () =>
+      (await daemon.request("GET", "/v1/health")).status === 503 ? true : undefined,
+    );
+    renameSync(`${daemon.dataDir}.away`, daemon.dataDir);
+    assert.equal((await register(daemon, "h-2")).status, 503, "off until a restart, whatever lies there now");
+    await daemon.restart();
+    assert.equal((await register(daemon, "h-2")).status, 201);
+  },
+);

@@ -1,4 +1,6 @@
-/** Part B, State: the journal's format, its chain, what reaches it, segments and snapshots, and one daemon per data_dir. */
+/**
+ * Part B, State: the journal's format, its chain, what reaches it, segments and snapshots, and one daemon per data_dir.
+ */
 import assert from "node:assert/strict";
 import { readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -21,37 +23,50 @@ done`;
 /** Writes enough to fill several small segments. */
 async function fill(daemon: TestDaemon, rounds: number): Promise<void> {
   for (let round = 0; round < rounds; round++) {
-    const answers = await Promise.all(Array.from({ length: 20 }, (_, index) => register(daemon, `h-${index}`, { labels: { round: String(round), padding: "x".repeat(200) } })));
+    const answers = await Promise.all(
+      Array.from({ length: 20 }, (_, index) =>
+        register(daemon, `h-${index}`, { labels: { round: String(round), padding: "x".repeat(200) } }),
+      ),
+    );
     for (const answer of answers) assert.ok(answer.status < 300, answer.text);
   }
 }
 
 const SMALL_SEGMENTS = `[journal]\nsegment_bytes = 65536`;
 
-test(`State: <data_dir>/journal/<first seq, 20 digits>.jsonl: one JSON object a line, {"sum","seq","batch","at","type","actor","data"}: a chain`, async (t) => {
-  const daemon = await startDaemon({}, t);
-  await fill(daemon, 2);
-  await daemon.request("POST", "/v1/hosts/h-1/drain", { body: { reason: "a \"quoted\" ünïcode reason" } });
-  await daemon.stop();
-  assert.deepEqual(segments(daemon.dataDir), ["00000000000000000001.jsonl"]);
-  const lines = readJournal(daemon.dataDir);
-  assertChain(lines);
-  for (const { value } of lines) assert.deepEqual(Object.keys(value as object), ["sum", "seq", "batch", "at", "type", "actor", "data"]);
-  assert.equal(pick(lines[0]?.value, "type"), "journal.segment");
-  const walked = await run("sh", ["-c", WALK, "sh", daemon.dataDir]);
-  assert.equal(walked.code, 0, walked.stdout + walked.stderr);
-});
+test(
+  "State: <data_dir>/journal/<first seq, 20 digits>.jsonl: one JSON object a line, " +
+    `{"sum","seq","batch","at","type","actor","data"}: a chain`,
+  async (t) => {
+    const daemon = await startDaemon({}, t);
+    await fill(daemon, 2);
+    await daemon.request("POST", "/v1/hosts/h-1/drain", { body: { reason: 'a "quoted" ünïcode reason' } });
+    await daemon.stop();
+    assert.deepEqual(segments(daemon.dataDir), ["00000000000000000001.jsonl"]);
+    const lines = readJournal(daemon.dataDir);
+    assertChain(lines);
+    for (const { value } of lines)
+      assert.deepEqual(Object.keys(value as object), ["sum", "seq", "batch", "at", "type", "actor", "data"]);
+    assert.equal(pick(lines[0]?.value, "type"), "journal.segment");
+    const walked = await run("sh", ["-c", WALK, "sh", daemon.dataDir]);
+    assert.equal(walked.code, 0, walked.stdout + walked.stderr);
+  },
+);
 
-test("State: A mutating call is answered after its line is on disk; What one command changes is one line; concurrent calls share one sync", async (t) => {
-  const daemon = await startDaemon({}, t);
-  const before = readJournal(daemon.dataDir).length;
-  assert.equal((await register(daemon, "h-1")).status, 201);
-  assert.equal(readJournal(daemon.dataDir).length, before + 1);
-  await Promise.all(Array.from({ length: 64 }, (_, index) => register(daemon, `m-${index}`)));
-  const lines = readJournal(daemon.dataDir);
-  assert.equal(lines.length, before + 65);
-  assert.ok(new Set(lines.slice(before + 1).map((line) => line.batch)).size < 64, "some calls shared a write");
-});
+test(
+  "State: A mutating call is answered after its line is on disk; What one command changes is one line; " +
+    "concurrent calls share one sync",
+  async (t) => {
+    const daemon = await startDaemon({}, t);
+    const before = readJournal(daemon.dataDir).length;
+    assert.equal((await register(daemon, "h-1")).status, 201);
+    assert.equal(readJournal(daemon.dataDir).length, before + 1);
+    await Promise.all(Array.from({ length: 64 }, (_, index) => register(daemon, `m-${index}`)));
+    const lines = readJournal(daemon.dataDir);
+    assert.equal(lines.length, before + 65);
+    assert.ok(new Set(lines.slice(before + 1).map((line) => line.batch)).size < 64, "some calls shared a write");
+  },
+);
 
 test("State: the chain holds over many restarts, and everything acknowledged is there after each", async (t) => {
   const daemon = await startDaemon({}, t);
@@ -64,25 +79,29 @@ test("State: the chain holds over many restarts, and everything acknowledged is 
   assertChain(readJournal(daemon.dataDir));
 });
 
-test("State: Segments close at journal.segment_bytes; a segment's first line is an ordinary journal.segment record", async (t) => {
-  const daemon = await startDaemon({ config: SMALL_SEGMENTS }, t);
-  await fill(daemon, 12);
-  const names = segments(daemon.dataDir);
-  assert.ok(names.length > 2, names.join());
-  await daemon.stop();
-  const lines = readJournal(daemon.dataDir);
-  assertChain(lines);
-  for (const name of names) {
-    const first = lines.find((line) => line.file.endsWith(name) && line.number === 1);
-    assert.equal(pick(first?.value, "type"), "journal.segment");
-    assert.equal(String(first?.seq).padStart(20, "0") + ".jsonl", name);
-  }
-});
+test(
+  "State: Segments close at journal.segment_bytes; a segment's first line is an ordinary journal.segment " + "record",
+  async (t) => {
+    const daemon = await startDaemon({ config: SMALL_SEGMENTS }, t);
+    await fill(daemon, 12);
+    const names = segments(daemon.dataDir);
+    assert.ok(names.length > 2, names.join());
+    await daemon.stop();
+    const lines = readJournal(daemon.dataDir);
+    assertChain(lines);
+    for (const name of names) {
+      const first = lines.find((line) => line.file.endsWith(name) && line.number === 1);
+      assert.equal(pick(first?.value, "type"), "journal.segment");
+      assert.equal(String(first?.seq).padStart(20, "0") + ".jsonl", name);
+    }
+  },
+);
 
 test("State: A start uses the newest good snapshot and every line after it", async (t) => {
   const daemon = await startDaemon({ config: SMALL_SEGMENTS }, t);
   await fill(daemon, 12);
-  const snapshots = (): string[] => readdirSync(join(daemon.dataDir, "journal")).filter((name) => name.endsWith(".snapshot"));
+  const snapshots = (): string[] =>
+    readdirSync(join(daemon.dataDir, "journal")).filter((name) => name.endsWith(".snapshot"));
   await eventually("a snapshot", () => (snapshots().length > 0 ? true : undefined), 30_000);
   await register(daemon, "h-after", { labels: { late: "yes" } });
   await daemon.restart();
@@ -96,26 +115,34 @@ test("State: A start uses the newest good snapshot and every line after it", asy
     writeFileSync(file, bytes);
   }
   await daemon.start();
-  assert.equal(pick(await show(daemon, "h-19"), "labels.round"), "11", "a bad snapshot is not trusted: the segments have it all");
+  assert.equal(
+    pick(await show(daemon, "h-19"), "labels.round"),
+    "11",
+    "a bad snapshot is not trusted: the segments have it all",
+  );
   assert.equal(pick(await show(daemon, "h-after"), "labels.late"), "yes");
 });
 
-test("journal verify walks the chain: exit 0; verify --head SEQ:SUM holds it against a head noted elsewhere; the daemon logs its head at stop", async (t) => {
-  const daemon = await startDaemon({}, t);
-  await fill(daemon, 1);
-  assert.equal((await daemon.command("journal", "verify")).code, 0, "beside the running daemon too");
-  await daemon.stop();
-  const log = daemon.stdoutLines.filter((line) => / INFO stopped\b/.test(line)).join("\n");
-  const [, seq = "", sum = ""] = /head=(\d+):([0-9a-f]{64})/.exec(log) ?? [];
-  const last = readJournal(daemon.dataDir).at(-1);
-  assert.equal(`${seq}:${sum}`, `${last?.seq}:${last?.sum}`, log);
-  const good = await daemon.command("journal", "verify", "--head", `${seq}:${sum}`);
-  assert.equal(good.code, 0, good.stderr);
-  const forged = await daemon.command("journal", "verify", "--head", `${seq}:${"0".repeat(64)}`);
-  assert.equal(forged.code, 1, "another past");
-  const longer = await daemon.command("journal", "verify", "--head", `${Number(seq) + 1}:${sum}`);
-  assert.equal(longer.code, 1, "a tail that is gone");
-});
+test(
+  "journal verify walks the chain: exit 0; verify --head SEQ:SUM holds it against a head noted " +
+    "elsewhere; the daemon logs its head at stop",
+  async (t) => {
+    const daemon = await startDaemon({}, t);
+    await fill(daemon, 1);
+    assert.equal((await daemon.command("journal", "verify")).code, 0, "beside the running daemon too");
+    await daemon.stop();
+    const log = daemon.stdoutLines.filter((line) => / INFO stopped\b/.test(line)).join("\n");
+    const [, seq = "", sum = ""] = /head=(\d+):([0-9a-f]{64})/.exec(log) ?? [];
+    const last = readJournal(daemon.dataDir).at(-1);
+    assert.equal(`${seq}:${sum}`, `${last?.seq}:${last?.sum}`, log);
+    const good = await daemon.command("journal", "verify", "--head", `${seq}:${sum}`);
+    assert.equal(good.code, 0, good.stderr);
+    const forged = await daemon.command("journal", "verify", "--head", `${seq}:${"0".repeat(64)}`);
+    assert.equal(forged.code, 1, "another past");
+    const longer = await daemon.command("journal", "verify", "--head", `${Number(seq) + 1}:${sum}`);
+    assert.equal(longer.code, 1, "a tail that is gone");
+  },
+);
 
 test("the daemon logs its head when a segment closes", async (t) => {
   const daemon = await startDaemon({ config: SMALL_SEGMENTS }, t);
@@ -132,8 +159,14 @@ test("journal dump prints the log", async (t) => {
   const lines = readJournal(daemon.dataDir);
   const dump = await daemon.command("journal", "dump");
   assert.equal(dump.code, 0, dump.stderr);
-  const printed = dump.stdout.trimEnd().split("\n").map((line) => JSON.parse(line) as never);
-  assert.deepEqual(printed.map((line) => numberAt(line, "seq")), lines.map((line) => line.seq));
+  const printed = dump.stdout
+    .trimEnd()
+    .split("\n")
+    .map((line) => JSON.parse(line) as never);
+  assert.deepEqual(
+    printed.map((line) => numberAt(line, "seq")),
+    lines.map((line) => line.seq),
+  );
   const keyHash = textAt(lines.find((line) => pick(line.value, "type") === "host.registered")?.value, "data.key_hash");
   assert.ok(!dump.stdout.includes(keyHash), "hashes appear in no dump");
   const secrets = await daemon.command("journal", "dump", "--secrets");
@@ -142,7 +175,8 @@ test("journal dump prints the log", async (t) => {
 
 test("journal compact removes closed segments that snapshots cover, and the state stays whole", async (t) => {
   const daemon = await startDaemon({ config: `${SMALL_SEGMENTS}\nretain = "0s"` }, t);
-  const snapshots = (): number => readdirSync(join(daemon.dataDir, "journal")).filter((name) => name.endsWith(".snapshot")).length;
+  const snapshots = (): number =>
+    readdirSync(join(daemon.dataDir, "journal")).filter((name) => name.endsWith(".snapshot")).length;
   for (const wanted of [1, 2]) {
     await fill(daemon, 12);
     await eventually("a snapshot", () => (snapshots() >= wanted ? true : undefined), 30_000);

@@ -30,7 +30,8 @@ test("Wire: GET answers HEAD", async () => {
     assert.equal(head.headers["content-length"], get.headers["content-length"], path);
     assert.equal(head.headers["content-type"], get.headers["content-type"], path);
   }
-  for (const path of ["/metrics", "/v1/status", "/v1/health"]) assert.equal((await daemon.request("HEAD", path)).status, 200, path);
+  for (const path of ["/metrics", "/v1/status", "/v1/health"])
+    assert.equal((await daemon.request("HEAD", path)).status, 200, path);
   const missing = await daemon.request("HEAD", "/v1/hosts/nobody");
   assert.equal(missing.status, 404);
   assert.equal(missing.body.length, 0);
@@ -40,7 +41,10 @@ test("Wire: Unknown request fields are ignored, so that newer agents work with o
   const answer = await register(daemon, "h-1", { capacity: { ...CAPACITY, gpus: 4 }, of_tomorrow: { a: [1] } });
   assert.equal(answer.status, 200);
   assert.deepEqual(pick(answer.json, "host.capacity"), CAPACITY);
-  assert.equal((await beat(daemon, "h-1", { colour: "blue", machines: [{ id: "m", state: "running", mood: "good" }] })).status, 200);
+  assert.equal(
+    (await beat(daemon, "h-1", { colour: "blue", machines: [{ id: "m", state: "running", mood: "good" }] })).status,
+    200,
+  );
   assert.equal((await beat(daemon, "h-1", { machines: [] })).status, 200);
 });
 
@@ -62,7 +66,8 @@ test("Wire: a known field of the wrong type or range is a 400 naming it", async 
     ["host_id", { host_id: "x".repeat(65) }],
     ["ip_address", { ip_address: 7 }],
   ];
-  for (const [field, change] of wrong) assertError(await register(daemon, "h-wrong", change as Record<string, never>), 400, "invalid_field", field);
+  for (const [field, change] of wrong)
+    assertError(await register(daemon, "h-wrong", change as Record<string, never>), 400, "invalid_field", field);
   const beats: [string, object][] = [
     ["usage.cpus", { usage: { cpus: "1", memory_mb: 1, disk_mb: 1 } }],
     ["machines.0.state", { machines: [{ id: "m", state: "flying" }] }],
@@ -72,7 +77,8 @@ test("Wire: a known field of the wrong type or range is a 400 naming it", async 
     ["beat", { beat: "1" }],
     ["boot_id", { boot_id: 1 }],
   ];
-  for (const [field, body] of beats) assertError(await beat(daemon, "h-1", body as Record<string, never>), 400, "invalid_field", field);
+  for (const [field, body] of beats)
+    assertError(await beat(daemon, "h-1", body as Record<string, never>), 400, "invalid_field", field);
   assertError(await daemon.request("GET", "/v1/hosts/nobody"), 404, "host_not_found");
 });
 
@@ -80,31 +86,48 @@ test("Wire: An absent body is {} where every field is optional, with or without 
   const path = "/v1/internal/hosts/h-1/heartbeat";
   assert.equal((await daemon.asAgent("POST", path)).status, 200);
   assert.equal((await daemon.asAgent("POST", path, { headers: { "content-type": "application/json" } })).status, 200);
-  assert.equal((await daemon.asAgent("POST", path, { headers: { "content-type": "text/plain", "content-length": 0 } })).status, 200);
+  assert.equal(
+    (await daemon.asAgent("POST", path, { headers: { "content-type": "text/plain", "content-length": 0 } })).status,
+    200,
+  );
   assertError(await daemon.asAgent("POST", "/v1/internal/hosts/register"), 400, "invalid_field", "hostname");
 });
 
 test("Wire: A JSON body is at most 1 MiB (server.max_body_bytes)", async () => {
-  const padding = (size: number): string => JSON.stringify({ pad: "" }).replace(`""`, `"${"x".repeat(size - JSON.stringify({ pad: "" }).length)}"`);
+  const padding = (size: number): string =>
+    JSON.stringify({ pad: "" }).replace(`""`, `"${"x".repeat(size - JSON.stringify({ pad: "" }).length)}"`);
   const path = "/v1/internal/hosts/h-1/heartbeat";
   const headers = { "content-type": "application/json" };
   assert.equal((await daemon.asAgent("POST", path, { body: padding(1 << 20), headers })).status, 200);
   assertError(await daemon.asAgent("POST", path, { body: padding((1 << 20) + 1), headers }), 413, "body_too_large");
-  assertError(await daemon.asAgent("POST", path, { body: padding(2 << 20), headers: { ...headers, "transfer-encoding": "chunked" } }), 413, "body_too_large");
+  assertError(
+    await daemon.asAgent("POST", path, {
+      body: padding(2 << 20),
+      headers: { ...headers, "transfer-encoding": "chunked" },
+    }),
+    413,
+    "body_too_large",
+  );
 });
 
-test("Wire: A refused body is read and thrown away up to 4 MiB or 1 s, so that the client sees the answer; then the connection closes", async () => {
-  const body = Buffer.alloc(3 << 20, "x");
-  const head = `POST /v1/internal/hosts/h-1/heartbeat HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer wrong\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n`;
-  const whole = await daemon.raw(Buffer.concat([Buffer.from(head), body]));
-  assert.equal(rawStatus(whole.text), 401);
-  assert.equal(whole.closed, true);
-  const started = performance.now();
-  const stalled = await daemon.raw(head + "x".repeat(1_000), 8_000);
-  assert.equal(rawStatus(stalled.text), 401, "a client that never sends the rest gets its answer");
-  assert.equal(stalled.closed, true);
-  assert.ok(performance.now() - started < 5_000, "and is let go after a second");
-});
+test(
+  "Wire: A refused body is read and thrown away up to 4 MiB or 1 s, so that the client sees the answer; " +
+    "then the connection closes",
+  async () => {
+    const body = Buffer.alloc(3 << 20, "x");
+    const head =
+      "POST /v1/internal/hosts/h-1/heartbeat HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer " +
+      `wrong\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n`;
+    const whole = await daemon.raw(Buffer.concat([Buffer.from(head), body]));
+    assert.equal(rawStatus(whole.text), 401);
+    assert.equal(whole.closed, true);
+    const started = performance.now();
+    const stalled = await daemon.raw(head + "x".repeat(1_000), 8_000);
+    assert.equal(rawStatus(stalled.text), 401, "a client that never sends the rest gets its answer");
+    assert.equal(stalled.closed, true);
+    assert.ok(performance.now() - started < 5_000, "and is let go after a second");
+  },
+);
 
 test("Wire: a body without end is cut off after 4 MiB", async () => {
   const sent = await new Promise<number>((resolve) => {
@@ -115,7 +138,10 @@ test("Wire: a body without end is cut off after 4 MiB", async () => {
     socket.on("close", () => resolve(socket.bytesWritten - socket.writableLength));
     socket.setTimeout(8_000, () => socket.destroy());
     socket.resume();
-    socket.write(`PUT /v1/images/sha256:${"a".repeat(64)} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer wrong\r\nTransfer-Encoding: chunked\r\n\r\n`);
+    socket.write(
+      `PUT /v1/images/sha256:${"a".repeat(64)} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer ` +
+        "wrong\r\nTransfer-Encoding: chunked\r\n\r\n",
+    );
     const pump = (): void => {
       while (!socket.destroyed && socket.write(chunk));
       if (!socket.destroyed) socket.once("drain", pump);
@@ -125,29 +151,42 @@ test("Wire: a body without end is cut off after 4 MiB", async () => {
   assert.ok(sent < 24 << 20, `${sent} bytes went through; 4 MiB and what the kernel holds in between is the limit`);
 });
 
-test("Wire: Lists without limit are whole, sorted by id; with ?limit= and ?after=<id> they bear next_after (null at the end)", async () => {
-  const ids = async (query: string): Promise<[string[], unknown]> => {
-    const { json } = await daemon.request("GET", `/v1/hosts${query}`);
-    return [listAt(json, "hosts").map((host) => textAt(host, "id")), pick(json, "next_after")];
-  };
-  assert.deepEqual(await ids(""), [["h-1", "h-2", "h-3"], undefined]);
-  assert.deepEqual(await ids("?limit=2"), [["h-1", "h-2"], "h-2"]);
-  assert.deepEqual(await ids("?limit=2&after=h-2"), [["h-3"], null]);
-  assert.deepEqual(await ids("?limit=3"), [["h-1", "h-2", "h-3"], null]);
-  assert.deepEqual(await ids("?limit=1&after=h-1x"), [["h-2"], "h-2"], "after an id that is gone the list goes on");
-  for (const bad of ["0", "-1", "x", "1.5", ""]) assertError(await daemon.request("GET", `/v1/hosts?limit=${bad}`), 400, "invalid_field", "limit");
-});
+test(
+  "Wire: Lists without limit are whole, sorted by id; with ?limit= and ?after=<id> they bear next_after " +
+    "(null at the end)",
+  async () => {
+    const ids = async (query: string): Promise<[string[], unknown]> => {
+      const { json } = await daemon.request("GET", `/v1/hosts${query}`);
+      return [listAt(json, "hosts").map((host) => textAt(host, "id")), pick(json, "next_after")];
+    };
+    assert.deepEqual(await ids(""), [["h-1", "h-2", "h-3"], undefined]);
+    assert.deepEqual(await ids("?limit=2"), [["h-1", "h-2"], "h-2"]);
+    assert.deepEqual(await ids("?limit=2&after=h-2"), [["h-3"], null]);
+    assert.deepEqual(await ids("?limit=3"), [["h-1", "h-2", "h-3"], null]);
+    assert.deepEqual(await ids("?limit=1&after=h-1x"), [["h-2"], "h-2"], "after an id that is gone the list goes on");
+    for (const bad of ["0", "-1", "x", "1.5", ""])
+      assertError(await daemon.request("GET", `/v1/hosts?limit=${bad}`), 400, "invalid_field", "limit");
+  },
+);
 
 test("Wire: requests in one connection are answered in order, also when one in between is refused", async () => {
-  const requests = ["/v1/health", "/nowhere", "/v1/hosts/h-1", "/"].map((path, index, all) => `GET ${path} HTTP/1.1\r\nHost: localhost\r\n${index === all.length - 1 ? "Connection: close\r\n" : ""}\r\n`);
+  const requests = ["/v1/health", "/nowhere", "/v1/hosts/h-1", "/"].map(
+    (path, index, all) =>
+      `GET ${path} HTTP/1.1\r\nHost: localhost\r\n${index === all.length - 1 ? "Connection: close\r\n" : ""}\r\n`,
+  );
   const result = await daemon.raw(requests.join(""));
-  assert.deepEqual(parseAnswers(result.text).map((answer) => answer.status), [200, 404, 200, 200]);
+  assert.deepEqual(
+    parseAnswers(result.text).map((answer) => answer.status),
+    [200, 404, 200, 200],
+  );
   assert.equal(result.closed, true);
 });
 
 test("Wire: an upload or body is judged before it is sent, where the client expects 100-continue", async () => {
   const ask = (auth: string): string =>
-    `POST /v1/internal/hosts/h-1/heartbeat HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer ${auth}\r\nExpect: 100-continue\r\nContent-Type: application/json\r\nContent-Length: 2\r\nConnection: close\r\n\r\n`;
+    "POST /v1/internal/hosts/h-1/heartbeat HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer " +
+    `${auth}\r\nExpect: 100-continue\r\nContent-Type: application/json\r\nContent-Length: 2\r\nConnection: ` +
+    "close\r\n\r\n";
   const refused = await daemon.raw(ask("wrong"));
   assert.equal(rawStatus(refused.text), 401);
   const statuses = await new Promise<number[]>((resolve) => {

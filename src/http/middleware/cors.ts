@@ -48,8 +48,8 @@ export interface Cors<R extends RouteShape, C> {
 }
 
 /**
- * Reads exact origins (`https://a.example:8443`) and patterns (`https://*.example.com`: any name below, on that scheme and port).
- * Throws an Error that quotes what is neither.
+ * Reads exact origins (`https://a.example:8443`) and patterns (`https://*.example.com`: any name below, on that scheme
+ * and port). Throws an Error that quotes what is neither.
  */
 export function parseOrigins(origins: readonly string[]): OriginCheck {
   const exact = new Set<string>();
@@ -61,7 +61,12 @@ export function parseOrigins(origins: readonly string[]): OriginCheck {
   }
   return (origin) =>
     exact.has(origin) ||
-    wildcards.some(({ scheme, suffix }) => origin.startsWith(scheme) && origin.endsWith(suffix) && LABELS.test(origin.slice(scheme.length, -suffix.length)));
+    wildcards.some(
+      ({ scheme, suffix }) =>
+        origin.startsWith(scheme) &&
+        origin.endsWith(suffix) &&
+        LABELS.test(origin.slice(scheme.length, -suffix.length)),
+    );
 }
 
 /** The origin as browsers write it: lower case, no default port. */
@@ -94,7 +99,12 @@ export function createCors<R extends RouteShape, C>(origins: readonly string[]):
 /** The answer to a browser that asks beforehand; null for any other request. */
 function preflight<R extends RouteShape, C>(context: Context<R, C>): Reply | null {
   const { match } = context;
-  if (context.method !== "OPTIONS" || match.kind !== "wrong_method" || context.header("access-control-request-method") === null) return null;
+  if (
+    context.method !== "OPTIONS" ||
+    match.kind !== "wrong_method" ||
+    context.header("access-control-request-method") === null
+  )
+    return null;
   return empty(204, {
     "Access-Control-Allow-Methods": match.allow,
     "Access-Control-Allow-Headers": ALLOW_HEADERS.join(", "),

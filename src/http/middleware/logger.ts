@@ -1,4 +1,7 @@
-/** The first middleware and the line that it writes of each request when its answer is complete: METHOD PATH STATUS DURATION BYTES REQUEST_ID TIME. */
+/**
+ * The first middleware and the line that it writes of each request when its answer is complete: METHOD PATH STATUS
+ * DURATION BYTES REQUEST_ID TIME.
+ */
 import type { Clock } from "../../lib/clock.ts";
 import { toRfc3339 } from "../../lib/clock.ts";
 import type { LineSink } from "../../lib/log.ts";
@@ -25,7 +28,10 @@ export function createAccessLog(sink: LineSink, clock: Clock, format: "text" | "
   const now = timestamps(clock);
   if (format === "json") return (entry) => sink.write(jsonLine(entry, now()), "info");
   return ({ method, path, status, seconds, bytes, requestId }) => {
-    sink.write(`${method} ${printable(path)} ${status} ${milliseconds(seconds)}ms ${bytes} ${requestId} ${now()}`, "info");
+    sink.write(
+      `${method} ${printable(path)} ${status} ${milliseconds(seconds)}ms ${bytes} ${requestId} ${now()}`,
+      "info",
+    );
   };
 }
 
@@ -60,7 +66,9 @@ function threeDigits(value: number): string {
 function printable(path: string): string {
   const short = path.length > MAX_PATH ? path.slice(0, MAX_PATH) : path;
   if (short === "") return "-";
-  return UNPRINTABLE.test(short) ? short.replace(EACH_UNPRINTABLE, (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, "0")}`) : short;
+  return UNPRINTABLE.test(short)
+    ? short.replace(EACH_UNPRINTABLE, (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, "0")}`)
+    : short;
 }
 
 /** Times as RFC 3339; the part up to the second is made once a second. */

@@ -1,4 +1,7 @@
-/** Turns whatever is thrown below it into an answer: an ApiError into its own, anything else into a 500 that tells the client nothing and the log everything. */
+/**
+ * Turns whatever is thrown below it into an answer: an ApiError into its own, anything else into a 500 that tells the
+ * client nothing and the log everything.
+ */
 import { ApiError, messageOf } from "../../lib/errors.ts";
 import type { Log } from "../../lib/log.ts";
 import type { Context } from "../context.ts";
@@ -18,12 +21,25 @@ export function recovery<R extends RouteShape, C>(log: Log): Middleware<R, C> {
   };
 }
 
-function answer<R extends RouteShape, C>({ requestId, method, pattern }: Context<R, C>, error: unknown, log: Log): Reply {
+function answer<R extends RouteShape, C>(
+  { requestId, method, pattern }: Context<R, C>,
+  error: unknown,
+  log: Log,
+): Reply {
   // Nobody is there to read this one.
   if (error instanceof ClientGone) return empty(499);
   if (error instanceof ApiError && error.code !== "internal") return errorReply(error, requestId);
-  log.error("A request failed.", { request_id: requestId, method, route: pattern, error: messageOf(error), stack: stackOf(error) });
-  return errorReply(new ApiError("internal", "Something failed here; the log has the details under this request id."), requestId);
+  log.error("A request failed.", {
+    request_id: requestId,
+    method,
+    route: pattern,
+    error: messageOf(error),
+    stack: stackOf(error),
+  });
+  return errorReply(
+    new ApiError("internal", "Something failed here; the log has the details under this request id."),
+    requestId,
+  );
 }
 
 /** The stack with what caused it, and what caused that. */

@@ -4,6 +4,7 @@ import { existsSync, mkdirSync, readFileSync, rmSync, truncateSync, writeFileSyn
 import { join } from "node:path";
 import test from "node:test";
 import type { TestContext } from "node:test";
+import { eventually } from "../support/process.ts";
 import { desired } from "./fakes.ts";
 import { FakeControlPlane, TestAgent } from "./test-agent.ts";
 
@@ -145,7 +146,11 @@ test("what nothing is written down of is found by its marks and ended; another a
   const [world, beside] = [await World.start(context), await World.start(context)];
   const script = "setsid -f sleep 40031; (sleep 40031 &) & exec sleep 40031";
   for (const { control } of [world, beside]) control.want(desired("m-1", { image: control.image(script) }));
-  for (const each of [world, beside]) await each.running("m-1");
+  for (const each of [world, beside]) {
+    await each.running("m-1");
+    // It runs before its script has come far: what it is to leave behind has to be there.
+    await eventually("the machine's own processes", () => (each.agent.marked().length >= 3 ? true : undefined));
+  }
   const others = beside.pids("m-1");
   assert.equal(others.length, 1);
   await world.restart("m-1", (folder) => {

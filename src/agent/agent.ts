@@ -20,7 +20,7 @@ import { detectCapacity, SteadyHost, thisHost, UsageMeter } from "./host-facts.t
 import type { HostView } from "./host-facts.ts";
 import { ImageCache } from "./image-cache.ts";
 import { lockStateDir } from "./lock.ts";
-import type { Workload } from "./loop-parts.ts";
+import type { OwnRegistration, Workload } from "./loop-parts.ts";
 import { Loop } from "./loop.ts";
 import { DiskMachineStore } from "./machine-store.ts";
 import { Machines } from "./machines.ts";
@@ -29,7 +29,7 @@ import { hostKey, LastList } from "./own-state.ts";
 import { createProber } from "./probes.ts";
 import type { AgentConfig } from "./settings.ts";
 import type { Room } from "./reconcile.ts";
-import type { Capacity, RegisterRequest, Usage } from "./wire.ts";
+import type { Resources } from "../wire/common.ts";
 
 const MIB = 1024 * 1024;
 const GIB = 1024 * MIB;
@@ -207,14 +207,14 @@ function createMachines({ config, clock, log, path }: AgentOptions, parts: Machi
   });
 }
 
-function capacityOf({ config }: AgentOptions, host: HostView): Capacity {
+function capacityOf({ config }: AgentOptions, host: HostView): Resources {
   return detectCapacity(host, config.image_cache_dir, {
     cpus: config.capacity_cpus,
     memoryMb: config.capacity_memory_mb,
   });
 }
 
-function factsOf(options: AgentOptions, host: HostView): RegisterRequest {
+function factsOf(options: AgentOptions, host: HostView): OwnRegistration {
   const { config, hostId } = options;
   return {
     host_id: hostId,
@@ -231,7 +231,7 @@ function factsOf(options: AgentOptions, host: HostView): RegisterRequest {
 /**
  * A host that cannot be measured for a moment is heard all the same; the log says so once, until the reason is another.
  */
-function usageOf(meter: UsageMeter, log: Log): () => Usage | undefined {
+function usageOf(meter: UsageMeter, log: Log): () => Resources | undefined {
   let complained = "";
   return () => {
     try {

@@ -1,6 +1,6 @@
 /** How long to wait before trying again. Pure: time and chance are given. */
 import type { Exit } from "./runtime.ts";
-import type { DesiredMachine } from "./wire.ts";
+import type { DesiredMachine } from "../wire/agents.ts";
 
 const RESTART_FIRST_MS = 1_000;
 const RESTART_LONGEST_MS = 5 * 60_000;

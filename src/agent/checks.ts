@@ -2,13 +2,13 @@
  * When a machine is ready: reads its check, asks again and again, and tells of changes. How one question is asked is
  * the Prober's.
  */
-import type { Check } from "../lib/check.ts";
-import { CHECK } from "../lib/check.ts";
+import type { Check } from "../wire/check.ts";
+import { CHECK } from "../wire/check.ts";
 import type { Cancel, Clock } from "../lib/clock.ts";
 import { messageOf } from "../lib/errors.ts";
-import { readBody } from "../lib/schema.ts";
+import { readBody } from "../wire/schema.ts";
 import type { Checks } from "./runtime.ts";
-import type { DesiredMachine } from "./wire.ts";
+import type { DesiredMachine } from "../wire/agents.ts";
 
 export type Probe =
   | {

@@ -2,10 +2,11 @@
 import { ClientError } from "../client/errors.ts";
 import type { Client } from "../client/http.ts";
 import { messageOf } from "../lib/errors.ts";
-import type { Reader } from "../lib/schema.ts";
-import { readBody } from "../lib/schema.ts";
-import type { ControlPlane, HeartbeatAnswer, HeartbeatRequest, RegisterAnswer, RegisterRequest } from "./wire.ts";
-import { HEARTBEAT_ANSWER, REGISTER_ANSWER } from "./wire.ts";
+import type { Schema } from "../wire/schema.ts";
+import { readBody } from "../wire/schema.ts";
+import type { HeartbeatAnswer, RegisterAnswer } from "../wire/agents.ts";
+import { HEARTBEAT_ANSWER, REGISTERED } from "../wire/agents.ts";
+import type { ControlPlane, HeartbeatRequest, OwnRegistration } from "./loop-parts.ts";
 
 /**
  * How long an answer may take beyond what it was asked to wait. Whoever waits for a beat may send another long before
@@ -21,9 +22,9 @@ export class HttpControlPlane implements ControlPlane {
     this.#client = client;
   }
 
-  async register(request: RegisterRequest, timeoutMs: number): Promise<RegisterAnswer> {
+  async register(request: OwnRegistration, timeoutMs: number): Promise<RegisterAnswer> {
     const { body } = await this.#client.request("POST", "/v1/internal/hosts/register", { body: request, timeoutMs });
-    return read(REGISTER_ANSWER, body);
+    return read(REGISTERED, body);
   }
 
   async heartbeat(hostId: string, request: HeartbeatRequest): Promise<HeartbeatAnswer> {
@@ -44,9 +45,9 @@ export class HttpControlPlane implements ControlPlane {
   }
 }
 
-function read<T>(reader: Reader<T>, body: unknown): T {
+function read<T>(schema: Schema<T, unknown>, body: unknown): T {
   try {
-    return readBody(reader, body);
+    return readBody(schema, body);
   } catch (error) {
     throw new ClientError("bad_answer", `The control plane's answer is not understood: ${messageOf(error)}`, {
       cause: error,

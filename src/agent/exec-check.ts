@@ -15,7 +15,7 @@ import type { Probe } from "./checks.ts";
 import { fillInCheck } from "./exec-command.ts";
 import { workFolder } from "./machine-folder.ts";
 import { firstOutcome } from "./first-outcome.ts";
-import type { DesiredMachine } from "./wire.ts";
+import type { DesiredMachine } from "../wire/agents.ts";
 
 export interface ExecCheckOptions {
   readonly clock: Clock;

@@ -1,6 +1,6 @@
 /** The exec driver's command line: placeholders filled in, and the environment written as a file. Pure. */
 import { LaunchError } from "./runtime.ts";
-import type { DesiredMachine } from "./wire.ts";
+import type { DesiredMachine } from "../wire/agents.ts";
 
 /** What a word of `runtime.command` may hold in braces, and what stands there then. */
 export const PLACEHOLDERS = {

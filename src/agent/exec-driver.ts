@@ -7,8 +7,9 @@
 import { accessSync, closeSync, constants, existsSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Clock } from "../lib/clock.ts";
-import type { TypeOf } from "../lib/schema.ts";
-import { number, object, optional, pattern, string } from "../lib/schema.ts";
+import type { TypeOf } from "../wire/schema.ts";
+import { object, optional } from "../wire/compound.ts";
+import { number, pattern, string } from "../wire/schema.ts";
 import { MachineCgroups, removeCgroup } from "./cgroups.ts";
 import { environmentFile, fillIn, forShell, requireHandover } from "./exec-command.ts";
 import type { Values } from "./exec-command.ts";
@@ -258,7 +259,7 @@ function prepare(dir: string, env: string): { readonly work: string; readonly co
 /** Null where it says nothing usable. */
 function readHandle(value: unknown): Handle | null {
   try {
-    return HANDLE(value);
+    return HANDLE.read(value);
   } catch {
     return null;
   }

@@ -3,7 +3,7 @@ import { mkdirSync, readFileSync, statfsSync } from "node:fs";
 import { cpus } from "node:os";
 import { messageOf } from "../lib/errors.ts";
 import type { Log } from "../lib/log.ts";
-import type { Capacity, Usage } from "./wire.ts";
+import type { Resources } from "../wire/common.ts";
 
 const MIB = 1024 * 1024;
 
@@ -97,7 +97,7 @@ export function detectCapacity(
   host: HostView,
   folder: string,
   given: { readonly cpus: number; readonly memoryMb: number },
-): Capacity {
+): Resources {
   return {
     cpus: given.cpus || Math.max(1, host.cpuTimes().length),
     memory_mb: given.memoryMb || Math.max(1, Math.floor(memoryKib(host.meminfo(), "MemTotal") / 1024)),
@@ -118,7 +118,7 @@ export class UsageMeter {
   }
 
   /** CPUs busy on average since the last call, memory that could not be had, disk in use. */
-  read(): Usage {
+  read(): Resources {
     const meminfo = this.#host.meminfo();
     const { totalBytes, freeBytes } = this.#host.disk(this.#folder);
     const usedKib = memoryKib(meminfo, "MemTotal") - memoryKib(meminfo, "MemAvailable");

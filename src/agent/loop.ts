@@ -11,7 +11,7 @@ import { callDelay } from "./backoff.ts";
 import { EarlyBudget } from "./early-budget.ts";
 import type { LoopParts } from "./loop-parts.ts";
 import { askedDelay, beatPatience, longestDelay, registerPatience } from "./patience.ts";
-import type { HeartbeatAnswer, RegisterAnswer } from "./wire.ts";
+import type { HeartbeatAnswer, RegisterAnswer } from "../wire/agents.ts";
 
 const LONGEST_WAIT_SECONDS = 25;
 /** A registration is told again at most so often. */

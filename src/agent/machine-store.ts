@@ -13,7 +13,7 @@ import { BROKEN_NAME, openOwn, RECORD_NAME, statOwn } from "./machine-folder.ts"
 import { parseJson } from "./read-json.ts";
 import type { LoadedRecords, LostRecord, MachineRecord, MachineStore } from "./records.ts";
 import { MACHINE_RECORD } from "./records.ts";
-import { MACHINE_ID_PATTERN } from "./wire.ts";
+import { MACHINE_ID_PATTERN } from "../wire/agents.ts";
 
 /** A record is one machine of a list that came in one answer; anything longer was not written by an agent. */
 const LONGEST_RECORD = 64 * 1024 * 1024;

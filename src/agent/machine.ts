@@ -6,7 +6,7 @@ import type { Cancel } from "../lib/clock.ts";
 import type { Actual, Phase } from "./reconcile.ts";
 import type { MachineRecord } from "./records.ts";
 import type { RunningMachine } from "./runtime.ts";
-import type { DesiredMachine, MachineReport } from "./wire.ts";
+import type { DesiredMachine, MachineReport } from "../wire/agents.ts";
 
 /** The control plane takes so many characters. */
 const LONGEST_REASON = 1_000;

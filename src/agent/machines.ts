@@ -15,7 +15,7 @@ import { RecordWriter } from "./records.ts";
 import type { Checks, Exit, Images, RunningMachine } from "./runtime.ts";
 import type { Change } from "./transitions.ts";
 import * as become from "./transitions.ts";
-import type { DesiredMachine, MachineReport } from "./wire.ts";
+import type { DesiredMachine, MachineReport } from "../wire/agents.ts";
 
 export interface MachinesOptions extends LostMachinesOptions {
   readonly images: Images;

@@ -29,7 +29,7 @@ import type { AgentConfig } from "./settings.ts";
 import { generateAgentConfig } from "./settings-generate.ts";
 import type { Loaded } from "./settings-load.ts";
 import { loadAgentConfig } from "./settings-load.ts";
-import { MACHINE_ID_PATTERN } from "./wire.ts";
+import { MACHINE_ID_PATTERN } from "../wire/agents.ts";
 
 const STDOUT = 1;
 const STDERR = 2;

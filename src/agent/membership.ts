@@ -5,7 +5,8 @@
 import type { Files } from "../lib/files.ts";
 import { readWhole, writeDurably } from "../lib/files.ts";
 import type { Log } from "../lib/log.ts";
-import { number, object, optional, string } from "../lib/schema.ts";
+import { object, optional } from "../wire/compound.ts";
+import { number, string } from "../wire/schema.ts";
 import type { Membership } from "./allegiance.ts";
 import { DEFAULT_OFFLINE_AFTER_MS } from "./patience.ts";
 import { readJsonFile, writeJsonFile } from "./read-json.ts";

@@ -6,10 +6,11 @@ import type { Files } from "../lib/files.ts";
 import { readWhole, writeDurably } from "../lib/files.ts";
 import { messageOf } from "../lib/errors.ts";
 import type { Log } from "../lib/log.ts";
-import { object, string } from "../lib/schema.ts";
+import { object } from "../wire/compound.ts";
+import { string } from "../wire/schema.ts";
 import { readJsonFile, writeJsonFile } from "./read-json.ts";
-import type { DesiredMachine } from "./wire.ts";
-import { DESIRED_MACHINES } from "./wire.ts";
+import type { DesiredMachine } from "../wire/agents.ts";
+import { DESIRED_MACHINES } from "../wire/agents.ts";
 
 const KEY_FILE = "host.key";
 const KEY_SHAPE = /^[A-Za-z0-9_-]{32,128}$/;

@@ -2,7 +2,7 @@
  * The agent's one decision: what it should run, what there is, and the time go in, steps come out. Pure; machines.ts
  * carries them out.
  */
-import type { DesiredMachine } from "./wire.ts";
+import type { DesiredMachine } from "../wire/agents.ts";
 
 /**
  * waiting: nothing runs, it is (re)started at `due`. starting: its image is fetched or its start is under way.

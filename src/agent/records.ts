@@ -4,10 +4,11 @@
  */
 import { messageOf } from "../lib/errors.ts";
 import type { Log } from "../lib/log.ts";
-import type { TypeOf } from "../lib/schema.ts";
-import { boolean, integer, number, object, oneOf, optional, string } from "../lib/schema.ts";
+import type { TypeOf } from "../wire/schema.ts";
+import { object, optional } from "../wire/compound.ts";
+import { anything, boolean, integer, number, oneOf, string } from "../wire/schema.ts";
 import { hostFault } from "./runtime.ts";
-import { DESIRED_MACHINES } from "./wire.ts";
+import { DESIRED_MACHINE } from "../wire/agents.ts";
 
 /**
  * The last moment that RFC 3339 can write: 9999-12-31T23:59:59.999Z. A later start would cost the heartbeat that tells
@@ -15,14 +16,9 @@ import { DESIRED_MACHINES } from "./wire.ts";
  */
 const LAST_WALL_MS = 253_402_300_799_999;
 const COUNT = { min: 0, max: Number.MAX_SAFE_INTEGER };
-const anything = (value: unknown): unknown => value;
 
 export const MACHINE_RECORD = object({
-  machine: (value: unknown) => {
-    const [machine] = DESIRED_MACHINES([value]);
-    if (machine === undefined) throw new Error("a list of one machine is read as one");
-    return machine;
-  },
+  machine: DESIRED_MACHINE,
   phase: oneOf("waiting", "starting", "running", "stopping", "stopped", "failed"),
   asked: boolean,
   /** Restarts in a row. */

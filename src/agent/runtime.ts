@@ -4,7 +4,7 @@
  */
 import type { Cancel } from "../lib/clock.ts";
 import { messageOf, systemCode } from "../lib/errors.ts";
-import type { DesiredMachine } from "./wire.ts";
+import type { DesiredMachine } from "../wire/agents.ts";
 
 /**
  * How a machine ended. `code` is null where nobody could see it: the host restarted, or the agent was away and no

@@ -1,13 +1,16 @@
 /** The one way in which a host agent changes something: under a licence that is still good when its body is here. */
 import type { Fleet } from "../fleet/fleet.ts";
-import type { Heartbeat, HeartbeatAnswer } from "../fleet/heartbeat.ts";
 import { decideDeregister } from "../fleet/registration.ts";
 import type { Registration } from "../fleet/registration.ts";
 import type { MaybePromise } from "../http/types.ts";
 import { checkLicence } from "../identity/licence.ts";
 import type { Actor } from "../state/events.ts";
 import type { Store } from "../state/store.ts";
+import type { Heartbeat, HeartbeatAnswer } from "../wire/agents.ts";
 import type { ApiContext } from "./context.ts";
+
+/** What a registration is answered with. */
+export type { Registered } from "../fleet/agent-calls.ts";
 
 export class AgentDoor {
   readonly #store: Store;

@@ -9,46 +9,20 @@ import {
   findDeployment,
 } from "../fleet/workloads.ts";
 import { appView, deploymentView } from "../fleet/workload-view.ts";
+import type { EmptyReply, JsonReply } from "../http/respond.ts";
 import { empty, json } from "../http/respond.ts";
-import type { MaybePromise, Reply } from "../http/types.ts";
-import type { Check } from "../lib/check.ts";
-import { CHECK } from "../lib/check.ts";
+import type { MaybePromise } from "../http/types.ts";
 import { ApiError } from "../lib/errors.ts";
-import { DIGEST_PATTERN, LABEL_PATTERN, newId } from "../lib/ids.ts";
-import type { TypeOf } from "../lib/schema.ts";
-import { integer, map, number, object, oneOf, optional, pattern, readBody, readField } from "../lib/schema.ts";
+import { newId } from "../lib/ids.ts";
 import type { State } from "../state/state.ts";
-import type { Workload } from "../state/types.ts";
+import type { Deployment, Workload } from "../state/types.ts";
 import { DEFAULT_MIN_HEALTHY_SECONDS } from "../state/upgrade.ts";
-import type { ApiContext, App } from "./app.ts";
-import { param, personOf } from "./app.ts";
+import type { AppView, DeploymentRequest, DeploymentView } from "../wire/apps.ts";
+import type { Check } from "../wire/check.ts";
+import type { Page, PageQuery } from "../wire/common.ts";
+import type { App } from "./app.ts";
 import { listReply } from "./lists.ts";
-
-const APP_BODY = object({ name: pattern(LABEL_PATTERN, "1 to 64 of A-Z a-z 0-9 . _ -") });
-const REPLICAS = integer({ min: 0, max: 10_000 });
-const SCALE_BODY = object({ replicas: REPLICAS });
-const FORCE = oneOf("true", "false");
-
-const DEPLOYMENT_BODY = object({
-  image: pattern(DIGEST_PATTERN, "sha256: and 64 lower-case hex characters"),
-  replicas: optional(REPLICAS),
-  cpus: optional(integer({ min: 1, max: 1024 })),
-  memory_mb: optional(integer({ min: 1, max: 2 ** 30 })),
-  // Names that a shell and an env file can hold, so that every runtime can hand them over.
-  env: optional(
-    map(
-      /^[A-Za-z_][A-Za-z0-9_]{0,255}$/,
-      pattern(/^[^\0]{0,65536}$/s, "a text without NUL, up to 65536 characters"),
-      1000,
-    ),
-  ),
-  region: optional(pattern(/^[\x21-\x7e]{1,64}$/, "1 to 64 printable characters")),
-  restart: optional(oneOf("always", "on-failure", "never")),
-  check: optional(CHECK),
-  on_host_loss: optional(oneOf("replace", "wait")),
-  progress_deadline_seconds: optional(integer({ min: 1, max: 7 * 24 * 3600 })),
-  min_healthy_seconds: optional(number({ min: 0, max: 24 * 3600 })),
-});
+import type { PersonRequest } from "./request.ts";
 
 /** Of all names and values: a host's list has the env of each of its machines. */
 const MAX_ENV_BYTES = 64 * 1024;
@@ -86,7 +60,7 @@ type Times = Pick<Workload, "progress_deadline_seconds" | "min_healthy_seconds">
 /**
  * What has to last longer than the time for it would never be reached. A deadline too short for the default halves it.
  */
-function timesOf(body: TypeOf<typeof DEPLOYMENT_BODY>): Times {
+function timesOf(body: DeploymentRequest): Times {
   const deadline = body.progress_deadline_seconds ?? 600;
   const healthy =
     body.min_healthy_seconds ?? (deadline > DEFAULT_MIN_HEALTHY_SECONDS ? DEFAULT_MIN_HEALTHY_SECONDS : deadline / 2);
@@ -95,73 +69,75 @@ function timesOf(body: TypeOf<typeof DEPLOYMENT_BODY>): Times {
   throw new ApiError("invalid_field", message, { field: "min_healthy_seconds" });
 }
 
+/** A request about one app. */
+type OfApp<P extends string = never, B = unknown, Q = unknown> = PersonRequest<"id" | P, B, Q>;
+type Shown = MaybePromise<JsonReply<202, DeploymentView>>;
+
 /** The app of the path, in the caller's org. */
-function appOf(context: ApiContext, state: State): ReturnType<typeof findApp> {
-  return findApp(state, personOf(context).org.id, param(context, "id"));
+function appOf({ caller, params }: OfApp, state: State): ReturnType<typeof findApp> {
+  return findApp(state, caller.org.id, params.id);
 }
 
-export function listApps(context: ApiContext, app: App): MaybePromise<Reply> {
-  const { org } = personOf(context);
-  return app.store.read((state) =>
-    listReply(
-      context,
-      "apps",
-      state.apps.group(org.id).map((row) => appView(state, row)),
-      (row) => row.id,
-    ),
-  );
+function shown(app: App, state: State, deployment: Deployment): DeploymentView {
+  return deploymentView(app.fleet.reconciler.scene(state), deployment);
 }
 
-export function createApp(context: ApiContext, app: App): MaybePromise<Reply> {
-  const { org } = personOf(context);
-  const { name } = readBody(APP_BODY, context.body);
-  const show = (state: State, id: string): Reply => json(201, appView(state, findApp(state, org.id, id)));
-  return app.door.once(
-    context,
-    (state, note) => {
-      const event = decideApp(state, org.id, name, newId("app"), note);
-      return { event, answer: (after) => show(after, event.data.app_id) };
-    },
-    show,
-  );
+export function listApps(
+  { caller, query }: PersonRequest<never, unknown, PageQuery>,
+  app: App,
+): MaybePromise<JsonReply<200, Page<"apps", AppView>>> {
+  return app.store.read((state) => {
+    const rows = state.apps.group(caller.org.id).map((row) => appView(state, row));
+    return listReply(query, "apps", rows, (row) => row.id);
+  });
 }
 
-export function showApp(context: ApiContext, app: App): MaybePromise<Reply> {
-  return app.store.read((state) => json(200, appView(state, appOf(context, state))));
+export function createApp(
+  request: PersonRequest<never, { readonly name: string }>,
+): MaybePromise<JsonReply<201, AppView>> {
+  const { org } = request.caller;
+  const show = (state: State, id: string): JsonReply<201, AppView> =>
+    json(201, appView(state, findApp(state, org.id, id)));
+  return request.once((state, note) => {
+    const event = decideApp(state, org.id, request.body.name, newId("app"), note);
+    return { event, answer: (after) => show(after, event.data.app_id) };
+  }, show);
 }
 
-export function deleteApp(context: ApiContext, app: App): MaybePromise<Reply> {
-  const force = context.query.get("force");
-  const forced = force !== null && readField(FORCE, "force", force) === "true";
-  return app.door.change(context, (state) => ({
-    event: decideAppDeletion(state, appOf(context, state), forced),
+export function showApp(request: OfApp, app: App): MaybePromise<JsonReply<200, AppView>> {
+  return app.store.read((state) => json(200, appView(state, appOf(request, state))));
+}
+
+export function deleteApp(
+  request: OfApp<never, unknown, { readonly force?: "true" | "false" }>,
+): MaybePromise<EmptyReply<204>> {
+  const forced = request.query.force === "true";
+  return request.change((state) => ({
+    event: decideAppDeletion(state, appOf(request, state), forced),
     answer: () => empty(204),
   }));
 }
 
-export function listDeployments(context: ApiContext, app: App): MaybePromise<Reply> {
+export function listDeployments(
+  request: OfApp<never, unknown, PageQuery>,
+  app: App,
+): MaybePromise<JsonReply<200, Page<"deployments", DeploymentView>>> {
   return app.store.read((state) => {
-    const rows = state.deployments
-      .group(appOf(context, state).id)
-      .map((deployment) => deploymentView(app.fleet.reconciler.scene(state), deployment));
-    return listReply(context, "deployments", rows, (row) => row.id);
+    const rows = state.deployments.group(appOf(request, state).id).map((row) => shown(app, state, row));
+    return listReply(request.query, "deployments", rows, (row) => row.id);
   });
 }
 
-export function showDeployment(context: ApiContext, app: App): MaybePromise<Reply> {
-  return app.store.read((state) =>
-    json(
-      200,
-      deploymentView(
-        app.fleet.reconciler.scene(state),
-        findDeployment(state, appOf(context, state), param(context, "deployment_id")),
-      ),
-    ),
-  );
+export function showDeployment(
+  request: OfApp<"deployment_id">,
+  app: App,
+): MaybePromise<JsonReply<200, DeploymentView>> {
+  const { deployment_id: id } = request.params;
+  return app.store.read((state) => json(200, shown(app, state, findDeployment(state, appOf(request, state), id))));
 }
 
-export function createDeployment(context: ApiContext, app: App): MaybePromise<Reply> {
-  const body = readBody(DEPLOYMENT_BODY, context.body);
+export function createDeployment(request: OfApp<never, DeploymentRequest>, app: App): Shown {
+  const { body } = request;
   const workload = {
     image: body.image,
     cpus: body.cpus ?? 1,
@@ -173,28 +149,22 @@ export function createDeployment(context: ApiContext, app: App): MaybePromise<Re
     on_host_loss: body.on_host_loss ?? "replace",
     ...timesOf(body),
   };
-  const show = (state: State, id: string): Reply =>
-    json(202, deploymentView(app.fleet.reconciler.scene(state), findDeployment(state, appOf(context, state), id)));
-  return app.door.once(
-    context,
-    (state, note) => {
-      const event = decideDeployment(state, appOf(context, state), newId("dep"), body.replicas ?? 1, workload, note);
-      return { event, answer: (after) => show(after, event.data.deployment.id) };
-    },
-    show,
-  );
+  const show = (state: State, id: string): JsonReply<202, DeploymentView> =>
+    json(202, shown(app, state, findDeployment(state, appOf(request, state), id)));
+  return request.once((state, note) => {
+    const event = decideDeployment(state, appOf(request, state), newId("dep"), body.replicas ?? 1, workload, note);
+    return { event, answer: (after) => show(after, event.data.deployment.id) };
+  }, show);
 }
 
-export function scaleApp(context: ApiContext, app: App): MaybePromise<Reply> {
-  const { replicas } = readBody(SCALE_BODY, context.body);
-  const show = (state: State): Reply =>
-    json(202, deploymentView(app.fleet.reconciler.scene(state), currentDeployment(state, appOf(context, state))));
+export function scaleApp(request: OfApp<never, { readonly replicas: number }>, app: App): Shown {
+  const show = (state: State): JsonReply<202, DeploymentView> =>
+    json(202, shown(app, state, currentDeployment(state, appOf(request, state))));
   // What was scaled then, also where there is a newer deployment now.
-  const again = (state: State, id: string): Reply =>
-    json(202, deploymentView(app.fleet.reconciler.scene(state), findDeployment(state, appOf(context, state), id)));
-  return app.door.once(
-    context,
-    (state, note) => ({ event: decideScale(state, appOf(context, state), replicas, note), answer: show }),
+  const again = (state: State, id: string): JsonReply<202, DeploymentView> =>
+    json(202, shown(app, state, findDeployment(state, appOf(request, state), id)));
+  return request.once(
+    (state, note) => ({ event: decideScale(state, appOf(request, state), request.body.replicas, note), answer: show }),
     again,
   );
 }

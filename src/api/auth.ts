@@ -1,32 +1,22 @@
 /** /v1/auth: log in and out, who am I, and the API keys of one's own. */
+import type { EmptyReply, JsonReply } from "../http/respond.ts";
 import { empty, json } from "../http/respond.ts";
-import type { MaybePromise, Reply } from "../http/types.ts";
+import type { MaybePromise } from "../http/types.ts";
 import { userView } from "../identity/people.ts";
 import { decideKey, decideRevoke, keyView, newToken, ownKeys } from "../identity/tokens.ts";
 import { ApiError } from "../lib/errors.ts";
 import { sha256Hex } from "../lib/ids.ts";
-import { list, object, oneOf, optional, readBody, string, timestamp } from "../lib/schema.ts";
-import { visibleText } from "../lib/visible.ts";
-import { SCOPES } from "../state/types.ts";
-import type { ApiContext, App, PublicApp } from "./app.ts";
-import { param, personOf } from "./app.ts";
+import type { Page, PageQuery } from "../wire/common.ts";
+import type { KeyView, LoginRequest, LoginView, NewKeyView, TokenRequest, WhoamiView } from "../wire/people.ts";
+import type { App, PublicApp } from "./app.ts";
 import { listReply } from "./lists.ts";
+import type { PersonRequest, Request } from "./request.ts";
 
-const LOGIN_BODY = object({
-  email: string({ min: 1, max: 254 }),
-  password: string({ min: 1, max: 1024 }),
-  org: optional(string({ min: 1, max: 64 })),
-});
-
-const TOKEN_BODY = object({
-  name: visibleText({ min: 1, max: 128 }),
-  scopes: optional(list(oneOf(...SCOPES), SCOPES.length)),
-  expires_at: optional(timestamp),
-});
-
-export async function logIn(context: ApiContext, app: PublicApp): Promise<Reply> {
-  const body = readBody(LOGIN_BODY, context.body);
-  const ip = context.peer.remoteAddress;
+export async function logIn(
+  { body, exchange }: Request<never, LoginRequest>,
+  app: PublicApp,
+): Promise<JsonReply<200, LoginView>> {
+  const ip = exchange.peer.remoteAddress;
   try {
     const { token, expiresAt, user, org, role } = await app.logins.login(
       { email: body.email, password: body.password, org: body.org ?? null, address: ip ?? "socket" },
@@ -41,8 +31,8 @@ export async function logIn(context: ApiContext, app: PublicApp): Promise<Reply>
 }
 
 /** Ends the session that asks. A key or the localhost caller has none to end. */
-export function logOut(context: ApiContext, app: App): MaybePromise<Reply> {
-  return app.door.change(context, (state, { authMethod, tokenHash }) => {
+export function logOut(request: PersonRequest): MaybePromise<EmptyReply<204>> {
+  return request.change((state, { authMethod, tokenHash }) => {
     if (authMethod !== "session" || tokenHash === null) {
       throw new ApiError("forbidden", "Only a session logs out; a key is revoked: zwrm auth tokens revoke ID");
     }
@@ -57,21 +47,25 @@ export function logOut(context: ApiContext, app: App): MaybePromise<Reply> {
   });
 }
 
-export function showWhoami(context: ApiContext, app: App): MaybePromise<Reply> {
-  const { user, org, access, authMethod, scopes, expiresAt } = personOf(context);
+export function showWhoami({ caller }: PersonRequest, app: App): MaybePromise<JsonReply<200, WhoamiView>> {
+  const { user, org, access, authMethod, scopes, expiresAt } = caller;
   return app.store.read(() => json(200, { user, org, access, auth_method: authMethod, scopes, expires_at: expiresAt }));
 }
 
-export function listTokens(context: ApiContext, app: App): MaybePromise<Reply> {
-  const caller = personOf(context);
-  return app.store.read((state) => listReply(context, "tokens", ownKeys(state, caller).map(keyView), (row) => row.id));
+export function listTokens(
+  { caller, query }: PersonRequest<never, unknown, PageQuery>,
+  app: App,
+): MaybePromise<JsonReply<200, Page<"tokens", KeyView>>> {
+  return app.store.read((state) => listReply(query, "tokens", ownKeys(state, caller).map(keyView), (row) => row.id));
 }
 
-export function createToken(context: ApiContext, app: App): MaybePromise<Reply> {
-  const body = readBody(TOKEN_BODY, context.body);
+export function createToken(
+  request: PersonRequest<never, TokenRequest>,
+  app: App,
+): MaybePromise<JsonReply<201, NewKeyView>> {
   const token = newToken("key");
-  return app.door.change(context, (state, caller) => ({
-    event: decideKey(state, caller, body, token, app.clock.wall()),
+  return request.change((state, caller) => ({
+    event: decideKey(state, caller, request.body, token, app.clock.wall()),
     answer: (after) => {
       const key = after.apiKeys.get(sha256Hex(token));
       if (key === undefined) throw new Error("the key that was just made is gone");
@@ -80,10 +74,9 @@ export function createToken(context: ApiContext, app: App): MaybePromise<Reply> 
   }));
 }
 
-export function revokeToken(context: ApiContext, app: App): MaybePromise<Reply> {
-  const id = param(context, "id");
-  return app.door.change(context, (state, caller) => ({
-    event: decideRevoke(state, caller, id),
+export function revokeToken(request: PersonRequest<"id">): MaybePromise<EmptyReply<204>> {
+  return request.change((state, caller) => ({
+    event: decideRevoke(state, caller, request.params.id),
     answer: () => empty(204),
   }));
 }

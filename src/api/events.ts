@@ -10,34 +10,38 @@ import type { BodyPump, Reply } from "../http/types.ts";
 import { JournalCompacted } from "../journal/errors.ts";
 import type { JournalRecord } from "../journal/types.ts";
 import { ApiError } from "../lib/errors.ts";
-import { pattern, readField } from "../lib/schema.ts";
 import { redactRecord } from "../state/redact.ts";
 import { CLUSTER_KEY } from "../state/state.ts";
-import type { ApiContext, App } from "./app.ts";
+import { readField } from "../wire/schema.ts";
+import { SEQ } from "../wire/service.ts";
+import type { App } from "./app.ts";
+import type { PersonRequest } from "./request.ts";
 
 const DEFAULT_LIMIT = 100;
-const MAX_LIMIT = 1_000;
-const SEQ = pattern(/^\d{1,15}$/, "a sequence number");
-const LIMIT = pattern(/^(?:[1-9]\d{0,2}|1000)$/, `a whole number from 1 to ${MAX_LIMIT}`);
 /** Told how many bytes of a body have gone. */
 type Sent = (bytes: number) => void;
 
-const CLUSTER = pattern(/^[0-9A-Za-z-]{1,64}$/, "a cluster_id");
 /** In the headers of a stream, which has no other place for it. */
 const CLUSTER_HEADER = "X-Zwrm-Cluster";
 /** A comment now and then tells the client, and every box between, that the line is alive. */
 const KEEP_ALIVE_MS = 15_000;
 
-export async function listEvents(context: ApiContext, app: App): Promise<Reply> {
+interface EventsQuery {
+  readonly after?: string;
+  readonly limit?: string;
+  readonly cluster_id?: string;
+}
+type Listing = PersonRequest<never, unknown, EventsQuery>;
+
+export async function listEvents(request: Listing, app: App): Promise<Reply> {
+  const { exchange, query } = request;
   // An empty one is what a client has that has seen no event yet.
-  const lastEventId = context.header("last-event-id") || null;
-  const afterText = lastEventId ?? context.query.get("after") ?? "0";
-  const after = Number(readField(SEQ, "after", afterText));
-  refuseForeign(app, after, context.query.get("cluster_id"));
-  if (prefersSpecial(context.header("accept"), "text/event-stream", "application/json")) {
-    return streamEvents(context, app, after);
-  }
-  const limit = Number(readField(LIMIT, "limit", context.query.get("limit") ?? String(DEFAULT_LIMIT)));
+  const lastEventId = exchange.header("last-event-id") || null;
+  const after = Number(lastEventId === null ? (query.after ?? "0") : readField(SEQ, "after", lastEventId));
+  refuseForeign(app, after, query.cluster_id);
+  if (prefersSpecial(exchange.header("accept"), "text/event-stream", "application/json"))
+    return streamEvents(request, app, after);
+  const limit = Number(query.limit ?? DEFAULT_LIMIT);
   const events: JournalRecord[] = [];
   await orCompacted(async () => {
     for await (const record of app.feed.read(after)) {
@@ -51,27 +55,27 @@ export async function listEvents(context: ApiContext, app: App): Promise<Reply> 
 }
 
 /** The first line is read before the headers go out, so that a gap is a 410 and not a broken stream. */
-async function streamEvents(context: ApiContext, app: App, after: number): Promise<Reply> {
+async function streamEvents(request: Listing, app: App, after: number): Promise<Reply> {
   await orCompacted(async () => {
     // Left by `break`, which closes the file; a generator that is only dropped keeps it open.
     for await (const _first of app.feed.read(after)) break;
   });
-  const body: BodyPump = (res, sent) => pump(context, app, after, res, sent);
+  const body: BodyPump = (res, sent) => pump(request, app, after, res, sent);
   const cluster = { [CLUSTER_HEADER]: clusterOf(app) };
   const asStream = { "Content-Type": "text/event-stream", "Cache-Control": "no-store", "X-Accel-Buffering": "no" };
   return { status: 200, headers: { ...asStream, ...cluster }, body };
 }
 
 /** Runs until the client leaves, the daemon stops, or the token that opened it is no more. */
-async function pump(context: ApiContext, app: App, from: number, res: ServerResponse, sent: Sent): Promise<void> {
-  const { feed, clock, door } = app;
-  const isOver = (): boolean => res.destroyed || feed.closed || !door.stands(context);
+async function pump(request: Listing, app: App, from: number, res: ServerResponse, sent: Sent): Promise<void> {
+  const { feed, clock } = app;
+  const isOver = (): boolean => res.destroyed || feed.closed || !request.stands();
   const write = async (text: string): Promise<void> => {
     sent(Buffer.byteLength(text));
     if (!res.write(text) && !res.destroyed) await drained(res);
   };
   let wake = (): void => undefined;
-  context.onFinish(() => wake());
+  request.exchange.onFinish(() => wake());
   await write(`: zwrmd events of cluster ${clusterOf(app)}\n\n`);
   let after = from;
   while (!isOver()) {
@@ -91,11 +95,11 @@ async function pump(context: ApiContext, app: App, from: number, res: ServerResp
  * A position says something only of the log that it was read in: after a restore the same number is another event, or
  * one yet to come.
  */
-function refuseForeign(app: App, after: number, clusterText: string | null): void {
+function refuseForeign(app: App, after: number, asked: string | undefined): void {
   const own = clusterOf(app);
   const extra = { last_seq: app.feed.lastSeq, cluster_id: own };
-  if (clusterText !== null && readField(CLUSTER, "cluster_id", clusterText) !== own) {
-    const message = `This is the cluster ${own}, and the position is one of ${clusterText}: begin anew.`;
+  if (asked !== undefined && asked !== own) {
+    const message = `This is the cluster ${own}, and the position is one of ${asked}: begin anew.`;
     throw new ApiError("other_cluster", message, { extra });
   }
   if (after <= extra.last_seq) return;

@@ -5,56 +5,52 @@ import { runningDrain } from "../fleet/drain-terms.ts";
 import { decideReplaceLost } from "../fleet/liveness.ts";
 import { statusOf } from "../fleet/modes.ts";
 import { decideRemove, decideUnbindKey, getHost } from "../fleet/registration.ts";
-import type { DrainView } from "../fleet/view.ts";
 import { drainView } from "../fleet/view.ts";
+import type { EmptyReply, JsonReply } from "../http/respond.ts";
 import { empty, json } from "../http/respond.ts";
-import type { MaybePromise, Reply } from "../http/types.ts";
-import { boolean, integer, object, oneOf, optional, readBody, readField, string } from "../lib/schema.ts";
+import type { MaybePromise } from "../http/types.ts";
 import type { State } from "../state/state.ts";
-import type { Drain } from "../state/types.ts";
-import type { ApiContext, App } from "./app.ts";
-import { param } from "./app.ts";
+import type { Drain, HostStatus } from "../state/types.ts";
+import type { Page, PageQuery } from "../wire/common.ts";
+import type { DrainRequest, DrainView, HostView } from "../wire/hosts.ts";
+import type { App } from "./app.ts";
 import { listReply } from "./lists.ts";
+import type { PersonRequest } from "./request.ts";
 
-const STATUS = oneOf("offline", "active", "draining", "maintenance");
+type OfHost = PersonRequest<"host_id">;
+type Filter = PageQuery & { readonly status?: HostStatus; readonly region?: string; readonly datacenter?: string };
+type Shown = MaybePromise<JsonReply<200, HostView>>;
 
-const DRAIN_BODY = object({
-  max_parallel: optional(integer({ min: 1, max: 1000 })),
-  deadline_seconds: optional(integer({ min: 1, max: 30 * 24 * 3600 })),
-  reason: optional(string({ min: 0, max: 1000 })),
-  force: optional(boolean),
-  dry_run: optional(boolean),
-});
-
-export function listHosts(context: ApiContext, app: App): MaybePromise<Reply> {
-  const { query } = context;
-  const statusText = query.get("status");
-  const status = statusText === null ? null : readField(STATUS, "status", statusText);
-  const region = query.get("region");
-  const datacenter = query.get("datacenter");
+export function listHosts(
+  { query }: PersonRequest<never, unknown, Filter>,
+  app: App,
+): MaybePromise<JsonReply<200, Page<"hosts", HostView>>> {
+  const { status, region, datacenter } = query;
   return app.store.read((state) => {
     const rows = [...state.hosts.values()]
       .filter(
         (host) =>
-          (status === null || statusOf(host) === status) &&
-          (region === null || host.region === region) &&
-          (datacenter === null || host.datacenter === datacenter),
+          (status === undefined || statusOf(host) === status) &&
+          (region === undefined || host.region === region) &&
+          (datacenter === undefined || host.datacenter === datacenter),
       )
       .map((host) => app.fleet.view(state, host));
-    return listReply(context, "hosts", rows, (row) => row.id);
+    return listReply(query, "hosts", rows, (row) => row.id);
   });
 }
 
-export function showHost(context: ApiContext, app: App): MaybePromise<Reply> {
-  const id = param(context, "host_id");
-  return app.store.read((state) => json(200, app.fleet.view(state, getHost(state, id))));
+export function showHost({ params }: OfHost, app: App): Shown {
+  return app.store.read((state) => json(200, app.fleet.view(state, getHost(state, params.host_id))));
 }
 
-export function drainHost(context: ApiContext, app: App): MaybePromise<Reply> {
-  const id = param(context, "host_id");
-  const body = readBody(DRAIN_BODY, context.body);
-  if (body.dry_run === true) return app.door.look(context, (state) => dryRun(app, state, id, body));
-  return app.door.change(context, (state) => {
+export function drainHost(
+  request: PersonRequest<"host_id", DrainRequest>,
+  app: App,
+): MaybePromise<JsonReply<202, DrainView> | JsonReply<200, DrainView>> {
+  const { body, params } = request;
+  const { host_id: id } = params;
+  if (body.dry_run === true) return request.look((state) => json(200, dryRun(app, state, id, body)));
+  return request.change((state) => {
     const event = decideDrain(state, id, body, app.clock.wall());
     const status = event.type === "host.drain_started" ? 202 : 200;
     return {
@@ -65,7 +61,7 @@ export function drainHost(context: ApiContext, app: App): MaybePromise<Reply> {
 }
 
 /** What a drain would do, from the same decisions; nothing is written. */
-function dryRun(app: App, state: State, hostId: string, body: Parameters<typeof decideDrain>[2]): Reply {
+function dryRun(app: App, state: State, hostId: string, body: DrainRequest): DrainView {
   const running = runningDrain(state, hostId);
   const { data } = decideDrain(state, hostId, body, app.clock.wall());
   const host = getHost(state, hostId);
@@ -79,7 +75,7 @@ function dryRun(app: App, state: State, hostId: string, body: Parameters<typeof 
     forced: false,
     machine_ids: [],
   };
-  return json(200, { ...drainView(host, drain, rows), started_at: running?.started_at ?? null, dry_run: true });
+  return { ...drainView(host, drain, rows), started_at: running?.started_at ?? null, dry_run: true };
 }
 
 function drainStatus(app: App, state: State, hostId: string): DrainView {
@@ -88,42 +84,47 @@ function drainStatus(app: App, state: State, hostId: string): DrainView {
   return drainView(host, drain, drainRows(app.fleet.reconciler.scene(state), host, drain));
 }
 
-export function showDrainStatus(context: ApiContext, app: App): MaybePromise<Reply> {
-  const id = param(context, "host_id");
-  return app.store.read((state) => json(200, drainStatus(app, state, id)));
+export function showDrainStatus({ params }: OfHost, app: App): MaybePromise<JsonReply<200, DrainView>> {
+  return app.store.read((state) => json(200, drainStatus(app, state, params.host_id)));
 }
 
-export function undrainHost(context: ApiContext, app: App): MaybePromise<Reply> {
-  const id = param(context, "host_id");
-  return app.door.change(context, (state) => ({
+export function undrainHost(request: OfHost, app: App): Shown {
+  const { host_id: id } = request.params;
+  return request.change((state) => ({
     event: decideUndrain(state, id),
     answer: (after) => json(200, app.fleet.view(after, getHost(after, id))),
   }));
 }
 
-export function activateHost(context: ApiContext, app: App): MaybePromise<Reply> {
-  const id = param(context, "host_id");
-  return app.door.change(context, (state) => ({
+export function activateHost(request: OfHost, app: App): Shown {
+  const { host_id: id } = request.params;
+  return request.change((state) => ({
     event: decideActivate(state, id),
     answer: (after) => json(200, app.fleet.view(after, getHost(after, id))),
   }));
 }
 
 /** Takes a host that will not come back off the list; its machines are gone or placed elsewhere. */
-export function removeHost(context: ApiContext, app: App): MaybePromise<Reply> {
-  const id = param(context, "host_id");
-  return app.door.change(context, (state) => ({ event: decideRemove(state, id), answer: () => empty(204) }));
+export function removeHost(request: OfHost): MaybePromise<EmptyReply<204>> {
+  return request.change((state) => ({
+    event: decideRemove(state, request.params.host_id),
+    answer: () => empty(204),
+  }));
 }
 
 /** Lets the next key that the host sends bind its id. */
-export function unbindHostKey(context: ApiContext, app: App): MaybePromise<Reply> {
-  const id = param(context, "host_id");
-  return app.door.change(context, (state) => ({ event: decideUnbindKey(state, id), answer: () => empty(204) }));
+export function unbindHostKey(request: OfHost): MaybePromise<EmptyReply<204>> {
+  return request.change((state) => ({
+    event: decideUnbindKey(state, request.params.host_id),
+    answer: () => empty(204),
+  }));
 }
 
 /** Says that the hosts of a storm are really lost, so that their machines may be replaced. */
-export function replaceLost(context: ApiContext, app: App): MaybePromise<Reply> {
-  return app.door.change(context, (state) => {
+export function replaceLost(
+  request: PersonRequest,
+): MaybePromise<JsonReply<200, { readonly host_ids: readonly string[] }>> {
+  return request.change((state) => {
     const event = decideReplaceLost(state);
     return { event, answer: () => json(200, { host_ids: event?.data.host_ids ?? [] }) };
   });

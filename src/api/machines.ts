@@ -4,81 +4,79 @@
  */
 import { decideMachineDeletion, decideStart, decideStop, findMachine } from "../fleet/workloads.ts";
 import { machineView, machineViews, placementView } from "../fleet/workload-view.ts";
+import type { EmptyReply, JsonReply } from "../http/respond.ts";
 import { empty, json } from "../http/respond.ts";
-import type { MaybePromise, Reply } from "../http/types.ts";
-import { oneOf, readField } from "../lib/schema.ts";
+import type { MaybePromise } from "../http/types.ts";
 import type { Event, IdempotencyNote } from "../state/events.ts";
 import type { State } from "../state/state.ts";
-import type { Machine } from "../state/types.ts";
-import type { ApiContext, App } from "./app.ts";
-import { param, personOf } from "./app.ts";
+import type { Machine, MachineState } from "../state/types.ts";
+import type { Page, PageQuery } from "../wire/common.ts";
+import type { MachineView, PlacementView } from "../wire/machines.ts";
+import type { App } from "./app.ts";
 import { listReply } from "./lists.ts";
+import type { PersonRequest } from "./request.ts";
 
-const STATE = oneOf("pending", "starting", "running", "stopping", "stopped", "failed", "unknown");
+type OfMachine = PersonRequest<"id">;
+type Filter = PageQuery & { readonly app_id?: string; readonly host_id?: string; readonly state?: MachineState };
 
 /** The machine of the path, in the caller's org. */
-function machineOf(context: ApiContext, state: State): Machine {
-  return findMachine(state, personOf(context).org.id, param(context, "id"));
+function machineOf({ caller, params }: OfMachine, state: State): Machine {
+  return findMachine(state, caller.org.id, params.id);
 }
 
-export function listMachines(context: ApiContext, app: App): MaybePromise<Reply> {
-  const { org } = personOf(context);
-  const { query } = context;
-  const stateText = query.get("state");
-  const wanted = stateText === null ? null : readField(STATE, "state", stateText);
-  const [appId, hostId] = [query.get("app_id"), query.get("host_id")];
+export function listMachines(
+  { caller, query }: PersonRequest<never, unknown, Filter>,
+  app: App,
+): MaybePromise<JsonReply<200, Page<"machines", MachineView>>> {
+  const { app_id: appId, host_id: hostId, state: wanted } = query;
   return app.store.read((state) => {
     const scene = app.fleet.reconciler.scene(state);
-    const among = hostId === null ? state.machines.values() : state.machines.group(hostId);
+    const among = hostId === undefined ? state.machines.values() : state.machines.group(hostId);
     const isOfApp = (machine: Machine): boolean =>
       machine.app_id === appId || state.apps.get(machine.app_id)?.name === appId;
     const rows = [...among].filter(
       (machine) =>
-        machine.org_id === org.id &&
-        (appId === null || isOfApp(machine)) &&
-        (wanted === null || machine.state === wanted),
+        machine.org_id === caller.org.id &&
+        (appId === undefined || isOfApp(machine)) &&
+        (wanted === undefined || machine.state === wanted),
     );
-    return listReply(context, "machines", machineViews(scene, rows), (row) => row.id);
+    return listReply(query, "machines", machineViews(scene, rows), (row) => row.id);
   });
 }
 
-export function showMachine(context: ApiContext, app: App): MaybePromise<Reply> {
+export function showMachine(request: OfMachine, app: App): MaybePromise<JsonReply<200, MachineView>> {
   return app.store.read((state) =>
-    json(200, machineView(app.fleet.reconciler.scene(state), machineOf(context, state))),
+    json(200, machineView(app.fleet.reconciler.scene(state), machineOf(request, state))),
   );
 }
 
-export function showPlacement(context: ApiContext, app: App): MaybePromise<Reply> {
+export function showPlacement(request: OfMachine, app: App): MaybePromise<JsonReply<200, PlacementView>> {
   return app.store.read((state) =>
-    json(200, placementView(app.fleet.reconciler.scene(state), machineOf(context, state))),
+    json(200, placementView(app.fleet.reconciler.scene(state), machineOf(request, state))),
   );
 }
 
-export function deleteMachine(context: ApiContext, app: App): MaybePromise<Reply> {
-  return app.door.change(context, (state) => ({
-    event: decideMachineDeletion(machineOf(context, state)),
+export function deleteMachine(request: OfMachine): MaybePromise<EmptyReply<204>> {
+  return request.change((state) => ({
+    event: decideMachineDeletion(machineOf(request, state)),
     answer: () => empty(204),
   }));
 }
 
-export function stopMachine(context: ApiContext, app: App): MaybePromise<Reply> {
-  return changeMachine(context, app, decideStop);
+export function stopMachine(request: OfMachine, app: App): MaybePromise<JsonReply<202, MachineView>> {
+  return changeMachine(request, app, decideStop);
 }
 
-export function startMachine(context: ApiContext, app: App): MaybePromise<Reply> {
-  return changeMachine(context, app, decideStart);
+export function startMachine(request: OfMachine, app: App): MaybePromise<JsonReply<202, MachineView>> {
+  return changeMachine(request, app, decideStart);
 }
 
 function changeMachine(
-  context: ApiContext,
+  request: OfMachine,
   app: App,
   decide: (state: State, machine: Machine, note: IdempotencyNote | null) => Event | null,
-): MaybePromise<Reply> {
-  const show = (state: State): Reply =>
-    json(202, machineView(app.fleet.reconciler.scene(state), machineOf(context, state)));
-  return app.door.once(
-    context,
-    (state, note) => ({ event: decide(state, machineOf(context, state), note), answer: show }),
-    show,
-  );
+): MaybePromise<JsonReply<202, MachineView>> {
+  const show = (state: State): JsonReply<202, MachineView> =>
+    json(202, machineView(app.fleet.reconciler.scene(state), machineOf(request, state)));
+  return request.once((state, note) => ({ event: decide(state, machineOf(request, state), note), answer: show }), show);
 }

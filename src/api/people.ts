@@ -1,6 +1,7 @@
 /** /v1/orgs and /v1/users: who there is, and who is in which org. */
+import type { EmptyReply, JsonReply } from "../http/respond.ts";
 import { empty, json } from "../http/respond.ts";
-import type { MaybePromise, Reply } from "../http/types.ts";
+import type { MaybePromise } from "../http/types.ts";
 import { decidePassword, getSettableUser } from "../identity/login.ts";
 import {
   decideMember,
@@ -14,121 +15,105 @@ import {
   userView,
   visibleOrgs,
 } from "../identity/people.ts";
-import { newEmail } from "../lib/email.ts";
 import { ApiError } from "../lib/errors.ts";
-import { boolean, object, oneOf, optional, pattern, readBody, string } from "../lib/schema.ts";
-import { visibleText } from "../lib/visible.ts";
 import type { Event } from "../state/events.ts";
 import type { Decision } from "../state/store.ts";
 import type { PasswordHash } from "../state/types.ts";
-import type { ApiContext, App } from "./app.ts";
-import { param, personOf } from "./app.ts";
+import type { Page, PageQuery } from "../wire/common.ts";
+import type {
+  MemberView,
+  MembershipView,
+  NewOrg,
+  NewPassword,
+  NewUser,
+  OrgView,
+  Role,
+  UserView,
+} from "../wire/people.ts";
+import type { App } from "./app.ts";
 import { listReply } from "./lists.ts";
+import type { PersonRequest } from "./request.ts";
 
-const SLUG = pattern(
-  /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/,
-  "1 to 63 of a-z 0-9 -, not starting or ending with a hyphen",
-);
-/** Long enough that scrypt's cost counts; what it is made of is the person's choice (NIST SP 800-63B). */
-const PASSWORD = string({ min: 8, max: 1024 });
+type List<K extends string, T> = MaybePromise<JsonReply<200, Page<K, T>>>;
 
-const ORG_BODY = object({ slug: SLUG, name: optional(visibleText({ min: 1, max: 128 })) });
-const MEMBER_BODY = object({ role: oneOf("owner", "member") });
-const USER_BODY = object({
-  email: newEmail,
-  name: visibleText({ min: 1, max: 128 }),
-  password: PASSWORD,
-  host_admin: optional(boolean),
-  org: optional(string({ min: 1, max: 64 })),
-});
-const PASSWORD_BODY = object({ password: PASSWORD, current_password: optional(string({ min: 1, max: 1024 })) });
-
-function deletion(event: Event): Decision<Reply> {
+function deletion(event: Event): Decision<EmptyReply<204>> {
   return { event, answer: () => empty(204) };
 }
 
-export function listOrgs(context: ApiContext, app: App): MaybePromise<Reply> {
-  const caller = personOf(context);
-  return app.store.read((state) => listReply(context, "orgs", visibleOrgs(state, caller), (row) => row.id));
+export function listOrgs({ caller, query }: PersonRequest<never, unknown, PageQuery>, app: App): List<"orgs", OrgView> {
+  return app.store.read((state) => listReply(query, "orgs", visibleOrgs(state, caller), (row) => row.id));
 }
 
-export function createOrg(context: ApiContext, app: App): MaybePromise<Reply> {
-  const body = readBody(ORG_BODY, context.body);
-  return app.door.change(context, (state) => {
-    const event = decideOrg(state, body.slug, body.name ?? body.slug);
+export function createOrg(request: PersonRequest<never, NewOrg>): MaybePromise<JsonReply<201, OrgView>> {
+  const { slug, name } = request.body;
+  return request.change((state) => {
+    const event = decideOrg(state, slug, name ?? slug);
     return { event, answer: () => json(201, event.data.org) };
   });
 }
 
-export function listOrgMembers(context: ApiContext, app: App): MaybePromise<Reply> {
-  const caller = personOf(context);
-  return app.store.read((state) =>
-    listReply(context, "members", listMembers(state, caller, param(context, "id")), (row) => row.id),
-  );
+export function listOrgMembers(
+  { caller, params, query }: PersonRequest<"id", unknown, PageQuery>,
+  app: App,
+): List<"members", MemberView> {
+  return app.store.read((state) => listReply(query, "members", listMembers(state, caller, params.id), (row) => row.id));
 }
 
-export function setMember(context: ApiContext, app: App): MaybePromise<Reply> {
-  const { role } = readBody(MEMBER_BODY, context.body);
-  return app.door.change(context, (state, caller) => {
-    const event = decideMember(state, caller, param(context, "id"), param(context, "user_id"), role);
+export function setMember(
+  request: PersonRequest<"id" | "user_id", { readonly role: Role }>,
+): MaybePromise<JsonReply<200, MembershipView>> {
+  const { body, params } = request;
+  return request.change((state, caller) => {
+    const event = decideMember(state, caller, params.id, params.user_id, body.role);
     return { event, answer: () => json(200, event.data) };
   });
 }
 
-export function removeMember(context: ApiContext, app: App): MaybePromise<Reply> {
-  return app.door.change(context, (state, caller) =>
-    deletion(decideMemberRemoval(state, caller, param(context, "id"), param(context, "user_id"))),
-  );
+export function removeMember(request: PersonRequest<"id" | "user_id">): MaybePromise<EmptyReply<204>> {
+  const { params } = request;
+  return request.change((state, caller) => deletion(decideMemberRemoval(state, caller, params.id, params.user_id)));
 }
 
-export function listUsers(context: ApiContext, app: App): MaybePromise<Reply> {
-  return app.store.read((state) =>
-    listReply(context, "users", [...state.users.values()].map(userView), (row) => row.id),
-  );
+export function listUsers({ query }: PersonRequest<never, unknown, PageQuery>, app: App): List<"users", UserView> {
+  return app.store.read((state) => listReply(query, "users", [...state.users.values()].map(userView), (row) => row.id));
 }
 
-export async function createUser(context: ApiContext, app: App): Promise<Reply> {
-  const body = readBody(USER_BODY, context.body);
+export async function createUser(request: PersonRequest<never, NewUser>, app: App): Promise<JsonReply<201, UserView>> {
+  const { body } = request;
   // Asked before the hash, which is dear, and again in the decision, which counts.
-  await app.door.look(context, (state) => refuseTaken(state, body.email));
+  await request.look((state) => refuseTaken(state, body.email));
   const password = await app.logins.hash(body.password);
-  const request = { email: body.email, name: body.name, host_admin: body.host_admin ?? false, org: body.org ?? null };
-  return app.door.change(context, (state) => {
-    const event = decideUser(state, request, password);
+  const user = { email: body.email, name: body.name, host_admin: body.host_admin ?? false, org: body.org ?? null };
+  return request.change((state) => {
+    const event = decideUser(state, user, password);
     return { event, answer: (after) => json(201, userView(getUser(after, event.data.user.id))) };
   });
 }
 
-export function removeUser(context: ApiContext, app: App): MaybePromise<Reply> {
-  return app.door.change(context, (state, caller) => deletion(decideUserRemoval(state, caller, param(context, "id"))));
+export function removeUser(request: PersonRequest<"id">): MaybePromise<EmptyReply<204>> {
+  return request.change((state, caller) => deletion(decideUserRemoval(state, caller, request.params.id)));
 }
 
 /** One's own with the current one, or anybody's for a host-admin. Ends the user's sessions. */
-export async function setPassword(context: ApiContext, app: App): Promise<Reply> {
-  const caller = personOf(context);
-  const id = param(context, "id");
-  const body = readBody(PASSWORD_BODY, context.body);
+export async function setPassword(request: PersonRequest<"id", NewPassword>, app: App): Promise<EmptyReply<204>> {
+  const { body, caller, params } = request;
   // Asked before the proof and the hash, which are dear, and again in the decision, which counts.
-  await app.door.look(context, (state, now) => getSettableUser(state, now, id));
-  const proven = caller.user?.id === id ? await proveOwn(context, app, id, body.current_password) : null;
+  await request.look((state, now) => getSettableUser(state, now, params.id));
+  const address = request.exchange.peer.remoteAddress ?? "socket";
+  const isOwn = caller.user?.id === params.id;
+  const proven = isOwn ? await proveOwn(app, params.id, body.current_password, address) : null;
   const password = await app.logins.hash(body.password);
-  return app.door.change(context, (state, now) => ({
-    event: decidePassword(state, now, id, password, proven),
+  return request.change((state, now) => ({
+    event: decidePassword(state, now, params.id, password, proven),
     answer: () => empty(204),
   }));
 }
 
-async function proveOwn(
-  context: ApiContext,
-  app: App,
-  userId: string,
-  current: string | undefined,
-): Promise<PasswordHash> {
+async function proveOwn(app: App, userId: string, current: string | undefined, address: string): Promise<PasswordHash> {
+  const field = "current_password";
   if (current === undefined)
-    throw new ApiError("invalid_field", "current_password is required to change one's own password.", {
-      field: "current_password",
-    });
-  const proven = await app.logins.prove(userId, current, context.peer.remoteAddress ?? "socket");
-  if (proven === null) throw new ApiError("forbidden", "The current password is wrong.", { field: "current_password" });
+    throw new ApiError("invalid_field", "current_password is required to change one's own password.", { field });
+  const proven = await app.logins.prove(userId, current, address);
+  if (proven === null) throw new ApiError("forbidden", "The current password is wrong.", { field });
   return proven;
 }

@@ -1,10 +1,15 @@
 /**
- * The whole API on one page: method, path, who may, what body, and the handler that answers. HEAD is answered by GET's
- * row.
+ * The whole API on one page: method, path, who may, what comes, what is answered, and the handler. HEAD is answered by
+ * GET's row.
  */
-import type { Scope } from "../state/types.ts";
+import { AGENT_CALLS } from "../wire/agents.ts";
+import { APP_CALLS } from "../wire/apps.ts";
+import { HOST_CALLS } from "../wire/hosts.ts";
+import { IMAGE_CALLS } from "../wire/images.ts";
+import { MACHINE_CALLS } from "../wire/machines.ts";
+import { PEOPLE_CALLS } from "../wire/people.ts";
+import { RESERVED, SERVICE_CALLS } from "../wire/service.ts";
 import { deregisterHost, heartbeat, registerHost } from "./agents.ts";
-import type { AgentApp, ApiRoute, App, Guard, Handler, PublicApp, Services } from "./app.ts";
 import {
   createApp,
   createDeployment,
@@ -49,111 +54,83 @@ import {
   setMember,
   setPassword,
 } from "./people.ts";
-import { notAvailableYet, showHealth, showMetrics, showReady, showService } from "./service.ts";
+import type { ApiRoute } from "./route.ts";
+import { admin, internal, open, protectedBy, scoped } from "./route.ts";
+import { notAvailableYet, showHealth, showMetrics, showOpenApi, showReady, showService } from "./service.ts";
 import { showStatus } from "./status.ts";
 
-const PUBLIC: Guard<PublicApp> = { access: { kind: "public" }, pick: (hands) => hands.anyone };
-/** Host agents, by the licence hash. */
-const INTERNAL: Guard<AgentApp> = { access: { kind: "internal" }, pick: (hands) => hands.agents };
-/** Any caller with credentials, whatever its scopes. */
-const PROTECTED = people(null, false);
-
-function people(scope: Scope | null, hostAdmin: boolean): Guard<App> {
-  return { access: { kind: "protected", scope, hostAdmin }, pick: (hands) => hands.people };
-}
-
-/** A caller with this scope, in its org. */
-function scoped(scope: Scope): Guard<App> {
-  return people(scope, false);
-}
-
-/** A host-admin with this scope. */
-function admin(scope: Scope): Guard<App> {
-  return people(scope, true);
-}
-
-/** A row. Whom it lets in decides what its handler is given, and so by which door it can change anything. */
-function route<A extends Services>(
-  method: ApiRoute["method"],
-  pattern: string,
-  { access, pick }: Guard<A>,
-  body: ApiRoute["body"],
-  handler: Handler<A>,
-): ApiRoute {
-  return { method, pattern, access, body, handler: (context, hands) => handler(context, pick(hands)) };
-}
-
 /** Paths that are kept for volumes, secrets and databases. */
-function reserved(pattern: string): ApiRoute[] {
+function reserved(path: string): ApiRoute[] {
   return [
-    route("GET", pattern, scoped("apps:read"), "none", notAvailableYet),
-    route("POST", pattern, scoped("apps:write"), "json", notAvailableYet),
+    scoped("apps:read")("GET", path, RESERVED.read, notAvailableYet),
+    scoped("apps:write")("POST", path, RESERVED.write, notAvailableYet),
   ];
 }
 
 export const ROUTES: readonly ApiRoute[] = [
-  route("GET", "/", PUBLIC, "none", showService),
-  route("GET", "/metrics", PUBLIC, "none", showMetrics),
-  route("GET", "/v1/health", PUBLIC, "none", showHealth),
-  route("GET", "/v1/ready", PUBLIC, "none", showReady),
+  open("GET", "/", SERVICE_CALLS.about, showService),
+  open("GET", "/metrics", SERVICE_CALLS.metrics, showMetrics),
+  open("GET", "/v1/health", SERVICE_CALLS.health, showHealth),
+  open("GET", "/v1/ready", SERVICE_CALLS.ready, showReady),
+  open("GET", "/v1/openapi.json", SERVICE_CALLS.openapi, showOpenApi),
 
-  route("POST", "/v1/internal/hosts/register", INTERNAL, "json", registerHost),
-  route("POST", "/v1/internal/hosts/{host_id}/heartbeat", INTERNAL, "json", heartbeat),
-  route("POST", "/v1/internal/hosts/{host_id}/deregister", INTERNAL, "json", deregisterHost),
-  route("GET", "/v1/internal/images", INTERNAL, "none", listAllImages),
-  route("GET", "/v1/internal/images/{digest}", INTERNAL, "none", downloadImage),
+  internal("POST", "/v1/internal/hosts/register", AGENT_CALLS.register, registerHost),
+  internal("POST", "/v1/internal/hosts/{host_id}/heartbeat", AGENT_CALLS.heartbeat, heartbeat),
+  internal("POST", "/v1/internal/hosts/{host_id}/deregister", AGENT_CALLS.deregister, deregisterHost),
+  internal("GET", "/v1/internal/images", IMAGE_CALLS.listAll, listAllImages),
+  internal("GET", "/v1/internal/images/{digest}", IMAGE_CALLS.download, downloadImage),
 
-  route("GET", "/v1/hosts", admin("hosts:read"), "none", listHosts),
-  route("POST", "/v1/hosts/replace-lost", admin("hosts:write"), "json", replaceLost),
-  route("GET", "/v1/hosts/{host_id}", admin("hosts:read"), "none", showHost),
-  route("DELETE", "/v1/hosts/{host_id}", admin("hosts:write"), "none", removeHost),
-  route("POST", "/v1/hosts/{host_id}/drain", admin("hosts:write"), "json", drainHost),
-  route("GET", "/v1/hosts/{host_id}/drain-status", admin("hosts:read"), "none", showDrainStatus),
-  route("POST", "/v1/hosts/{host_id}/undrain", admin("hosts:write"), "json", undrainHost),
-  route("POST", "/v1/hosts/{host_id}/activate", admin("hosts:write"), "json", activateHost),
-  route("DELETE", "/v1/hosts/{host_id}/key", admin("hosts:write"), "none", unbindHostKey),
+  admin("hosts:read")("GET", "/v1/hosts", HOST_CALLS.list, listHosts),
+  admin("hosts:write")("POST", "/v1/hosts/replace-lost", HOST_CALLS.replaceLost, replaceLost),
+  admin("hosts:read")("GET", "/v1/hosts/{host_id}", HOST_CALLS.show, showHost),
+  admin("hosts:write")("DELETE", "/v1/hosts/{host_id}", HOST_CALLS.remove, removeHost),
+  admin("hosts:write")("POST", "/v1/hosts/{host_id}/drain", HOST_CALLS.drain, drainHost),
+  admin("hosts:read")("GET", "/v1/hosts/{host_id}/drain-status", HOST_CALLS.drainStatus, showDrainStatus),
+  admin("hosts:write")("POST", "/v1/hosts/{host_id}/undrain", HOST_CALLS.undrain, undrainHost),
+  admin("hosts:write")("POST", "/v1/hosts/{host_id}/activate", HOST_CALLS.activate, activateHost),
+  admin("hosts:write")("DELETE", "/v1/hosts/{host_id}/key", HOST_CALLS.unbindKey, unbindHostKey),
 
-  route("GET", "/v1/images", scoped("images:read"), "none", listOwnImages),
-  route("GET", "/v1/images/{digest}", scoped("images:read"), "none", showOwnImage),
-  route("PUT", "/v1/images/{digest}", scoped("images:write"), "stream", pushImage),
-  route("DELETE", "/v1/images/{digest}", scoped("images:write"), "none", deleteImage),
-  route("POST", "/v1/images/verify", admin("images:write"), "none", verifyStore),
+  scoped("images:read")("GET", "/v1/images", IMAGE_CALLS.list, listOwnImages),
+  scoped("images:read")("GET", "/v1/images/{digest}", IMAGE_CALLS.show, showOwnImage),
+  scoped("images:write")("PUT", "/v1/images/{digest}", IMAGE_CALLS.push, pushImage),
+  scoped("images:write")("DELETE", "/v1/images/{digest}", IMAGE_CALLS.remove, deleteImage),
+  admin("images:write")("POST", "/v1/images/verify", IMAGE_CALLS.verify, verifyStore),
 
-  route("GET", "/v1/apps", scoped("apps:read"), "none", listApps),
-  route("POST", "/v1/apps", scoped("apps:write"), "json", createApp),
-  route("GET", "/v1/apps/{id}", scoped("apps:read"), "none", showApp),
-  route("DELETE", "/v1/apps/{id}", scoped("apps:write"), "none", deleteApp),
-  route("GET", "/v1/apps/{id}/deployments", scoped("apps:read"), "none", listDeployments),
-  route("POST", "/v1/apps/{id}/deployments", scoped("apps:write"), "json", createDeployment),
-  route("GET", "/v1/apps/{id}/deployments/{deployment_id}", scoped("apps:read"), "none", showDeployment),
-  route("POST", "/v1/apps/{id}/scale", scoped("apps:write"), "json", scaleApp),
+  scoped("apps:read")("GET", "/v1/apps", APP_CALLS.list, listApps),
+  scoped("apps:write")("POST", "/v1/apps", APP_CALLS.create, createApp),
+  scoped("apps:read")("GET", "/v1/apps/{id}", APP_CALLS.show, showApp),
+  scoped("apps:write")("DELETE", "/v1/apps/{id}", APP_CALLS.remove, deleteApp),
+  scoped("apps:read")("GET", "/v1/apps/{id}/deployments", APP_CALLS.listDeployments, listDeployments),
+  scoped("apps:write")("POST", "/v1/apps/{id}/deployments", APP_CALLS.deploy, createDeployment),
+  scoped("apps:read")("GET", "/v1/apps/{id}/deployments/{deployment_id}", APP_CALLS.showDeployment, showDeployment),
+  scoped("apps:write")("POST", "/v1/apps/{id}/scale", APP_CALLS.scale, scaleApp),
 
-  route("GET", "/v1/machines", scoped("apps:read"), "none", listMachines),
-  route("GET", "/v1/machines/{id}", scoped("apps:read"), "none", showMachine),
-  route("DELETE", "/v1/machines/{id}", scoped("apps:write"), "none", deleteMachine),
-  route("GET", "/v1/machines/{id}/placement", scoped("apps:read"), "none", showPlacement),
-  route("POST", "/v1/machines/{id}/stop", scoped("apps:write"), "json", stopMachine),
-  route("POST", "/v1/machines/{id}/start", scoped("apps:write"), "json", startMachine),
+  scoped("apps:read")("GET", "/v1/machines", MACHINE_CALLS.list, listMachines),
+  scoped("apps:read")("GET", "/v1/machines/{id}", MACHINE_CALLS.show, showMachine),
+  scoped("apps:write")("DELETE", "/v1/machines/{id}", MACHINE_CALLS.remove, deleteMachine),
+  scoped("apps:read")("GET", "/v1/machines/{id}/placement", MACHINE_CALLS.placement, showPlacement),
+  scoped("apps:write")("POST", "/v1/machines/{id}/stop", MACHINE_CALLS.stop, stopMachine),
+  scoped("apps:write")("POST", "/v1/machines/{id}/start", MACHINE_CALLS.start, startMachine),
 
-  route("POST", "/v1/auth/login", PUBLIC, "json", logIn),
-  route("POST", "/v1/auth/logout", PROTECTED, "json", logOut),
-  route("GET", "/v1/auth/whoami", PROTECTED, "none", showWhoami),
-  route("GET", "/v1/auth/tokens", PROTECTED, "none", listTokens),
-  route("POST", "/v1/auth/tokens", PROTECTED, "json", createToken),
-  route("DELETE", "/v1/auth/tokens/{id}", PROTECTED, "none", revokeToken),
+  open("POST", "/v1/auth/login", PEOPLE_CALLS.logIn, logIn),
+  protectedBy("POST", "/v1/auth/logout", PEOPLE_CALLS.logOut, logOut),
+  protectedBy("GET", "/v1/auth/whoami", PEOPLE_CALLS.whoami, showWhoami),
+  protectedBy("GET", "/v1/auth/tokens", PEOPLE_CALLS.listTokens, listTokens),
+  protectedBy("POST", "/v1/auth/tokens", PEOPLE_CALLS.createToken, createToken),
+  protectedBy("DELETE", "/v1/auth/tokens/{id}", PEOPLE_CALLS.revokeToken, revokeToken),
 
-  route("GET", "/v1/orgs", PROTECTED, "none", listOrgs),
-  route("POST", "/v1/orgs", admin("admin"), "json", createOrg),
-  route("GET", "/v1/orgs/{id}/members", scoped("admin"), "none", listOrgMembers),
-  route("PUT", "/v1/orgs/{id}/members/{user_id}", scoped("admin"), "json", setMember),
-  route("DELETE", "/v1/orgs/{id}/members/{user_id}", scoped("admin"), "none", removeMember),
-  route("GET", "/v1/users", admin("admin"), "none", listUsers),
-  route("POST", "/v1/users", admin("admin"), "json", createUser),
-  route("DELETE", "/v1/users/{id}", admin("admin"), "none", removeUser),
-  route("PUT", "/v1/users/{id}/password", scoped("admin"), "json", setPassword),
+  protectedBy("GET", "/v1/orgs", PEOPLE_CALLS.listOrgs, listOrgs),
+  admin("admin")("POST", "/v1/orgs", PEOPLE_CALLS.createOrg, createOrg),
+  scoped("admin")("GET", "/v1/orgs/{id}/members", PEOPLE_CALLS.listMembers, listOrgMembers),
+  scoped("admin")("PUT", "/v1/orgs/{id}/members/{user_id}", PEOPLE_CALLS.setMember, setMember),
+  scoped("admin")("DELETE", "/v1/orgs/{id}/members/{user_id}", PEOPLE_CALLS.removeMember, removeMember),
+  admin("admin")("GET", "/v1/users", PEOPLE_CALLS.listUsers, listUsers),
+  admin("admin")("POST", "/v1/users", PEOPLE_CALLS.createUser, createUser),
+  admin("admin")("DELETE", "/v1/users/{id}", PEOPLE_CALLS.removeUser, removeUser),
+  scoped("admin")("PUT", "/v1/users/{id}/password", PEOPLE_CALLS.setPassword, setPassword),
 
-  route("GET", "/v1/events", admin("admin"), "none", listEvents),
-  route("GET", "/v1/status", scoped("status:read"), "none", showStatus),
+  admin("admin")("GET", "/v1/events", SERVICE_CALLS.events, listEvents),
+  scoped("status:read")("GET", "/v1/status", SERVICE_CALLS.status, showStatus),
 
   ...reserved("/v1/apps/{id}/volumes"),
   ...reserved("/v1/apps/{id}/secrets"),

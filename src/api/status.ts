@@ -1,20 +1,21 @@
 /** GET /v1/status: how much there is of everything, counted in the caller's org; hosts for a host-admin only. */
 import { statusOf } from "../fleet/modes.ts";
+import type { JsonReply } from "../http/respond.ts";
 import { json } from "../http/respond.ts";
-import type { MaybePromise, Reply } from "../http/types.ts";
+import type { MaybePromise } from "../http/types.ts";
 import type { PersonCaller } from "../identity/access.ts";
 import { CLUSTER_KEY } from "../state/state.ts";
 import type { State } from "../state/state.ts";
-import type { ApiContext, App } from "./app.ts";
-import { personOf } from "./app.ts";
+import type { StatusView } from "../wire/service.ts";
+import type { App } from "./app.ts";
+import type { PersonRequest } from "./request.ts";
 
-export function showStatus(context: ApiContext, app: App): MaybePromise<Reply> {
-  const caller = personOf(context);
+export function showStatus({ caller }: PersonRequest, app: App): MaybePromise<JsonReply<200, StatusView>> {
   const uptimeSeconds = Math.floor((app.clock.mono() - app.startedAt) / 1000);
   return app.store.read((state) =>
     json(200, {
       version: app.version,
-      cluster_id: state.cluster.get(CLUSTER_KEY)?.id ?? null,
+      cluster_id: state.cluster.get(CLUSTER_KEY)?.id ?? "",
       uptime_seconds: uptimeSeconds,
       org: caller.org,
       ...(caller.access === "host-admin" ? { hosts: countHosts(state) } : {}),

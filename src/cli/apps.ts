@@ -4,8 +4,8 @@
  */
 import { ClientError } from "../client/errors.ts";
 import { LABEL_PATTERN, newUuid } from "../lib/ids.ts";
-import type { App, Deployment } from "./answers.ts";
-import { APP, APPS, DEPLOYMENTS } from "./answers.ts";
+import { APP, APPS, DEPLOYMENTS } from "../wire/apps.ts";
+import type { ReceivedApp as App, ReceivedDeployment as Deployment } from "../wire/apps.ts";
 import type { Argument, ValueFlag } from "./command.ts";
 import { command, readText } from "./command.ts";
 import { ageOf, formatMebibytes } from "./format.ts";

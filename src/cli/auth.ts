@@ -5,12 +5,12 @@
 import { ClientError } from "../client/errors.ts";
 import type { Call } from "../client/http.ts";
 import { AdvisedError } from "./advice.ts";
-import { LOGIN, WHOAMI } from "./answers.ts";
-import type { Whoami } from "./answers.ts";
 import { command, switchFlag, textFlag } from "./command.ts";
 import { checkKeeping, forgetLogin, keepLogin } from "./credentials.ts";
 import { CliError, UsageError } from "./io.ts";
 import { messageOf } from "../lib/errors.ts";
+import { LOGIN, WHOAMI } from "../wire/people.ts";
+import type { ReceivedWhoami as Whoami } from "../wire/people.ts";
 import { askLine, askSecrets } from "./password.ts";
 import type { Credentials, Session } from "./session.ts";
 import { understand } from "./session.ts";

@@ -2,8 +2,10 @@
  * Follows a deployment and the machines of its app, and says each change in a line; never changes them. When it is
  * over, its caller judges.
  */
-import type { App, Deployment, Machine } from "./answers.ts";
-import { DEPLOYMENT, MACHINES } from "./answers.ts";
+import { DEPLOYMENT } from "../wire/apps.ts";
+import type { NamedApp, ReceivedDeployment as Deployment } from "../wire/apps.ts";
+import { MACHINES } from "../wire/machines.ts";
+import type { ReceivedMachine as Machine } from "../wire/machines.ts";
 import { appPath } from "./apps.ts";
 import type { Following } from "./follow.ts";
 import { newsIn } from "./follow.ts";
@@ -16,7 +18,7 @@ export interface Ending {
 }
 
 export interface Rollout {
-  readonly app: App;
+  readonly app: NamedApp;
   /** The machines that the app had before. */
   readonly before: readonly Machine[];
   readonly first: Deployment;
@@ -36,7 +38,7 @@ export interface Look {
 }
 
 /** The app's machines, ended ones too. */
-export async function machinesOf(following: Following, app: App): Promise<readonly Machine[]> {
+export async function machinesOf(following: Following, app: NamedApp): Promise<readonly Machine[]> {
   const { body } = await following.ask("GET", "/v1/machines", { query: { app_id: app.id } });
   return understand(MACHINES, body).machines;
 }

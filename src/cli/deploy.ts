@@ -3,8 +3,8 @@
  * ready or the daemon gave up.
  */
 import { ClientError } from "../client/errors.ts";
-import type { App, Deployment } from "./answers.ts";
-import { APP, DEPLOYMENT } from "./answers.ts";
+import { APP, DEPLOYMENT } from "../wire/apps.ts";
+import type { NamedApp, ReceivedDeployment as Deployment } from "../wire/apps.ts";
 import { appPath, findApp, idempotencyKey, NEW_APP, shortDigest } from "./apps.ts";
 import { choiceFlag, command, secondsFlag, switchFlag, textFlag, timeFlag, wholeFlag } from "./command.ts";
 import type { ImageChoice } from "./deploy-flags.ts";
@@ -130,7 +130,7 @@ async function hasImage(session: Session, digest: string): Promise<boolean> {
   }
 }
 
-async function makeApp(following: Following, name: string): Promise<App> {
+async function makeApp(following: Following, name: string): Promise<NamedApp> {
   if (APP_ID.test(name)) throw new ClientError("app_not_found", `There is no app with the id ${name}.`);
   try {
     const { body } = await following.ask("POST", "/v1/apps", { body: { name }, headers: idempotencyKey() });
@@ -141,7 +141,7 @@ async function makeApp(following: Following, name: string): Promise<App> {
     // Somebody else made it in between.
     const id = error instanceof ClientError && error.code === "app_exists" ? error.extra["id"] : null;
     if (typeof id !== "string") throw error;
-    return understand(APP, { id, name });
+    return { id, name };
   }
 }
 
@@ -149,7 +149,7 @@ function countOf({ replicas }: Deployment): string {
   return replicas === 1 ? "1 replica" : `${replicas} replicas`;
 }
 
-function judge({ id, state, replicas, ready, reason }: Deployment, ms: number, { name }: App): Ending | null {
+function judge({ id, state, replicas, ready, reason }: Deployment, ms: number, { name }: NamedApp): Ending | null {
   const after = `after ${formatElapsed(ms)}`;
   const why = reason === undefined ? "" : `: ${reason}`;
   switch (state) {

@@ -1,8 +1,8 @@
 /**
  * Follows a drain by asking for its status again and again, and says each change in a line; never changes the drain.
  */
-import type { Drain, DrainRow } from "./answers.ts";
-import { DRAIN } from "./answers.ts";
+import { DRAIN } from "../wire/hosts.ts";
+import type { ReceivedDrain as Drain, ReceivedDrainRow as DrainRow } from "../wire/hosts.ts";
 import type { Change } from "./follow.ts";
 import { Following, newsIn } from "./follow.ts";
 import { formatElapsed } from "./format.ts";

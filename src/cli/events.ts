@@ -3,14 +3,14 @@
  */
 import type { IncomingHttpHeaders } from "node:http";
 import { ClientError } from "../client/errors.ts";
-import type { Event } from "./answers.ts";
-import { EVENT, EVENTS } from "./answers.ts";
 import { command, switchFlag, textFlag, wholeFlag } from "./command.ts";
 import { isPassing } from "./follow.ts";
 import { pause } from "./io.ts";
 import { Names } from "./names.ts";
 import type { Session } from "./session.ts";
-import type { TypeOf } from "../lib/schema.ts";
+import type { Received } from "../wire/schema.ts";
+import { EVENT, EVENT_PAGE } from "../wire/service.ts";
+import type { ReceivedEvent as Event } from "../wire/service.ts";
 import { understand } from "./session.ts";
 import { summaryOf } from "./summary.ts";
 
@@ -104,7 +104,7 @@ async function listAll(session: Session, from: number, print: Print): Promise<vo
   let cluster: string | undefined;
   for (let after: number | undefined = from; after !== undefined;) {
     const { body } = await session.call("GET", "/v1/events", { query: { after, limit: PAGE, cluster_id: cluster } });
-    const page: TypeOf<typeof EVENTS> = understand(EVENTS, body);
+    const page: Received<typeof EVENT_PAGE> = understand(EVENT_PAGE, body);
     for (const event of page.events) print(event);
     after = page.next_after;
     cluster = page.cluster_id;

@@ -1,8 +1,8 @@
 /**
  * `zwrm host drain` and `drain-status`: starting a drain and showing how far it is. Following it is drain-follow.ts.
  */
-import type { Drain, DrainRow } from "./answers.ts";
-import { DRAIN } from "./answers.ts";
+import { DRAIN } from "../wire/hosts.ts";
+import type { ReceivedDrain as Drain, ReceivedDrainRow as DrainRow } from "../wire/hosts.ts";
 import { command, secondsFlag, switchFlag, textFlag, wholeFlag } from "./command.ts";
 import { followDrain } from "./drain-follow.ts";
 import { ageOf } from "./format.ts";

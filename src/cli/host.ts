@@ -1,7 +1,8 @@
 /** `zwrm host`: looking at hosts, and putting them back to work. Draining is host-drain.ts. */
+import { HOST, HOSTS, REPLACED } from "../wire/hosts.ts";
+import type { ReceivedHost as Host } from "../wire/hosts.ts";
+import { anything } from "../wire/schema.ts";
 import { ageOf, formatMebibytes } from "./format.ts";
-import type { Host } from "./answers.ts";
-import { ANYTHING, HOST, HOSTS, REPLACED } from "./answers.ts";
 import type { Argument } from "./command.ts";
 import { choiceFlag, command, readText, textFlag } from "./command.ts";
 import type { Session } from "./session.ts";
@@ -138,7 +139,7 @@ export const hostUndrain = command({
   args: { id: HOST_ID },
   flags: {},
   run: (session, { id }) =>
-    session.show("POST", hostPath(id, "undrain"), {}, ANYTHING, () =>
+    session.show("POST", hostPath(id, "undrain"), {}, anything, () =>
       session.line(`The drain of ${id} is cancelled; it is active.`),
     ),
 });
@@ -149,7 +150,7 @@ export const hostActivate = command({
   args: { id: HOST_ID },
   flags: {},
   run: (session, { id }) =>
-    session.show("POST", hostPath(id, "activate"), {}, ANYTHING, () => session.line(`${id} is active.`)),
+    session.show("POST", hostPath(id, "activate"), {}, anything, () => session.line(`${id} is active.`)),
 });
 
 export const hostRemove = command({
@@ -161,7 +162,7 @@ export const hostRemove = command({
   args: { id: HOST_ID },
   flags: {},
   run: (session, { id }) =>
-    session.show("DELETE", hostPath(id), {}, ANYTHING, () => session.line(`${id} is off the list.`)),
+    session.show("DELETE", hostPath(id), {}, anything, () => session.line(`${id} is off the list.`)),
 });
 
 export const hostUnbindKey = command({
@@ -173,7 +174,7 @@ export const hostUnbindKey = command({
   args: { id: HOST_ID },
   flags: {},
   run: (session, { id }) =>
-    session.show("DELETE", hostPath(id, "key"), {}, ANYTHING, () =>
+    session.show("DELETE", hostPath(id, "key"), {}, anything, () =>
       session.line(`The key of ${id} is unbound; the next one that it sends is bound.`),
     ),
 });

@@ -1,6 +1,7 @@
 /** `zwrm image`: listing, pushing and dropping images of one's own org. The bytes' way is image-file.ts. */
 import { LABEL_PATTERN } from "../lib/ids.ts";
-import { ANYTHING, IMAGES } from "./answers.ts";
+import { IMAGES } from "../wire/images.ts";
+import { anything } from "../wire/schema.ts";
 import type { Argument, ValueFlag } from "./command.ts";
 import { command, readText } from "./command.ts";
 import { ageOf, formatBytes } from "./format.ts";
@@ -69,7 +70,7 @@ export const imageRemove = command({
   flags: {},
   run: async (session, { digest: given }) => {
     const digest = readDigest(given) ?? (await findDigest(session, given));
-    return session.show("DELETE", `/v1/images/${digest}`, {}, ANYTHING, () => session.line(`${digest} is dropped.`));
+    return session.show("DELETE", `/v1/images/${digest}`, {}, anything, () => session.line(`${digest} is dropped.`));
   },
 });
 

@@ -3,8 +3,9 @@
  * done only when their agents say so.
  */
 import { ClientError } from "../client/errors.ts";
-import type { App, Machine } from "./answers.ts";
-import { MACHINE } from "./answers.ts";
+import type { ReceivedApp as App } from "../wire/apps.ts";
+import { MACHINE } from "../wire/machines.ts";
+import type { ReceivedMachine as Machine } from "../wire/machines.ts";
 import type { Ending } from "./deploy-follow.ts";
 import { machinesOf, machineText } from "./deploy-follow.ts";
 import type { Following } from "./follow.ts";

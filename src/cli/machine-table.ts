@@ -1,5 +1,5 @@
 /** Machines as a table: which of them a person wants to see, in which order, and in which words. Asks nothing. */
-import type { Machine } from "./answers.ts";
+import type { ReceivedMachine as Machine } from "../wire/machines.ts";
 import { shortDigest } from "./apps.ts";
 import { ageOf } from "./format.ts";
 import type { Cell, Column } from "./table.ts";

@@ -1,6 +1,7 @@
 /** `zwrm machines`: the org's machines, one of them, stopping and starting it, and why it is where it is. */
-import type { Machine, Placement } from "./answers.ts";
-import { APPS, MACHINE, MACHINES, PLACEMENT } from "./answers.ts";
+import { APPS } from "../wire/apps.ts";
+import { MACHINE, MACHINES, PLACEMENT } from "../wire/machines.ts";
+import type { ReceivedMachine as Machine, ReceivedPlacement as Placement } from "../wire/machines.ts";
 import { appFlag, getApp } from "./apps.ts";
 import type { Argument } from "./command.ts";
 import { choiceFlag, command, readText, switchFlag, textFlag } from "./command.ts";

@@ -3,7 +3,7 @@
  * Never fails: an id is shown where no name is known.
  */
 import { ClientError } from "../client/errors.ts";
-import { USERS } from "./answers.ts";
+import { USERS } from "../wire/people.ts";
 import type { Session } from "./session.ts";
 import { understand } from "./session.ts";
 

@@ -1,5 +1,6 @@
 /** `zwrm org`: the orgs and who is in them. */
-import { ANYTHING, MEMBERS, ORG, ORGS } from "./answers.ts";
+import { MEMBERS, ORG, ORGS } from "../wire/people.ts";
+import { anything } from "../wire/schema.ts";
 import type { Argument } from "./command.ts";
 import { choiceFlag, command, readText, textFlag } from "./command.ts";
 import { CliError, UsageError } from "./io.ts";
@@ -74,7 +75,7 @@ export const orgMembersSet = command({
   run: async (session, { org, user }, { role }) => {
     if (role === null) throw new UsageError("--role is missing.", ["org", "members", "set"]);
     const id = (await findMemberId(session, org, user)) ?? (await findUserId(session, user));
-    return session.show("PUT", membersPath(org, id), { body: { role } }, ANYTHING, () =>
+    return session.show("PUT", membersPath(org, id), { body: { role } }, anything, () =>
       session.line(`${user} is ${role} of ${org}.`),
     );
   },
@@ -88,7 +89,7 @@ export const orgMembersRemove = command({
   run: async (session, { org, user }) => {
     const id = await findMemberId(session, org, user);
     if (id === null) throw new CliError(`${user} is not in ${org}. "zwrm org members ${org}" shows who is.`);
-    return session.show("DELETE", membersPath(org, id), {}, ANYTHING, () =>
+    return session.show("DELETE", membersPath(org, id), {}, anything, () =>
       session.line(`${user} is no longer in ${org}.`),
     );
   },

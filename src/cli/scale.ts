@@ -2,8 +2,9 @@
  * `zwrm scale`: changes how many machines of an app there are, and follows until there are as many, ready, and what was
  * too much is gone.
  */
-import type { Deployment, Machine } from "./answers.ts";
-import { DEPLOYMENT } from "./answers.ts";
+import { DEPLOYMENT } from "../wire/apps.ts";
+import type { ReceivedDeployment as Deployment } from "../wire/apps.ts";
+import type { ReceivedMachine as Machine } from "../wire/machines.ts";
 import { APP_ARGUMENT, appPath, getApp, idempotencyKey } from "./apps.ts";
 import type { Argument } from "./command.ts";
 import { command, switchFlag, wholeFlag } from "./command.ts";

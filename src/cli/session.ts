@@ -4,8 +4,8 @@ import { ClientError } from "../client/errors.ts";
 import type { ServerEvent } from "../client/event-stream.ts";
 import type { Call, Client, Streaming, Upload } from "../client/http.ts";
 import { ApiError } from "../lib/errors.ts";
-import type { Reader } from "../lib/schema.ts";
-import { readBody } from "../lib/schema.ts";
+import type { Schema } from "../wire/schema.ts";
+import { receiveBody } from "../wire/schema.ts";
 import { VERSION } from "../lib/version.ts";
 import type { Io } from "./io.ts";
 import { printable } from "./io.ts";
@@ -72,10 +72,16 @@ export class Session {
   }
 
   /** A call whose answer is printed: as it came with --json, else by `show`. Gives exit code 0. */
-  async show<T>(method: string, path: string, call: Call, read: Reader<T>, show: (value: T) => void): Promise<number> {
+  async show<R>(
+    method: string,
+    path: string,
+    call: Call,
+    schema: Schema<unknown, R>,
+    show: (value: R) => void,
+  ): Promise<number> {
     const { body } = await this.call(method, path, call);
     if (this.json) this.printJson(body);
-    else show(understand(read, body));
+    else show(understand(schema, body));
     return 0;
   }
 
@@ -137,9 +143,9 @@ function harmless(json: string): string {
 }
 
 /** Reads an answer by its schema. Throws ClientError `bad_answer` where the daemon speaks another version. */
-export function understand<T>(read: Reader<T>, body: unknown): T {
+export function understand<R>(schema: Schema<unknown, R>, body: unknown): R {
   try {
-    return readBody(read, body);
+    return receiveBody(schema, body);
   } catch (error) {
     if (!(error instanceof ApiError)) throw error;
     const sentence = `zwrm ${VERSION} does not understand the daemon's answer: ${error.message}`;

@@ -1,5 +1,5 @@
 /** `zwrm status`: the system as the API shows it to the caller. */
-import { STATUS } from "./answers.ts";
+import { STATUS } from "../wire/service.ts";
 import { command } from "./command.ts";
 import { formatAge, formatBytes } from "./format.ts";
 

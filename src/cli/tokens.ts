@@ -1,9 +1,10 @@
 /** `zwrm auth tokens`: API keys of one's own. The one place where a token is shown, once, alone on stdout. */
 import { parseDuration } from "../lib/duration.ts";
 import { toRfc3339 } from "../lib/clock.ts";
-import { readField, timestamp } from "../lib/schema.ts";
+import { readField } from "../wire/schema.ts";
+import { timestamp } from "../wire/time.ts";
 import { ClientError } from "../client/errors.ts";
-import { NEW_TOKEN, TOKENS } from "./answers.ts";
+import { API_KEYS, NEW_API_KEY } from "../wire/people.ts";
 import type { ValueFlag } from "./command.ts";
 import { command, listFlag, readText } from "./command.ts";
 import { ageOf } from "./format.ts";
@@ -60,7 +61,7 @@ export const tokensCreate = command({
       session.printJson(answer.body);
       return 0;
     }
-    const made = understand(NEW_TOKEN, answer.body);
+    const made = understand(NEW_API_KEY, answer.body);
     session.line(made.token);
     session.note(
       `The key ${made.name} (${made.id}) may do ${made.scopes?.join(", ") ?? "all that you may"} and ends ` +
@@ -76,7 +77,7 @@ export const tokensList = command({
   args: {},
   flags: {},
   run: (session) =>
-    session.show("GET", "/v1/auth/tokens", {}, TOKENS, ({ tokens }) => {
+    session.show("GET", "/v1/auth/tokens", {}, API_KEYS, ({ tokens }) => {
       if (tokens.length === 0) return session.note("You have no API key here: zwrm auth tokens create NAME");
       const now = session.io.clock.wall();
       const columns: readonly Column[] = [
@@ -138,7 +139,7 @@ async function revoke(session: Session, id: string): Promise<boolean> {
 
 /** The one key with this id or name. Throws CliError where there is none, or more than one of the name. */
 async function findKey(session: Session, key: string): Promise<{ readonly id: string; readonly name: string }> {
-  const { tokens } = understand(TOKENS, (await session.call("GET", "/v1/auth/tokens")).body);
+  const { tokens } = understand(API_KEYS, (await session.call("GET", "/v1/auth/tokens")).body);
   const named = tokens.filter(({ id, name }) => id === key || name === key);
   const [found, other] = named;
   if (found === undefined) throw notThere(key);

@@ -1,6 +1,7 @@
 /** `zwrm user`: making people, their passwords, and their leaving. */
-import { emailKey } from "../lib/email.ts";
-import { ANYTHING, USER, USERS, WHOAMI } from "./answers.ts";
+import { emailKey } from "../wire/email.ts";
+import { USER, USERS, WHOAMI } from "../wire/people.ts";
+import { anything } from "../wire/schema.ts";
 import type { Argument } from "./command.ts";
 import { command, readText, switchFlag, textFlag } from "./command.ts";
 import { CliError, UsageError } from "./io.ts";
@@ -121,7 +122,7 @@ export const userPasswd = command({
     ]);
     const body = isMe ? { current_password: answers[0], password: answers[1] } : { password: answers[0] };
     const after = isMe ? "Your sessions are over: zwrm auth login" : "The user's sessions are over.";
-    return session.show("PUT", `/v1/users/${encodeURIComponent(id)}/password`, { body }, ANYTHING, () =>
+    return session.show("PUT", `/v1/users/${encodeURIComponent(id)}/password`, { body }, anything, () =>
       session.line(`The password is set. ${after}`),
     );
   },
@@ -140,7 +141,7 @@ export const userRemove = command({
       session.note("Nothing was changed.");
       return 1;
     }
-    return session.show("DELETE", `/v1/users/${encodeURIComponent(id)}`, {}, ANYTHING, () =>
+    return session.show("DELETE", `/v1/users/${encodeURIComponent(id)}`, {}, anything, () =>
       session.line(`${user} is removed.`),
     );
   },

@@ -3,7 +3,8 @@
  * too.
  */
 
-export type Command = { readonly name: "run" | "generate-config" | "check-config" | "version" | "help" } | Tool;
+export type Command =
+  { readonly name: "run" | "generate-config" | "check-config" | "openapi" | "version" | "help" } | Tool;
 
 /** What works on the data folder of a daemon, beside it or while it is stopped. */
 export type Tool =
@@ -43,6 +44,7 @@ usage:
   zwrmd [--config FILE] [--data-dir DIR]     run the daemon
   zwrmd --check-config [--config FILE]       read the config, say what is wrong with it, and exit
   zwrmd --generate-config                    print a config file with every key, its default and what it does
+  zwrmd --openapi                            print the API as an OpenAPI 3.1 document, as GET /v1/openapi.json does
   zwrmd journal verify [--head SEQ:SUM]      walk the whole log and its snapshots; with --head, against a head
                                              noted elsewhere
   zwrmd journal dump [--after SEQ] [--since TIME] [--actor WHO] [--type TYPE] [--secrets]
@@ -91,7 +93,15 @@ export function parseArguments(words: readonly string[]): Arguments {
   };
 }
 
-const SWITCHES = new Set(["--generate-config", "--check-config", "--version", "--help", "-h", "--secrets"]);
+const SWITCHES = new Set([
+  "--generate-config",
+  "--check-config",
+  "--openapi",
+  "--version",
+  "--help",
+  "-h",
+  "--secrets",
+]);
 const VALUED = new Set(["--config", "--data-dir", "--head", "--after", "--actor", "--since", "--type"]);
 /** Flags that go with one command only. */
 const OWN_FLAGS: Readonly<Record<string, string>> = {
@@ -120,6 +130,7 @@ function findCommand(plain: readonly string[], flags: ReadonlyMap<string, string
     case "":
       if (flags.has("--version")) return { name: "version" };
       if (flags.has("--generate-config")) return { name: "generate-config" };
+      if (flags.has("--openapi")) return { name: "openapi" };
       return { name: flags.has("--check-config") ? "check-config" : "run" };
     case "version":
       return { name: "version" };

@@ -3,8 +3,11 @@
  * order in which they stop.
  */
 import { join } from "node:path";
-import type { ApiContext, ApiRoute, Hands } from "../api/app.ts";
+import type { Hands } from "../api/app.ts";
 import { handOut } from "../api/app.ts";
+import type { ApiContext } from "../api/context.ts";
+import { openApiText } from "../api/openapi.ts";
+import type { ApiRoute } from "../api/route.ts";
 import { ROUTES } from "../api/routes.ts";
 import type { Config } from "../config/schema.ts";
 import { Fleet } from "../fleet/fleet.ts";
@@ -125,6 +128,7 @@ export class Daemon {
       });
       this.#background.request("snapshot");
     });
+    let document: string | null = null;
     const hands = handOut({
       store,
       fleet: this.#fleet,
@@ -140,6 +144,7 @@ export class Daemon {
       maxImageBytes: config.images.maxBytes,
       lookAtStorage: () => journal.look(),
       startedAt: clock.mono(),
+      openApi: () => (document ??= openApiText()),
       stopping: () => this.#stopping,
       verification: { last: Promise.resolve(), signal: this.#verifying.signal },
       licences: () => this.#config.license.keyHashes,

@@ -2,6 +2,7 @@
  * zwrmd's commands: reads arguments and config, runs the one that was asked for, and turns every failure into one line
  * and an exit code.
  */
+import { openApiText } from "../api/openapi.ts";
 import { existsSync } from "node:fs";
 import type { Config } from "../config/schema.ts";
 import { generateConfig } from "../config/generate.ts";
@@ -58,6 +59,8 @@ async function run(given: Arguments, env: Env, notifier: Notifier, stdout: Resul
       return print(wrapUsage(USAGE, stdout.columns));
     case "version":
       return print(`zwrmd ${VERSION}\n`);
+    case "openapi":
+      return print(openApiText());
     case "generate-config":
       return print(generateConfig());
     case "check-config":

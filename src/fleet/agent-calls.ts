@@ -9,15 +9,15 @@ import type { Actor } from "../state/events.ts";
 import { SYSTEM } from "../state/events.ts";
 import type { State } from "../state/state.ts";
 import type { Store } from "../state/store.ts";
+import type { Heartbeat, HeartbeatAnswer } from "../wire/agents.ts";
+import type { HostView } from "../wire/hosts.ts";
 import type { Assignments } from "./assignments.ts";
 import type { Drains } from "./drains.ts";
 import { decideHeard } from "./heartbeat.ts";
-import type { Heartbeat, HeartbeatAnswer } from "./heartbeat.ts";
 import type { Presence } from "./presence.ts";
 import type { Registration } from "./registration.ts";
 import { checkHostKey, decideRegister, fitsHostKey, getHost } from "./registration.ts";
 import type { Rounds } from "./rounds.ts";
-import type { HostView } from "./view.ts";
 import { hostView, isNewConflict } from "./view.ts";
 
 export interface AgentCallsParts {

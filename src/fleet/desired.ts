@@ -2,25 +2,8 @@
 import { sha256Hex } from "../lib/ids.ts";
 import type { State } from "../state/state.ts";
 import type { Machine } from "../state/types.ts";
+import type { DesiredMachine } from "../wire/agents.ts";
 import { holdsCapacity } from "../state/workload-reducers.ts";
-
-/** A machine as the agent gets it. */
-export interface DesiredMachine {
-  readonly id: string;
-  readonly app_id: string;
-  readonly image: string;
-  readonly cpus: number;
-  readonly memory_mb: number;
-  readonly env: Readonly<Record<string, string>>;
-  readonly restart: Machine["restart"];
-  readonly check?: Readonly<Record<string, unknown>>;
-  readonly desired_state: "running" | "stopped";
-  /**
-   * How often it was started anew after it had ended; absent for never. Without it a list that has it again would equal
-   * the one before it ended.
-   */
-  readonly starts?: number;
-}
 
 export interface Desired {
   readonly machines: readonly DesiredMachine[];

@@ -2,6 +2,7 @@
 import { toRfc3339 } from "../lib/clock.ts";
 import type { State } from "../state/state.ts";
 import type { Drain, Host, Machine } from "../state/types.ts";
+import type { DrainRow } from "../wire/hosts.ts";
 import { holdsCapacity } from "../state/workload-reducers.ts";
 import { Imagined, choose, hasRoom, whyNowhere } from "./placement.ts";
 import { chooseReplacement, needOf } from "./replicas.ts";
@@ -11,17 +12,6 @@ import { crewOf } from "./crew.ts";
 import { isHealthy, serves, staySeconds } from "./health.ts";
 import { whyOriginalStays } from "./pairs.ts";
 import { movingFrom, replacementOf } from "./replacement.ts";
-
-export interface DrainRow {
-  readonly id: string;
-  readonly app_id: string;
-  /** null where the app is gone. */
-  readonly app_name: string | null;
-  readonly state: "pending" | "starting" | "stopping" | "migrated" | "blocked" | "failed";
-  readonly replacement_id: string | null;
-  readonly target_host_id: string | null;
-  readonly reason: string | null;
-}
 
 /**
  * A row for every machine that the drain has or had to move: those it began with, and those that came back to the host

@@ -2,6 +2,7 @@
  * Taking a host out of service: pure decisions on drain, undrain and activate, and the plan of what to do next. Carries
  * nothing out.
  */
+import type { DrainRequest } from "../wire/hosts.ts";
 import { ApiError } from "../lib/errors.ts";
 import { toRfc3339 } from "../lib/clock.ts";
 import type { Since } from "../lib/elapsed.ts";
@@ -12,13 +13,6 @@ import type { Drain, Host, Machine } from "../state/types.ts";
 import { DEFAULT_MAX_PARALLEL, runningDrain } from "./drain-terms.ts";
 import { nextMode } from "./modes.ts";
 import { getHost } from "./registration.ts";
-
-export interface DrainRequest {
-  readonly max_parallel: number | undefined;
-  readonly deadline_seconds: number | undefined;
-  readonly reason: string | undefined;
-  readonly force: boolean | undefined;
-}
 
 /** Starts a drain, or gives a running one new terms. Throws where the host is unknown or in maintenance. */
 export function decideDrain(

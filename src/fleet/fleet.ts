@@ -9,6 +9,7 @@ import { SYSTEM } from "../state/events.ts";
 import type { State } from "../state/state.ts";
 import type { Store } from "../state/store.ts";
 import type { Host } from "../state/types.ts";
+import type { HostView } from "../wire/hosts.ts";
 import { Assignments } from "./assignments.ts";
 import { Drains } from "./drains.ts";
 import { decideExpired } from "./expiry.ts";
@@ -19,7 +20,6 @@ import { Reconciler } from "./reconciler.ts";
 import { Rounds } from "./rounds.ts";
 import { LivenessMonitor } from "./liveness-monitor.ts";
 import { touchedBy } from "./touched.ts";
-import type { HostView } from "./view.ts";
 import { hostView } from "./view.ts";
 
 export interface FleetOptions {

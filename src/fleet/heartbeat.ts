@@ -2,36 +2,9 @@
 import { sha256Hex } from "../lib/ids.ts";
 import type { EventOf, MachineReport } from "../state/events.ts";
 import type { State } from "../state/state.ts";
-import type { Host, HostStatus, Machine } from "../state/types.ts";
-import type { DesiredMachine } from "./desired.ts";
+import type { Host, Machine } from "../state/types.ts";
+import type { MachineReport as ReportedMachine } from "../wire/agents.ts";
 import { isWanted } from "./desired.ts";
-import type { BeatOrder, UsageReport } from "./presence.ts";
-
-/** A machine as an agent reports it. */
-export interface ReportedMachine {
-  readonly id: string;
-  readonly state: "starting" | "running" | "stopping" | "stopped" | "failed";
-  readonly started_at: string | undefined;
-  readonly reason: string | undefined;
-  readonly exit_code: number | undefined;
-  readonly ready: boolean | undefined;
-  /** "host": it failed for what is its host's fault. */
-  readonly fault?: "host" | undefined;
-}
-
-export interface Heartbeat extends BeatOrder {
-  readonly usage: UsageReport | undefined;
-  readonly machines: readonly ReportedMachine[] | undefined;
-  readonly observed_revision: string | undefined;
-}
-
-export interface HeartbeatAnswer {
-  readonly host_id: string;
-  readonly cluster_id: string;
-  readonly status: HostStatus;
-  readonly revision: string;
-  readonly machines?: readonly DesiredMachine[];
-}
 
 export interface Beat {
   /** X-Zwrm-Host-Key as sent, already checked against the bound one. */

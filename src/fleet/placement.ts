@@ -3,6 +3,7 @@ import type { Since } from "../lib/elapsed.ts";
 import type { State } from "../state/state.ts";
 import type { Host } from "../state/types.ts";
 import { holdsCapacity } from "../state/workload-reducers.ts";
+import type { PlacementRow } from "../wire/machines.ts";
 import type { Allocation } from "./allocations.ts";
 import { statusOf } from "./modes.ts";
 
@@ -16,13 +17,6 @@ export interface Need {
   readonly cpus: number;
   readonly memory_mb: number;
   readonly region: string | null;
-}
-
-export interface PlacementRow {
-  readonly host_id: string;
-  readonly fits: boolean;
-  readonly chosen: boolean;
-  readonly reason: string;
 }
 
 /** What a choice is made from. */

@@ -4,6 +4,7 @@
  */
 import { toRfc3339 } from "../lib/clock.ts";
 import { ApiError } from "../lib/errors.ts";
+import type { Heartbeat, Usage as UsageReport } from "../wire/agents.ts";
 
 /** null: never said since the daemon started. */
 export interface Usage {
@@ -11,9 +12,6 @@ export interface Usage {
   readonly memory_mb: number | null;
   readonly disk_mb: number | null;
 }
-
-/** What a beat says of it; what it does not name stays as it was said last. */
-export type UsageReport = { readonly [K in keyof Usage]?: number | undefined };
 
 /** Two agents beat under one id. */
 export interface IdConflict {
@@ -41,10 +39,7 @@ interface Contact {
 }
 
 /** What a heartbeat says of its own order. */
-export interface BeatOrder {
-  readonly boot_id: string | undefined;
-  readonly beat: number | undefined;
-}
+export type BeatOrder = Pick<Heartbeat, "boot_id" | "beat">;
 
 export class Presence {
   readonly #offlineAfterMs: number;

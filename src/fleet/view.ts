@@ -2,29 +2,12 @@
 import { toRfc3339 } from "../lib/clock.ts";
 import type { Since } from "../lib/elapsed.ts";
 import type { State } from "../state/state.ts";
-import type { Capacity, Drain, Health, Host, HostFacts, HostStatus, Mode } from "../state/types.ts";
+import type { Capacity, Drain, Host } from "../state/types.ts";
+import type { DrainRow, DrainView, HostView } from "../wire/hosts.ts";
 import { allocationOf } from "./allocations.ts";
-import type { DrainRow } from "./drain-rows.ts";
 import { statusOf } from "./modes.ts";
 import { freshTrouble } from "./placement.ts";
-import type { IdConflict, Presence, Usage } from "./presence.ts";
-
-export interface HostView extends HostFacts {
-  readonly id: string;
-  readonly status: HostStatus;
-  readonly health: Health;
-  readonly mode: Mode;
-  readonly mode_reason: string | null;
-  readonly capacity: Capacity;
-  readonly allocated: Capacity;
-  readonly available: Capacity;
-  readonly usage: Usage | null;
-  /** What an operator should look at on this host, as a sentence; null where nothing is known. */
-  readonly trouble: string | null;
-  readonly machine_count: number;
-  readonly registered_at: string;
-  readonly last_heartbeat_at: string;
-}
+import type { IdConflict, Presence } from "./presence.ts";
 
 export function hostView(state: State, presence: Presence, host: Host, since: Since): HostView {
   const { machines, cpus, memory_mb } = allocationOf(state, host.id);
@@ -80,19 +63,6 @@ export function isNewConflict(before: IdConflict | null, since: Since): boolean 
   return before === null || since(before.at) >= CONFLICT_MS;
 }
 
-export interface DrainView {
-  readonly host_id: string;
-  readonly state: Drain["state"];
-  readonly started_at: string | null;
-  readonly finished_at: string | null;
-  readonly deadline_at: string | null;
-  readonly total: number;
-  readonly migrated: number;
-  readonly remaining: number;
-  readonly failed: number;
-  readonly machines: readonly DrainRow[];
-}
-
 export function drainView(host: Host, drain: Drain, machines: readonly DrainRow[]): DrainView {
   const count = (wanted: DrainRow["state"]): number => machines.filter((row) => row.state === wanted).length;
   return {
@@ -101,6 +71,7 @@ export function drainView(host: Host, drain: Drain, machines: readonly DrainRow[
     started_at: drain.started_at,
     finished_at: drain.finished_at,
     deadline_at: drain.deadline_at,
+    reason: drain.reason,
     total: machines.length,
     migrated: count("migrated"),
     remaining: machines.length - count("migrated") - count("failed"),

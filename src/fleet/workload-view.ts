@@ -1,29 +1,17 @@
 /** Apps, deployments and machines as people see them on the wire. Env values never leave; their names do. */
 import { toRfc3339 } from "../lib/clock.ts";
 import type { State } from "../state/state.ts";
-import type { App, Deployment, DeploymentState, Machine } from "../state/types.ts";
+import type { App, Deployment, Machine } from "../state/types.ts";
 import { holdsCapacity } from "../state/workload-reducers.ts";
-import type { Need, PlacementRow } from "./placement.ts";
+import type { AppView, DeploymentView } from "../wire/apps.ts";
+import type { MachineView, PlacementView } from "../wire/machines.ts";
+import type { Need } from "./placement.ts";
 import { explain, whyNowhere } from "./placement.ts";
 import type { PlanScene } from "./replicas.ts";
 import { needOf } from "./replicas.ts";
 import { serves } from "./health.ts";
 import { causeOf, replacementOf } from "./replacement.ts";
 import { whyNotYet } from "./why-not-yet.ts";
-
-export interface AppView {
-  readonly id: string;
-  readonly name: string;
-  readonly org_id: string;
-  readonly created_at: string;
-  readonly deployment_id: string | null;
-  /** Of the deployment that its machines shall be of; of an app that was never deployed null and 0. */
-  readonly state: DeploymentState | null;
-  readonly replicas: number;
-  readonly ready: number;
-  readonly image: string | null;
-  readonly deployed_at: string | null;
-}
 
 export function appView(state: State, { id, name, org_id, created_at, deployment_id }: App): AppView {
   const app = { id, name, org_id, created_at, deployment_id };
@@ -40,13 +28,6 @@ export function appView(state: State, { id, name, org_id, created_at, deployment
   };
 }
 
-export interface DeploymentView extends Omit<Deployment, "env" | "asked_at" | "org_id" | "last_failure"> {
-  /** Machines of this deployment that run, and those of them that are ready. */
-  readonly running: number;
-  readonly ready: number;
-  readonly env_names: readonly string[];
-}
-
 /** While it goes on, `reason` says what keeps it from being completed, as things stand now. */
 export function deploymentView(scene: PlanScene, deployment: Deployment): DeploymentView {
   const { state } = scene;
@@ -61,31 +42,6 @@ function countsOf(state: State, { id, app_id }: Deployment): { readonly running:
     .presentOf(app_id)
     .filter((machine) => machine.deployment_id === id && !machine.removing && machine.state === "running");
   return { running: running.length, ready: running.filter(serves).length };
-}
-
-export interface MachineView extends Pick<
-  Machine,
-  | "id"
-  | "app_id"
-  | "deployment_id"
-  | "host_id"
-  | "image"
-  | "state"
-  | "ready"
-  | "desired_state"
-  | "removing"
-  | "cpus"
-  | "memory_mb"
-  | "region"
-  | "restart"
-> {
-  readonly reason: string | null;
-  readonly exit_code: number | null;
-  readonly replaces: string | null;
-  readonly replaced_by: string | null;
-  readonly created_at: string;
-  readonly started_at: string | null;
-  readonly ended_at: string | null;
 }
 
 /**
@@ -167,17 +123,6 @@ function reasonOf(state: State, machine: Machine, whyNot: (need: Need) => string
 
 function isUnplaced(machine: Machine): boolean {
   return machine.host_id === null && machine.state === "pending";
-}
-
-export interface PlacementView {
-  readonly machine_id: string;
-  readonly host_id: string | null;
-  readonly strategy: string;
-  /** Why it is there, as it was decided; or why it is nowhere. */
-  readonly decision: string;
-  /** When the rows were computed: they show the hosts as they are now. */
-  readonly as_of: string;
-  readonly hosts: readonly PlacementRow[];
 }
 
 /** The decision as it was made, and every host as it would be judged now. */

@@ -7,16 +7,34 @@ type Headers = Readonly<Record<string, string>>;
 /** Answers of the API are never cached: they are about now, and for one caller. */
 const JSON_HEADERS: Headers = { "Content-Type": "application/json", "Cache-Control": "no-store" };
 
+declare const VALUE: unique symbol;
+
+/** A reply whose type says what it was made of: status and value. */
+export interface JsonReply<S extends number = number, T = unknown> extends Reply {
+  readonly status: S;
+  /** For the type checker alone. */
+  readonly [VALUE]?: T;
+}
+
+/** A reply without a body. */
+export interface EmptyReply<S extends number = number> extends Reply {
+  readonly status: S;
+  readonly body: null;
+}
+
+/** One type for each status that may come of it. */
+type Json<S extends number, T> = S extends number ? JsonReply<S, T> : never;
+
 /** `value` as JSON; `headers` add to or replace Content-Type and Cache-Control. */
-export function json(status: number, value: unknown, headers?: Headers): Reply {
+export function json<const S extends number, T>(status: S, value: T, headers?: Headers): Json<S, T> {
   return {
     status,
     headers: headers === undefined ? JSON_HEADERS : { ...JSON_HEADERS, ...headers },
     body: JSON.stringify(value),
-  };
+  } as unknown as Json<S, T>;
 }
 
-export function empty(status: number, headers: Headers = {}): Reply {
+export function empty<const S extends number>(status: S, headers: Headers = {}): EmptyReply<S> {
   return { status, headers, body: null };
 }
 

@@ -1,22 +1,16 @@
 /** Users, orgs and who is in which: pure decisions. Whether the caller may ask at all stands in the route table. */
 import { ApiError } from "../lib/errors.ts";
-import { emailKey, normalizeEmail } from "../lib/email.ts";
+import { emailKey, normalizeEmail } from "../wire/email.ts";
 import { newId } from "../lib/ids.ts";
 import { membershipKey } from "../state/identity-reducers.ts";
 import type { EventOf } from "../state/events.ts";
 import type { State } from "../state/state.ts";
 import type { Membership, Org, PasswordHash, Role, User } from "../state/types.ts";
+import type { UserView } from "../wire/people.ts";
 import type { PersonCaller } from "./access.ts";
 import { mayActIn } from "./tokens.ts";
 
 /** A user on the wire. */
-export interface UserView {
-  readonly id: string;
-  readonly email: string;
-  readonly name: string;
-  readonly host_admin: boolean;
-}
-
 export function userView({ id, email, name, host_admin }: User): UserView {
   return { id, email, name, host_admin };
 }

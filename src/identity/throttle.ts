@@ -4,7 +4,7 @@
  */
 import { isIP } from "node:net";
 import { ApiError } from "../lib/errors.ts";
-import { emailKey } from "../lib/email.ts";
+import { emailKey } from "../wire/email.ts";
 import { sha256Hex } from "../lib/ids.ts";
 
 /** So many failures are free: a person mistypes. */

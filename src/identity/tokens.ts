@@ -10,6 +10,7 @@ import { membershipKey } from "../state/identity-reducers.ts";
 import type { EventOf } from "../state/events.ts";
 import type { State } from "../state/state.ts";
 import type { ApiKey, Scope, Session, User } from "../state/types.ts";
+import type { KeyView, TokenRequest } from "../wire/people.ts";
 import type { PersonCaller } from "./access.ts";
 
 /** One login more ends the oldest: a script that logs in and never out must not grow the state. */
@@ -100,13 +101,6 @@ export function decideRenewal(session: Session, ttlMs: number, nowWall: number):
   return { type: "session.renewed", data: { token_hash: session.token_hash, expires_at: toRfc3339(nowWall + ttlMs) } };
 }
 
-export interface KeyRequest {
-  readonly name: string;
-  /** undefined: all that the caller may. */
-  readonly scopes: readonly Scope[] | undefined;
-  readonly expires_at: string | undefined;
-}
-
 /**
  * A key for the caller itself. Throws `forbidden` where there is no user, or the key would be wider or longer-lived
  * than the key that asks; `too_many_tokens`.
@@ -114,7 +108,7 @@ export interface KeyRequest {
 export function decideKey(
   state: State,
   caller: PersonCaller,
-  request: KeyRequest,
+  request: TokenRequest,
   token: string,
   nowWall: number,
 ): EventOf<"api_key.created"> {
@@ -165,14 +159,6 @@ function isWider(scopes: readonly Scope[] | null, own: readonly Scope[] | null):
 }
 
 /** A key on the wire. */
-export interface KeyView {
-  readonly id: string;
-  readonly name: string;
-  readonly scopes: readonly Scope[] | null;
-  readonly expires_at: string | null;
-  readonly created_at: string;
-}
-
 export function keyView({ id, name, scopes, expires_at, created_at }: ApiKey): KeyView {
   return { id, name, scopes, expires_at, created_at };
 }

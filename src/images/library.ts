@@ -6,19 +6,13 @@ import type { Log } from "../lib/log.ts";
 import { imageRefKey } from "../state/reducers.ts";
 import type { State } from "../state/state.ts";
 import type { Change, Reads } from "../state/store.ts";
+import type { ImageView } from "../wire/images.ts";
 import type { Digest } from "./paths.ts";
 import type { ImageStore, ImportLimits } from "./store.ts";
 import type { Source } from "./upload.ts";
 import { holdsCapacity, isForsaken } from "../state/workload-reducers.ts";
 
 /** An image on the wire. */
-export interface ImageView {
-  readonly digest: string;
-  readonly size_bytes: number;
-  readonly app_ids: readonly string[];
-  readonly created_at: string;
-}
-
 export class ImageLibrary {
   readonly images: ImageStore;
   readonly #store: Reads;

@@ -1,9 +1,15 @@
 /** The things that the state knows, as flat rows; a row is never changed, only replaced. */
 
-export type Mode = "active" | "draining" | "maintenance";
-export type Health = "online" | "offline";
+import type { DEPLOYMENT_STATE } from "../wire/apps.ts";
+import type { DRAIN_STATE, HEALTH, HOST_STATUS, MODE } from "../wire/hosts.ts";
+import type { MACHINE_STATE } from "../wire/machines.ts";
+import type { Role, Scope } from "../wire/people.ts";
+import type { TypeOf } from "../wire/schema.ts";
+
+export type Mode = TypeOf<typeof MODE>;
+export type Health = TypeOf<typeof HEALTH>;
 /** The one word for people: `offline` where offline, else the mode. */
-export type HostStatus = "offline" | Mode;
+export type HostStatus = TypeOf<typeof HOST_STATUS>;
 
 export interface Capacity {
   readonly cpus: number;
@@ -66,7 +72,7 @@ export interface DepartedHost {
   readonly ever_assigned: boolean;
 }
 
-export type DrainState = "draining" | "completed" | "cancelled" | "failed";
+export type DrainState = TypeOf<typeof DRAIN_STATE>;
 
 /** A host's latest drain. */
 export interface Drain {
@@ -85,7 +91,7 @@ export interface Drain {
   readonly machine_ids: readonly string[];
 }
 
-export type MachineState = "pending" | "starting" | "running" | "stopping" | "stopped" | "failed" | "unknown";
+export type MachineState = TypeOf<typeof MACHINE_STATE>;
 
 /** What runs where the deployment asks for it, and how; a machine takes it over as it stands at its creation. */
 export interface Workload {
@@ -173,7 +179,7 @@ export interface App {
   readonly stable_id: string | null;
 }
 
-export type DeploymentState = "pending" | "rolling" | "completed" | "failed" | "rolled_back" | "superseded";
+export type DeploymentState = TypeOf<typeof DEPLOYMENT_STATE>;
 
 export interface Deployment extends Workload {
   readonly id: string;
@@ -253,26 +259,13 @@ export interface User {
   readonly created_at: string;
 }
 
-export type Role = "owner" | "member";
+export type { Role, Scope };
 
 export interface Membership {
   readonly org_id: string;
   readonly user_id: string;
   readonly role: Role;
 }
-
-/** What an API key may be narrowed to; the route table names each route's scope. */
-export const SCOPES = [
-  "hosts:read",
-  "hosts:write",
-  "images:read",
-  "images:write",
-  "apps:read",
-  "apps:write",
-  "status:read",
-  "admin",
-] as const;
-export type Scope = (typeof SCOPES)[number];
 
 /** A login. Only the SHA-256 of its token is kept. */
 export interface Session {

@@ -21,7 +21,7 @@ import { isAlive, ProcessTable, readStat } from "../../src/agent/proc.ts";
 import { MachineProcesses } from "../../src/agent/processes.ts";
 import type { RunningMachine } from "../../src/agent/runtime.ts";
 import { LaunchError } from "../../src/agent/runtime.ts";
-import type { DesiredMachine } from "../../src/agent/wire.ts";
+import type { DesiredMachine } from "../../src/wire/agents.ts";
 import { systemClock } from "../../src/lib/clock.ts";
 import { eventually } from "../support/daemon.ts";
 import { desired, stayAlive } from "./fakes.ts";

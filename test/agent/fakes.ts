@@ -2,8 +2,10 @@
 import type { Membership } from "../../src/agent/allegiance.ts";
 import type { LoadedRecords, MachineRecord, MachineStore } from "../../src/agent/records.ts";
 import type { Checks, Exit, Images, Launch, Launched, RunningMachine, Runtime } from "../../src/agent/runtime.ts";
-import type { ControlPlane, DesiredMachine, HeartbeatAnswer } from "../../src/agent/wire.ts";
-import type { HeartbeatRequest, RegisterAnswer, RegisterRequest } from "../../src/agent/wire.ts";
+import type { DesiredMachine, HeartbeatAnswer } from "../../src/wire/agents.ts";
+import type { ControlPlane } from "../../src/agent/loop-parts.ts";
+import type { RegisterAnswer } from "../../src/wire/agents.ts";
+import type { HeartbeatRequest, OwnRegistration } from "../../src/agent/loop-parts.ts";
 import type { Clock } from "../../src/lib/clock.ts";
 import type { Log, LogFields, LogLevel } from "../../src/lib/log.ts";
 
@@ -230,7 +232,7 @@ export interface Beat {
 export class FakeControl implements ControlPlane {
   readonly #clock: Clock;
   readonly registrations: {
-    readonly request: RegisterRequest;
+    readonly request: OwnRegistration;
     readonly at: number;
     readonly answer: (answer?: Partial<RegisterAnswer>) => void;
     readonly fail: (error: Error) => void;
@@ -246,7 +248,7 @@ export class FakeControl implements ControlPlane {
     this.#clock = clock;
   }
 
-  register(request: RegisterRequest): Promise<RegisterAnswer> {
+  register(request: OwnRegistration): Promise<RegisterAnswer> {
     return new Promise((resolve, reject) => {
       const answer = (changes: Partial<RegisterAnswer> = {}): void =>
         resolve({

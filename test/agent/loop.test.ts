@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import { Loop } from "../../src/agent/loop.ts";
-import type { DesiredMachine, MachineReport } from "../../src/agent/wire.ts";
+import type { DesiredMachine, MachineReport } from "../../src/wire/agents.ts";
 import { ClientError } from "../../src/client/errors.ts";
 import { FakeClock, turn } from "../support/clock.ts";
 import { desired, FakeControl, FakeLog, FakeMembership } from "./fakes.ts";

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import test from "node:test";
 import { Machines } from "../../src/agent/machines.ts";
 import { LaunchError } from "../../src/agent/runtime.ts";
-import type { DesiredMachine, MachineReport } from "../../src/agent/wire.ts";
+import type { DesiredMachine, MachineReport } from "../../src/wire/agents.ts";
 import { FakeClock, turn } from "../support/clock.ts";
 import { desired, FakeChecks, FakeImages, FakeLog, FakeRuntime, IMAGE, MemoryStore } from "./fakes.ts";
 

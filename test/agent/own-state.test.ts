@@ -6,7 +6,7 @@ import test, { after } from "node:test";
 import { detectCapacity, thisHost, UsageMeter } from "../../src/agent/host-facts.ts";
 import { acceptCluster, DiskMembership } from "../../src/agent/membership.ts";
 import { hostKey, LastList } from "../../src/agent/own-state.ts";
-import { DESIRED_MACHINES, HEARTBEAT_ANSWER } from "../../src/agent/wire.ts";
+import { DESIRED_MACHINES, HEARTBEAT_ANSWER } from "../../src/wire/agents.ts";
 import { diskFiles } from "../../src/lib/files.ts";
 import { desired, FakeLog } from "./fakes.ts";
 
@@ -107,11 +107,11 @@ test(
       machines: [machine],
       more: true,
     };
-    assert.equal(HEARTBEAT_ANSWER(answer).machines?.length, 1);
+    assert.equal(HEARTBEAT_ANSWER.read(answer).machines?.length, 1);
     for (const id of ["../x", ".hidden", "a/b", "", "a".repeat(129)])
-      assert.throws(() => DESIRED_MACHINES([{ ...machine, id }]), id);
+      assert.throws(() => DESIRED_MACHINES.read([{ ...machine, id }]), id);
     for (const image of ["sha256:abc", "latest", `sha256:${"A".repeat(64)}`])
-      assert.throws(() => DESIRED_MACHINES([{ ...machine, image }]), image);
+      assert.throws(() => DESIRED_MACHINES.read([{ ...machine, image }]), image);
   },
 );
 

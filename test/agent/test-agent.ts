@@ -12,7 +12,8 @@ import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import type { DesiredMachine, HeartbeatRequest, MachineReport, RegisterRequest } from "../../src/agent/wire.ts";
+import type { DesiredMachine, MachineReport } from "../../src/wire/agents.ts";
+import type { HeartbeatRequest, OwnRegistration } from "../../src/agent/loop-parts.ts";
 import { MachineCgroups } from "../../src/agent/cgroups.ts";
 import { readStat } from "../../src/agent/proc.ts";
 import { systemCode } from "../../src/lib/errors.ts";
@@ -36,7 +37,7 @@ interface Held {
 
 /** As much of zwrmd as an agent sees. */
 export class FakeControlPlane {
-  readonly registrations: RegisterRequest[] = [];
+  readonly registrations: OwnRegistration[] = [];
   readonly beats: HeartbeatRequest[] = [];
   readonly keys = new Set<string>();
   readonly images = new Map<string, Buffer>();
@@ -107,7 +108,7 @@ export class FakeControlPlane {
     for await (const part of request as AsyncIterable<Buffer>) parts.push(part);
     const body: unknown = JSON.parse(Buffer.concat(parts).toString("utf8"));
     if (id === "register") {
-      const facts = body as RegisterRequest;
+      const facts = body as OwnRegistration;
       this.registrations.push(facts);
       this.knows = true;
       return answer(response, 200, {

@@ -295,7 +295,9 @@ test(
     ];
     const server = await fakeApi(t, ({ url }) => [
       200,
-      url === "/v1/users" ? { users: [{ id: "usr_1", email: "ann@example.com" }] } : { events: log, next_after: null },
+      url === "/v1/users"
+        ? { users: [{ id: "usr_1", email: "ann@example.com", name: "Ann" }] }
+        : { events: log, next_after: null },
     ]);
     const lines = (out: string): readonly string[] =>
       out

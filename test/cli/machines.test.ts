@@ -246,7 +246,7 @@ test("explains a placement: the decision, then each host with its reason, the ch
   const hosts = [
     { host_id: "h-1", fits: false, chosen: false, reason: "needs 4 cpus, 2 are free" },
     { host_id: "h-2", fits: true, chosen: true, reason: "6 cpus free\u001b[2J" },
-    { host_id: "h-3", fits: true, chosen: false, reason: null },
+    { host_id: "h-3", fits: true, chosen: false, reason: "" },
   ];
   const api = await fakeApi(t, () => [
     200,
@@ -281,7 +281,7 @@ test("explains a placement: the decision, then each host with its reason, the ch
       host_id: null,
       strategy: "pack",
       decision: "nowhere yet: no host is online",
-      as_of: null,
+      as_of: "2026-03-01T11:59:48.000Z",
       hosts: [],
     },
   ]);

@@ -80,7 +80,14 @@ test("names file and line of what is wrong in the file, and never shows its text
 test("sends the token and the org with every call", async (t) => {
   const api = await fakeApi(t, () => [
     200,
-    { user: null, org: null, access: "member", auth_method: "api_key", scopes: null, expires_at: null },
+    {
+      user: null,
+      org: { id: "org_1", slug: "acme", role: null },
+      access: "member",
+      auth_method: "api_key",
+      scopes: null,
+      expires_at: null,
+    },
   ]);
   const run = await zwrm(["auth", "whoami"], {
     home: homeWith(t, `api_url = "${api.url}/"\ntoken = "zwrm_key_t"\norg = "acme"`, 0o644),

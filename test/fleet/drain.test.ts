@@ -3,7 +3,7 @@
  */
 import assert from "node:assert/strict";
 import test from "node:test";
-import type { DrainRequest } from "../../src/fleet/drain.ts";
+import type { DrainRequest } from "../../src/wire/hosts.ts";
 import { decideDrain, decideUndrain, getDrain, heldMachines, planDrain } from "../../src/fleet/drain.ts";
 import { runningDrain } from "../../src/fleet/drain-terms.ts";
 import { Presence } from "../../src/fleet/presence.ts";
@@ -302,7 +302,7 @@ test("the view counts the rows", () => {
   const { machines, ...head } = drainView(hostOf(state, "h-1"), getDrain(state, "h-1"), rows);
   assert.deepEqual(machines, rows);
   const terms = { host_id: "h-1", state: "draining", started_at: AT, finished_at: null, deadline_at: DEADLINE };
-  assert.deepEqual(head, { ...terms, total: 7, migrated: 2, remaining: 4, failed: 1 });
+  assert.deepEqual(head, { ...terms, reason: "disk", total: 7, migrated: 2, remaining: 4, failed: 1 });
 });
 
 test("a host's view counts the machines that hold capacity, in every state", () => {

@@ -4,7 +4,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import { decideHeard } from "../../src/fleet/heartbeat.ts";
-import type { ReportedMachine } from "../../src/fleet/heartbeat.ts";
+import type { MachineReport as ReportedMachine } from "../../src/wire/agents.ts";
 import { sha256Hex } from "../../src/lib/ids.ts";
 import type { MachineReport } from "../../src/state/events.ts";
 import type { State } from "../../src/state/state.ts";

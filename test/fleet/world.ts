@@ -1,7 +1,7 @@
 /** A fleet's executor over a journal whose test says what is durable. */
 import { Fleet } from "../../src/fleet/fleet.ts";
-import type { Heartbeat, HeartbeatAnswer } from "../../src/fleet/heartbeat.ts";
-import type { ReportedMachine } from "../../src/fleet/heartbeat.ts";
+import type { Heartbeat, HeartbeatAnswer } from "../../src/wire/agents.ts";
+import type { MachineReport as ReportedMachine } from "../../src/wire/agents.ts";
 import { ApiError } from "../../src/lib/errors.ts";
 import type { Log } from "../../src/lib/log.ts";
 import type { Event } from "../../src/state/events.ts";

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import type { Access, Caller } from "../../src/identity/access.ts";
-import { SCOPES } from "../../src/state/types.ts";
+import { SCOPES } from "../../src/wire/people.ts";
 import type { AuthSettings, Credentials } from "../../src/identity/authenticate.ts";
 import { authenticate } from "../../src/identity/authenticate.ts";
 import { ApiError } from "../../src/lib/errors.ts";

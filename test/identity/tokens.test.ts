@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import type { PersonCaller } from "../../src/identity/access.ts";
-import type { KeyRequest } from "../../src/identity/tokens.ts";
+import type { TokenRequest } from "../../src/wire/people.ts";
 import {
   decideKey,
   decideRenewal,
@@ -15,7 +15,7 @@ import {
 import { toRfc3339 } from "../../src/lib/clock.ts";
 import { sha256Hex } from "../../src/lib/ids.ts";
 import type { Scope } from "../../src/state/types.ts";
-import { SCOPES } from "../../src/state/types.ts";
+import { SCOPES } from "../../src/wire/people.ts";
 import { START_WALL as NOW } from "../support/clock.ts";
 import { CLUSTER, apply, stateAfter } from "../support/rows.ts";
 import { TTL_MS, callerOf, keyCreated, refusal, sessionCreated, userCreated } from "./lab.ts";
@@ -33,7 +33,7 @@ function people(): ReturnType<typeof stateAfter> {
   );
 }
 
-function keyBy(caller: PersonCaller, request: Partial<KeyRequest>, state = people()): ReturnType<typeof decideKey> {
+function keyBy(caller: PersonCaller, request: Partial<TokenRequest>, state = people()): ReturnType<typeof decideKey> {
   return decideKey(
     state,
     caller,

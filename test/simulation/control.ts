@@ -4,7 +4,8 @@
  */
 import { IncomingMessage, ServerResponse } from "node:http";
 import { Socket } from "node:net";
-import type { ApiRoute, Hands } from "../../src/api/app.ts";
+import type { Hands } from "../../src/api/app.ts";
+import type { ApiRoute } from "../../src/api/route.ts";
 import { handOut } from "../../src/api/app.ts";
 import { ROUTES } from "../../src/api/routes.ts";
 import { Fleet } from "../../src/fleet/fleet.ts";
@@ -374,6 +375,7 @@ function createHands(store: Store, fleet: Fleet, clock: ProcessClock): Hands {
     maxImageBytes: 1,
     lookAtStorage: () => Promise.resolve(store.writability),
     startedAt: clock.mono(),
+    openApi: () => "{}",
     stopping: () => false,
     verification: { last: Promise.resolve(), signal: new AbortController().signal },
     licences: () => [LICENCE],

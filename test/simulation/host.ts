@@ -2,21 +2,16 @@
  * One host: what outlives its agent (machines, records, images, its key), and the agent's real code, started and ended
  * at any moment.
  */
-import type { ControlPlane } from "../../src/agent/wire.ts";
+import type { ControlPlane, HeartbeatRequest, OwnRegistration } from "../../src/agent/loop-parts.ts";
 import { Loop } from "../../src/agent/loop.ts";
 import { Machines } from "../../src/agent/machines.ts";
-import type {
-  DesiredMachine,
-  HeartbeatAnswer,
-  HeartbeatRequest,
-  RegisterAnswer,
-  RegisterRequest,
-} from "../../src/agent/wire.ts";
-import { HEARTBEAT_ANSWER, REGISTER_ANSWER } from "../../src/agent/wire.ts";
+import type { DesiredMachine, HeartbeatAnswer, RegisterAnswer } from "../../src/wire/agents.ts";
+import { HEARTBEAT_ANSWER, REGISTERED } from "../../src/wire/agents.ts";
 import { ClientError } from "../../src/client/errors.ts";
 import { newId, newUuid } from "../../src/lib/ids.ts";
 import type { Log } from "../../src/lib/log.ts";
-import type { Reader } from "../../src/lib/schema.ts";
+import type { Schema } from "../../src/wire/schema.ts";
+import { anything } from "../../src/wire/schema.ts";
 import type { Capacity } from "../../src/state/types.ts";
 import { FakeMembership, MemoryStore } from "../agent/fakes.ts";
 import type { Chance } from "./chance.ts";
@@ -228,7 +223,7 @@ export class SimHost {
       this.heardSince = time.now;
   }
 
-  #facts(): RegisterRequest {
+  #facts(): OwnRegistration {
     const { id, region, capacity } = this.shape;
     return { host_id: id, hostname: id, region, datacenter: "default", capacity, agent_version: "0", labels: {} };
   }
@@ -259,10 +254,10 @@ class SimControlPlane implements ControlPlane {
     this.#observe = observe;
   }
 
-  async register(request: RegisterRequest): Promise<RegisterAnswer> {
+  async register(request: OwnRegistration): Promise<RegisterAnswer> {
     const sentAt = this.#around.time.now;
     this.#around.trace.note(this.#hostId, "registers");
-    const answer = await this.#call("/v1/internal/hosts/register", request, PATIENCE_MS, REGISTER_ANSWER);
+    const answer = await this.#call("/v1/internal/hosts/register", request, PATIENCE_MS, REGISTERED);
     this.#observe({ type: "registered", sentAt });
     return answer;
   }
@@ -289,7 +284,7 @@ class SimControlPlane implements ControlPlane {
   }
 
   async deregister(hostId: string, reason: string): Promise<void> {
-    await this.#call(`/v1/internal/hosts/${hostId}/deregister`, { reason }, PATIENCE_MS, () => undefined);
+    await this.#call(`/v1/internal/hosts/${hostId}/deregister`, { reason }, PATIENCE_MS, anything);
   }
 
   /** The process is gone, and its sockets with it. */
@@ -301,7 +296,7 @@ class SimControlPlane implements ControlPlane {
     path: string,
     body: unknown,
     timeoutMs: number,
-    read: Reader<T>,
+    schema: Schema<T, unknown>,
     arrived: () => void = () => undefined,
   ): Promise<T> {
     const { network, control } = this.#around;
@@ -320,7 +315,7 @@ class SimControlPlane implements ControlPlane {
         if (!this.#open.delete(leave)) return;
         cancel();
         try {
-          resolve(understand(answer, read));
+          resolve(understand(answer, schema));
         } catch (error) {
           reject(error);
         }
@@ -335,11 +330,11 @@ class SimControlPlane implements ControlPlane {
 }
 
 /** As the agent's client reads an answer. */
-export function understand<T>(answer: Answer, read: Reader<T>): T {
+export function understand<T>(answer: Answer, schema: Schema<T, unknown>): T {
   if (answer.kind !== "answer")
     throw new ClientError(answer.kind === "refused" ? "unreachable" : "closed", "the call got no answer");
   const body: unknown = answer.text === "" ? undefined : JSON.parse(answer.text);
-  if (answer.status < 300) return read(body);
+  if (answer.status < 300) return schema.read(body);
   const { code = "none", error = "" } = body as { readonly code?: string; readonly error?: string };
   throw new ClientError(code, error, { status: answer.status, retryAfterSeconds: answer.status === 503 ? 1 : null });
 }

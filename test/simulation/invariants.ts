@@ -2,7 +2,7 @@
  * What must hold at every moment of a simulated world, whatever happens to it: each check throws a Violation that says
  * what and about whom.
  */
-import type { DrainView } from "../../src/fleet/view.ts";
+import type { DrainView } from "../../src/wire/hosts.ts";
 import type { EventData, Recorded } from "../../src/state/events.ts";
 import { CLUSTER_KEY } from "../../src/state/state.ts";
 import type { State } from "../../src/state/state.ts";

@@ -4,7 +4,7 @@
  */
 import type { Checks, Exit, Images, Launch, Launched, RunningMachine, Runtime } from "../../src/agent/runtime.ts";
 import { LaunchError } from "../../src/agent/runtime.ts";
-import type { DesiredMachine } from "../../src/agent/wire.ts";
+import type { DesiredMachine } from "../../src/wire/agents.ts";
 import type { Cancel } from "../../src/lib/clock.ts";
 import type { Chance } from "./chance.ts";
 import type { ProcessClock, SimClock } from "./clock.ts";

@@ -2,7 +2,7 @@
  * What must hold when nothing has befallen the fleet for a while: everyone is heard, what was asked for runs, and
  * whatever does not says why.
  */
-import type { DrainView } from "../../src/fleet/view.ts";
+import type { DrainView } from "../../src/wire/hosts.ts";
 import type { State } from "../../src/state/state.ts";
 import type { Machine } from "../../src/state/types.ts";
 import { holdsCapacity } from "../../src/state/workload-reducers.ts";

@@ -5,7 +5,7 @@
 import { runningDrain } from "../../src/fleet/drain-terms.ts";
 import { decideActivate, decideDrain, decideUndrain, planDrain } from "../../src/fleet/drain.ts";
 import { decideHeard } from "../../src/fleet/heartbeat.ts";
-import type { ReportedMachine } from "../../src/fleet/heartbeat.ts";
+import type { MachineReport as ReportedMachine } from "../../src/wire/agents.ts";
 import { decideLost, decideReplaceLost } from "../../src/fleet/liveness.ts";
 import { decideDeregister, decideRegister, decideUnbindKey } from "../../src/fleet/registration.ts";
 import { ApiError } from "../../src/lib/errors.ts";

@@ -9,23 +9,24 @@ export const SEES: Readonly<Record<string, readonly string[]>> = layers();
 function layers(): Record<string, readonly string[]> {
   const ground = ["lib", "http", "journal", "metrics", "config"];
   const features = ["identity", "images", "fleet"];
-  const api = [...ground, "state", ...features];
+  const api = [...ground, "wire", "state", ...features];
   return {
     lib: [],
+    wire: ["lib"],
     http: ["lib"],
     journal: ["lib"],
     metrics: ["lib"],
     config: ["lib"],
     client: ["lib"],
-    state: ground,
-    identity: [...ground, "state"],
-    images: [...ground, "state"],
-    fleet: [...ground, "state"],
+    state: [...ground, "wire"],
+    identity: [...ground, "wire", "state"],
+    images: [...ground, "wire", "state"],
+    fleet: [...ground, "wire", "state"],
     api,
     // The tools of the daemon ask a running one over its socket, hence client.
     daemon: [...api, "api", "client"],
-    cli: ["lib", "config", "client"],
-    agent: ["lib", "config", "client"],
+    cli: ["lib", "wire", "config", "client"],
+    agent: ["lib", "wire", "config", "client"],
   };
 }
 
@@ -112,7 +113,7 @@ export const BANS: readonly Ban[] = [
     what: "a change of the state by no door",
     pattern: /(?:\bstore|\bStore\([^()]*\))\.change\b/,
     owners: {
-      "api/door.ts": "the door of people: it judges their standing in the decision",
+      "api/request.ts": "a person's request: it judges their standing in the decision",
       "api/agent-door.ts": "the door of agents: it judges their licence",
       "fleet/agent-calls.ts": "what hosts say, which the door of agents lets in",
       "fleet/liveness-monitor.ts": "the daemon's own word that a host is offline",

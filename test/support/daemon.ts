@@ -2,6 +2,7 @@
  * The real zwrmd under test: the built program in a folder of its own, started, watched, killed and cleaned up whatever
  * happens.
  */
+import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import type { ChildProcess, ChildProcessWithoutNullStreams } from "node:child_process";
 import { createHash } from "node:crypto";
@@ -12,6 +13,7 @@ import { join } from "node:path";
 import { after } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
+import { undocumented } from "./documented.ts";
 import { request, sendRaw } from "./http.ts";
 import type { Answer, RawResult, RequestOptions, Target } from "./http.ts";
 import { cleanEnv, eventually, run } from "./process.ts";
@@ -211,9 +213,13 @@ export class TestDaemon {
     return { port: this.port, host: new URL(this.url).hostname.replace(/^\[|\]$/g, "") };
   }
 
-  /** A request as the localhost caller. */
-  request(method: string, path: string, options: RequestOptions = {}): Promise<Answer> {
-    return request(this.target, method, path, { agent: this.#agent, ...options });
+  /** A request as the localhost caller; its answer is held against the API's document. */
+  async request(method: string, path: string, options: RequestOptions = {}): Promise<Answer> {
+    const answer = await request(this.target, method, path, { agent: this.#agent, ...options });
+    const { status, headers, body } = answer;
+    const found = undocumented({ method, target: path, status, contentType: headers["content-type"], body });
+    assert.deepEqual(found, [], `${method} ${path} is answered as its document says`);
+    return answer;
   }
 
   /** A request as a host agent: with the licence. */

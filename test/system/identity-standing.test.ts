@@ -8,7 +8,7 @@ import { readdirSync } from "node:fs";
 import * as net from "node:net";
 import { join } from "node:path";
 import { test } from "node:test";
-import type { ApiRoute } from "../../src/api/app.ts";
+import type { ApiRoute } from "../../src/api/route.ts";
 import { ROUTES } from "../../src/api/routes.ts";
 import { LICENSE_HASH, eventually, startDaemon } from "../support/daemon.ts";
 import { assertError, parseAnswers } from "../support/http.ts";
@@ -273,6 +273,8 @@ test("a login by someone who is removed while the body is on its way is none", a
     pattern: "/v1/auth/login",
     access: { kind: "public" },
     body: "json",
+    call: { summary: "", answers: {} },
+    name: "",
     handler: () => assert.fail(),
   };
   const socket = net.connect(daemon.port, "127.0.0.1");

@@ -1,6 +1,6 @@
 /** Email addresses as people mean them: which two are one, and what a new one may be. */
-import type { Reader } from "./schema.ts";
-import { pattern, string } from "./schema.ts";
+import { fail, scalar, string } from "./schema.ts";
+import type { Schema } from "./schema.ts";
 import { hidesSomething, onlyVisible } from "./visible.ts";
 
 const SHAPE = /^[^\s@]{1,64}@[^\s@]{1,189}$/;
@@ -26,14 +26,18 @@ export function emailKey(email: string): string {
   return ASCII.test(email) ? email.toLowerCase() : normalizeEmail(onlyVisible(email));
 }
 
+const GIVEN = string({ min: 1, max: 254 });
+
+function readNew(value: unknown): string {
+  const given = GIVEN.read(value);
+  const email = normalizeEmail(given);
+  const isOne =
+    !/\s/.test(given) && SHAPE.test(email) && !hidesSomething(given) && !NO_TEXT.test(email) && email.length <= 254;
+  return isOne ? email : fail("must be an email address, without blanks and invisible characters");
+}
+
 /**
  * A new address, as it is to be kept. Its form is judged after normalisation, which can make an at sign or a blank of
  * something else.
  */
-export const newEmail: Reader<string> = (value) => {
-  const given = string({ min: 1, max: 254 })(value);
-  const email = normalizeEmail(given);
-  const isOne =
-    !/\s/.test(given) && SHAPE.test(email) && !hidesSomething(given) && !NO_TEXT.test(email) && email.length <= 254;
-  return isOne ? email : pattern(/^(?!)/, "an email address, without blanks and invisible characters")(given);
-};
+export const newEmail: Schema<string> = scalar(readNew, { type: "string", format: "email", maxLength: 254 });

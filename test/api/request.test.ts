@@ -1,13 +1,13 @@
 /**
- * The door of people: judged in the decision, by what the state says then, and carried out once for each
- * Idempotency-Key.
+ * What a person's request may change: judged in the decision, by what the state says then, and carried out once for
+ * each Idempotency-Key.
  */
 import assert from "node:assert/strict";
 import { IncomingMessage, ServerResponse } from "node:http";
 import { Socket } from "node:net";
 import test from "node:test";
-import type { ApiContext, GuardedRoute } from "../../src/api/context.ts";
-import { PersonDoor } from "../../src/api/door.ts";
+import type { GuardedRoute } from "../../src/api/context.ts";
+import { PersonRequest } from "../../src/api/request.ts";
 import { Context } from "../../src/http/context.ts";
 import { json } from "../../src/http/respond.ts";
 import type { Caller } from "../../src/identity/access.ts";
@@ -30,7 +30,7 @@ function request(
   userId: string,
   access: ProtectedAccess,
   headers: Readonly<Record<string, string>> = {},
-): ApiContext {
+): PersonRequest {
   const req = new IncomingMessage(new Socket());
   req.method = "POST";
   Object.assign(req.headers, headers);
@@ -48,7 +48,7 @@ function request(
   apply(lab.state, sessionCreated(TOKEN, userId, "o_2", lab.clock.wall() + 3_600_000));
   context.caller = callerNow(lab.state, access, callerOf(userId, { tokenHash: sha256Hex(TOKEN) }), lab.clock.wall());
   context.body = {};
-  return context;
+  return new PersonRequest(context, { params: {}, body: {}, query: {} }, access, lab.store, lab.clock);
 }
 
 /** A change that would be written if its sender may make it. */
@@ -60,12 +60,11 @@ test("a host-admin who is removed while the new password is hashed sets none", a
   const lab = createLab();
   await addUser(lab, "ann");
   await addUser(lab, "root", { host_admin: true });
-  const door = new PersonDoor(lab.store, lab.clock);
-  const context = request(lab, "root", ADMINS);
+  const asked = request(lab, "root", ADMINS);
   const hash = await lab.logins.hash("a new password");
   apply(lab.state, { type: "user.removed", data: { user_id: "root" } });
   const change = (): unknown =>
-    door.change(context, (state, caller) => ({
+    asked.change((state, caller) => ({
       event: decidePassword(state, caller, "ann", hash, null),
       answer: () => undefined,
     }));
@@ -76,8 +75,7 @@ test("a host-admin who is removed while the new password is hashed sets none", a
 test("the decision is given the caller as they stand then, and never runs for one who does not", async () => {
   const lab = createLab();
   await addUser(lab, "ann");
-  const door = new PersonDoor(lab.store, lab.clock);
-  const context = request(lab, "ann", ANYONE);
+  const asked = request(lab, "ann", ANYONE);
   apply(lab.state, { type: "member.set", data: { org_id: "o_2", user_id: "ann", role: "owner" } });
   const roles: unknown[] = [];
   const decide = (
@@ -87,27 +85,25 @@ test("the decision is given the caller as they stand then, and never runs for on
     roles.push(org.role);
     return { event: orgCreated("made"), answer: () => "made" };
   };
-  assert.equal(await door.change(context, decide), "made");
+  assert.equal(await asked.change(decide), "made");
   apply(lab.state, { type: "session.ended", data: { id: "ses_x", token_hash: sha256Hex(TOKEN) } });
-  assert.equal(await refusal(() => door.change(context, decide)), "unauthorized");
+  assert.equal(await refusal(() => asked.change(decide)), "unauthorized");
   assert.equal(
-    await refusal(() => door.changeOf(context)(() => ({ event: orgCreated("more"), answer: () => "" }))),
+    await refusal(() => asked.changing(() => ({ event: orgCreated("more"), answer: () => "" }))),
     "unauthorized",
   );
-  assert.equal(await refusal(() => door.look(context, () => "seen")), "unauthorized");
-  assert.equal(door.stands(context), false);
+  assert.equal(await refusal(() => asked.look(() => "seen")), "unauthorized");
+  assert.equal(asked.stands(), false);
   assert.deepEqual([roles, lab.log.records.map(({ type }) => type)], [["owner"], ["org.created"]]);
 });
 
 test("what an Idempotency-Key led to is shown again to whoever still stands, and to nobody else", async () => {
   const lab = createLab();
   await addUser(lab, "ann");
-  const door = new PersonDoor(lab.store, lab.clock);
-  const context = request(lab, "ann", ANYONE, { "idempotency-key": "k-1" });
+  const asked = request(lab, "ann", ANYONE, { "idempotency-key": "k-1" });
   let decided = 0;
   const ask = (): unknown =>
-    door.once(
-      context,
+    asked.once(
       (_state, note) => {
         decided += 1;
         return {
@@ -115,9 +111,9 @@ test("what an Idempotency-Key led to is shown again to whoever still stands, and
           answer: () => json(201, {}),
         };
       },
-      (_state, id) => json(200, { again: id }),
+      (_state, id) => json(201, { again: id }),
     );
-  assert.deepEqual([await ask(), await ask()], [json(201, {}), json(200, { again: "app_1" })]);
+  assert.deepEqual([await ask(), await ask()], [json(201, {}), json(201, { again: "app_1" })]);
   apply(lab.state, { type: "user.removed", data: { user_id: "ann" } });
   assert.equal(await refusal(ask), "unauthorized");
   assert.deepEqual([decided, lab.log.records.length], [1, 1]);
@@ -126,8 +122,7 @@ test("what an Idempotency-Key led to is shown again to whoever still stands, and
 test("a body ends with what let its sender in, at the next piece", async () => {
   const lab = createLab();
   await addUser(lab, "ann");
-  const door = new PersonDoor(lab.store, lab.clock);
-  const context = request(lab, "ann", ANYONE);
+  const asked = request(lab, "ann", ANYONE);
   const taken: number[] = [];
   const sent = async function* (): AsyncGenerator<Uint8Array> {
     for (let piece = 1; piece <= 3; piece += 1) {
@@ -136,7 +131,7 @@ test("a body ends with what let its sender in, at the next piece", async () => {
     }
   };
   const take = async (): Promise<void> => {
-    for await (const [byte] of door.whileStanding(context, sent())) taken.push(byte ?? 0);
+    for await (const [byte] of asked.whileStanding(sent())) taken.push(byte ?? 0);
   };
   assert.equal(await refusal(take), "unauthorized");
   assert.deepEqual(taken, [1]);
@@ -154,7 +149,7 @@ test("a route that is not of people has no use of the door", () => {
     { unixSocket: true, remoteAddress: null, localAddress: null },
   );
   assert.throws(
-    () => new PersonDoor(lab.store, lab.clock).change(context, () => ({ event: null, answer: () => 0 })),
-    /is not a protected route/,
+    () => new PersonRequest(context, { params: {}, body: {}, query: {} }, ANYONE, lab.store, lab.clock),
+    /was reached by nobody/,
   );
 });

@@ -1,6 +1,6 @@
 /** Texts that people tell things apart by: what cannot be seen has no place in them. Knows no field. */
-import type { Reader } from "./schema.ts";
-import { pattern, string } from "./schema.ts";
+import type { Schema } from "./schema.ts";
+import { fail, scalar, string } from "./schema.ts";
 
 /**
  * What shows nothing, or reorders what is beside it: controls, format characters (zero width, bidirectional), line
@@ -34,11 +34,12 @@ export function onlyVisible(text: string): string {
 }
 
 /** A text of `min` to `max` UTF-16 units that shows all that it has, and something where it has anything. */
-export function visibleText(bounds: { readonly min: number; readonly max: number }): Reader<string> {
-  const read = string(bounds);
-  const refuse = pattern(/^(?!)/, "a text that shows: without control, format and other invisible characters");
-  return (value) => {
+export function visibleText(bounds: { readonly min: number; readonly max: number }): Schema<string> {
+  const { read } = string(bounds);
+  const shown = (value: unknown): string => {
     const text = read(value);
-    return text !== "" && (hidesSomething(text) || !MARK.test(text)) ? refuse(text) : text;
+    if (text === "" || (!hidesSomething(text) && MARK.test(text))) return text;
+    return fail("must be a text that shows: without control, format and other invisible characters");
   };
+  return scalar(shown, { type: "string", minLength: bounds.min, maxLength: bounds.max });
 }

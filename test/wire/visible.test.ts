@@ -1,8 +1,8 @@
 /** Tests of what shows nothing: refused where a text tells things apart, left where a script needs it. */
 import assert from "node:assert/strict";
 import test from "node:test";
-import { readField } from "../../src/lib/schema.ts";
-import { hidesSomething, onlyVisible, visibleText } from "../../src/lib/visible.ts";
+import { readField } from "../../src/wire/schema.ts";
+import { hidesSomething, onlyVisible, visibleText } from "../../src/wire/visible.ts";
 
 const HIDDEN = [
   "\u0000",

@@ -1,8 +1,8 @@
 /** Tests of addresses: which two are one person's, and what a new one may be. */
 import assert from "node:assert/strict";
 import test from "node:test";
-import { emailKey, newEmail, normalizeEmail } from "../../src/lib/email.ts";
-import { readField } from "../../src/lib/schema.ts";
+import { emailKey, newEmail, normalizeEmail } from "../../src/wire/email.ts";
+import { readField } from "../../src/wire/schema.ts";
 
 const COMPOSED = "zo\u00eb@example.com";
 

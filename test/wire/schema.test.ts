@@ -2,27 +2,25 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import { ApiError } from "../../src/lib/errors.ts";
-import type { Reader, TypeOf } from "../../src/lib/schema.ts";
+import { list, map, object, optional } from "../../src/wire/compound.ts";
+import type { Schema, TypeOf } from "../../src/wire/schema.ts";
 import {
   boolean,
   integer,
-  list,
-  map,
   number,
-  object,
   oneOf,
-  optional,
   pattern,
   readBody,
   readField,
+  scalar,
   string,
-  timestamp,
-} from "../../src/lib/schema.ts";
+} from "../../src/wire/schema.ts";
+import { timestamp } from "../../src/wire/time.ts";
 
 /** Stands for a refusal. */
 const REFUSED = Symbol("refused");
 
-function outcome(read: Reader<unknown>, value: unknown): unknown {
+function outcome(read: Schema<unknown, unknown>, value: unknown): unknown {
   try {
     return readField(read, "f", value);
   } catch (error) {
@@ -56,37 +54,41 @@ const STRANGERS: readonly unknown[] = [
   1n,
 ];
 
-const CASES: readonly [name: string, read: Reader<unknown>, taken: readonly unknown[], refused: readonly unknown[]][] =
+const CASES: readonly [
+  name: string,
+  read: Schema<unknown, unknown>,
+  taken: readonly unknown[],
+  refused: readonly unknown[],
+][] = [
   [
-    [
-      "integer",
-      integer({ min: 1, max: 10 }),
-      [1, 5, 10],
-      [0, 11, 1.5, NaN, Infinity, "5", null, undefined, true, [5], 5n],
-    ],
-    [
-      "number",
-      number({ min: 0, max: 2 }),
-      [0, 0.5, 2],
-      [-0.001, 2.001, NaN, Infinity, -Infinity, "1", null, undefined, [1]],
-    ],
-    ["boolean", boolean, [true, false], [0, 1, "true", "", null, undefined, []]],
-    [
-      "string",
-      string({ min: 1, max: 5 }),
-      ["a", "abcde", "ä–ю", "a b"],
-      ["", "abcdef", 1, null, undefined, ["a"], "a\n", "\0", "a\u007f", "\u001f"],
-    ],
-    ["pattern", pattern(/^[a-z]+$/, "lower case"), ["a", "abc"], ["", "A", "a\n", 1, null, ["a"], {}]],
-    ["oneOf", oneOf("on", "off"), ["on", "off"], ["", "On", "toString", null, undefined, 0, ["on"]]],
-    [
-      "list",
-      list(integer({ min: 0, max: 9 }), 3),
-      [[], [1], [1, 2, 3]],
-      [[1, 2, 3, 4], [10], [null], "123", { length: 1, 0: 1 }, null, undefined],
-    ],
-    ["object", object({}), [{}], [[], null, undefined, "x", 1, true]],
-  ];
+    "integer",
+    integer({ min: 1, max: 10 }),
+    [1, 5, 10],
+    [0, 11, 1.5, NaN, Infinity, "5", null, undefined, true, [5], 5n],
+  ],
+  [
+    "number",
+    number({ min: 0, max: 2 }),
+    [0, 0.5, 2],
+    [-0.001, 2.001, NaN, Infinity, -Infinity, "1", null, undefined, [1]],
+  ],
+  ["boolean", boolean, [true, false], [0, 1, "true", "", null, undefined, []]],
+  [
+    "string",
+    string({ min: 1, max: 5 }),
+    ["a", "abcde", "ä–ю", "a b"],
+    ["", "abcdef", 1, null, undefined, ["a"], "a\n", "\0", "a\u007f", "\u001f"],
+  ],
+  ["pattern", pattern(/^[a-z]+$/, "lower case"), ["a", "abc"], ["", "A", "a\n", 1, null, ["a"], {}]],
+  ["oneOf", oneOf("on", "off"), ["on", "off"], ["", "On", "toString", null, undefined, 0, ["on"]]],
+  [
+    "list",
+    list(integer({ min: 0, max: 9 }), 3),
+    [[], [1], [1, 2, 3]],
+    [[1, 2, 3, 4], [10], [null], "123", { length: 1, 0: 1 }, null, undefined],
+  ],
+  ["object", object({}), [{}], [[], null, undefined, "x", 1, true]],
+];
 
 for (const [name, read, taken, refused] of CASES) {
   test(`${name} takes what it names and refuses everything else`, () => {
@@ -225,9 +227,9 @@ test("__proto__ is a key like any other and changes no prototype", () => {
 });
 
 test("an error that is none of the reader's passes through as it is", () => {
-  const broken: Reader<never> = () => {
+  const broken: Schema<never> = scalar((): never => {
     throw new TypeError("a bug");
-  };
+  }, {});
   assert.throws(() => readBody(object({ a: broken }), { a: 1 }), TypeError);
   assert.throws(() => readField(broken, "a", 1), TypeError);
 });

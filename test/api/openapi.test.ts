@@ -1,0 +1,88 @@
+/** The API's document: every route is in it, nothing in it leads nowhere, and it is checked as strictly as it reads. */
+import assert from "node:assert/strict";
+import test from "node:test";
+import { openApi } from "../../src/api/openapi.ts";
+import { ROUTES } from "../../src/api/routes.ts";
+import { SCOPES } from "../../src/wire/people.ts";
+import { findings, lookUp } from "../support/json-schema.ts";
+
+type Operation = Readonly<Record<string, unknown>>;
+
+const text = JSON.stringify(openApi(ROUTES, "1.2.3"));
+const document = JSON.parse(text) as { readonly paths: Readonly<Record<string, Readonly<Record<string, Operation>>>> };
+const served = ROUTES.filter(({ call }) => Object.keys(call.answers).length > 0);
+
+test("every route is an operation with a summary, its names in the path and what it answers; no other is there", () => {
+  const said = Object.entries(document.paths).flatMap(([path, item]) =>
+    Object.keys(item).map((method) => `${method} ${path}`),
+  );
+  assert.deepEqual(said.sort(), served.map(({ method, pattern }) => `${method.toLowerCase()} ${pattern}`).sort());
+  for (const { method, pattern, call } of served) {
+    const operation = document.paths[pattern]?.[method.toLowerCase()] ?? {};
+    assert.equal(operation["summary"], call.summary);
+    const parameters = (operation["parameters"] ?? []) as readonly { readonly name: string; readonly in: string }[];
+    const names = parameters.filter((parameter) => parameter.in === "path").map(({ name }) => `{${name}}`);
+    assert.deepEqual(names, pattern.match(/\{[a-z_]+\}/g) ?? []);
+    const answers = Object.keys(operation["responses"] ?? {});
+    assert.deepEqual(answers, [...Object.keys(call.answers), "4XX", "5XX"]);
+    assert.equal("requestBody" in operation, call.body !== undefined, `${method} ${pattern}`);
+  }
+});
+
+test("only what is kept for later is left out", () => {
+  const left = ROUTES.filter((route) => !served.includes(route)).map(({ pattern }) => pattern);
+  assert.deepEqual(
+    [...new Set(left)],
+    ["/v1/apps/{id}/volumes", "/v1/apps/{id}/secrets", "/v1/org/secrets", "/v1/databases"],
+  );
+});
+
+test("every operation has an id of its own, and says who may call it", () => {
+  const operations = Object.values(document.paths).flatMap((item) => Object.values(item));
+  const ids = operations.map((operation) => operation["operationId"]);
+  assert.equal(new Set(ids).size, operations.length);
+  assert.ok(
+    ids.every((id) => /^[a-z][A-Za-z0-9_]+$/.test(String(id))),
+    ids.join(),
+  );
+  for (const { method, pattern, access } of served) {
+    const { security, description = "" } = document.paths[pattern]?.[method.toLowerCase()] ?? {};
+    const scheme = access.kind === "internal" ? "licence" : "token";
+    assert.deepEqual(security, access.kind === "public" ? [] : [{ [scheme]: [] }], pattern);
+    if (access.kind !== "protected" || access.scope === null) continue;
+    assert.ok(SCOPES.includes(access.scope) && String(description).includes(access.scope), pattern);
+    assert.equal(String(description).includes("host-admin"), access.hostAdmin, pattern);
+  }
+});
+
+test("every reference leads somewhere", () => {
+  const refs = [...text.matchAll(/"\$ref":"([^"]+)"/g)].map(([, ref = ""]) => ref);
+  assert.ok(refs.length > 50);
+  for (const ref of refs) assert.notEqual(lookUp(document, ref), undefined);
+});
+
+const HOST_ROW = {
+  id: "d",
+  state: "migrated",
+  app_id: "a",
+  app_name: null,
+  replacement_id: null,
+  target_host_id: "h",
+  reason: null,
+};
+const WRONG: readonly [what: string, value: unknown, said: RegExp][] = [
+  ["a field that is not there", { ...HOST_ROW, state: undefined }, /\/state is undefined|\/state is not there/],
+  ["a word that is none", { ...HOST_ROW, state: "moved" }, /none of \["pending"/],
+  ["another type", { ...HOST_ROW, id: 7 }, /\/id is 7, not string/],
+  ["null where it may not be", { ...HOST_ROW, app_id: null }, /\/app_id is null, not string/],
+  ["a field that the document does not have", { ...HOST_ROW, extra: 1 }, /\/extra is not in the document/],
+  ["no object", "x", /is "x", not object/],
+];
+
+for (const [what, value, said] of WRONG) {
+  test(`the check of answers sees ${what}`, () => {
+    const schema = { $ref: "#/components/schemas/DrainRow" };
+    assert.deepEqual(findings(document, schema, HOST_ROW), []);
+    assert.match(findings(document, schema, JSON.parse(JSON.stringify(value))).join("; "), said);
+  });
+}

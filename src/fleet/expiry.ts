@@ -1,9 +1,9 @@
 /**
  * What was kept long enough: ended machines and idempotency keys after 24 h, and of an app's ended machines the newest
- * thousand. Pure.
+ * thousand. A total table says of each table of the state how long its rows are kept. Pure.
  */
-import type { EventOf } from "../state/events.ts";
-import type { State } from "../state/state.ts";
+import type { EventData, EventOf } from "../state/events.ts";
+import type { State, TableName } from "../state/state.ts";
 import type { Machine } from "../state/types.ts";
 
 const KEPT_MS = 24 * 3600 * 1000;
@@ -12,9 +12,52 @@ const KEPT_OF_AN_APP = 1_000;
 /** So many at once at most, so that one line of the log stays short; the next look takes the rest. */
 const AT_ONCE = 5_000;
 
+/** Gives the keys of rows that go. */
+type Due = (state: State, isOver: (at: string | null) => boolean) => string[];
+
+/** Its rows stay until somebody takes them away: as many as there are people, hosts or apps. */
+const UNTIL_REMOVED = "until removed";
+/** Events of its own kind let them go: sessions with the next login, a deployment with the next but fifty. */
+const BY_ITS_EVENTS = "by its events";
+
+/** Tables whose rows go by their age, and the part of the event that names those. */
+const AGEING = { machines: "machine_ids", idempotency: "idempotency_keys" } as const satisfies Partial<
+  Record<TableName, keyof EventData["workload.expired"]>
+>;
+
+const KEPT: {
+  readonly [N in TableName]: N extends keyof typeof AGEING ? Due : typeof UNTIL_REMOVED | typeof BY_ITS_EVENTS;
+} = {
+  cluster: UNTIL_REMOVED,
+  orgs: UNTIL_REMOVED,
+  hosts: UNTIL_REMOVED,
+  departedHosts: UNTIL_REMOVED,
+  drains: BY_ITS_EVENTS,
+  apps: UNTIL_REMOVED,
+  deployments: BY_ITS_EVENTS,
+  machines: endedMachines,
+  idempotency: (state, isOver) =>
+    [...state.idempotency.entries()].flatMap(([key, { at }]) => (isOver(at) ? [key] : [])),
+  images: BY_ITS_EVENTS,
+  imageRefs: UNTIL_REMOVED,
+  users: UNTIL_REMOVED,
+  memberships: UNTIL_REMOVED,
+  sessions: BY_ITS_EVENTS,
+  apiKeys: UNTIL_REMOVED,
+};
+
 /** The event that lets go, or null where nothing is due. `now`: wall time. */
 export function decideExpired(state: State, now: number): EventOf<"workload.expired"> | null {
   const isOver = (at: string | null): boolean => at !== null && now - Date.parse(at) >= KEPT_MS;
+  const due = (name: keyof typeof AGEING): string[] => KEPT[name](state, isOver).slice(0, AT_ONCE);
+  const data: Record<(typeof AGEING)[keyof typeof AGEING], string[]> = {
+    [AGEING.machines]: due("machines"),
+    [AGEING.idempotency]: due("idempotency"),
+  };
+  return Object.values(data).every((keys) => keys.length === 0) ? null : { type: "workload.expired", data };
+}
+
+function endedMachines(state: State, isOver: (at: string | null) => boolean): string[] {
   const ended = new Map<string, Machine[]>();
   for (const machine of state.machines.values()) {
     // A machine that an operator stopped is a replica, not a thing of the past.
@@ -23,20 +66,12 @@ export function decideExpired(state: State, now: number): EventOf<"workload.expi
     if (ofApp === undefined) ended.set(machine.app_id, [machine]);
     else ofApp.push(machine);
   }
-  const machineIds: string[] = [];
-  for (const machines of ended.values()) {
+  return [...ended.values()].flatMap((machines) => {
     const surplus =
       machines.length > KEPT_OF_AN_APP ? machines.sort(byEnd).slice(0, machines.length - KEPT_OF_AN_APP) : [];
     const gone = new Set([...surplus, ...machines.filter((machine) => isOver(machine.ended_at))]);
-    for (const { id } of gone) machineIds.push(id);
-  }
-  const keys: string[] = [];
-  for (const [key, row] of state.idempotency.entries()) if (isOver(row.at)) keys.push(key);
-  if (machineIds.length === 0 && keys.length === 0) return null;
-  return {
-    type: "workload.expired",
-    data: { machine_ids: machineIds.slice(0, AT_ONCE), idempotency_keys: keys.slice(0, AT_ONCE) },
-  };
+    return [...gone].map(({ id }) => id);
+  });
 }
 
 /** Those that ended first come first. */

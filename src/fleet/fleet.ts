@@ -110,16 +110,19 @@ export class Fleet {
   /** What is on disk now may wake held heartbeats, move apps on, and drains. */
   #follow(events: readonly Recorded[]): void {
     const { state } = this.#options.store;
-    const touched = new Set<string>();
+    const [hosts, apps] = [new Set<string>(), new Set<string>()];
     for (const event of events) {
-      for (const hostId of touchedBy(state, event).hosts) touched.add(hostId);
+      const touched = touchedBy(state, event);
+      for (const id of touched.hosts) hosts.add(id);
+      for (const id of touched.apps) apps.add(id);
       if (event.type !== "host.deregistered") continue;
       // It may have registered again while its leave was on its way to the disk.
       if (state.hosts.get(event.data.host_id) === undefined) this.presence.forget(event.data.host_id);
       this.assignments.forget(event.data.host_id);
+      this.reconciler.forget(event.data.host_id);
     }
-    this.reconciler.follow(events);
-    for (const hostId of touched) {
+    this.reconciler.look(apps);
+    for (const hostId of hosts) {
       this.assignments.wake(hostId);
       this.#drains.move(hostId);
     }

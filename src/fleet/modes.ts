@@ -1,12 +1,11 @@
 /**
- * What every action does in every mode and health: a total table, so that no combination is left to chance. Decides
- * nothing about machines.
+ * What every action that asks for it does in every mode and health: a total table, so that no combination is left to
+ * chance. A heartbeat, a loss and a leave ask for nothing: they change no mode. Decides nothing about machines.
  */
 import { ApiError } from "../lib/errors.ts";
 import type { Health, Host, HostStatus, Mode } from "../state/types.ts";
 
-export type Action =
-  "register" | "heartbeat" | "deregister" | "remove" | "drain" | "undrain" | "activate" | "complete" | "lose";
+export type Action = "register" | "remove" | "drain" | "undrain" | "activate" | "complete";
 
 type Refusal = "host_in_maintenance" | "host_not_draining" | "host_not_in_maintenance" | "host_online";
 
@@ -24,48 +23,39 @@ const MAINTENANCE = { to: "maintenance" } as const;
 
 const active: Row = {
   register: ACTIVE,
-  heartbeat: ACTIVE,
-  deregister: ACTIVE,
   remove: { refuse: "host_online" },
   drain: DRAINING,
   undrain: { refuse: "host_not_draining" },
   activate: { refuse: "host_not_in_maintenance" },
   complete: "nothing",
-  lose: ACTIVE,
 };
 
 const draining: Row = {
   register: DRAINING,
-  heartbeat: DRAINING,
-  deregister: MAINTENANCE,
   remove: { refuse: "host_online" },
   drain: DRAINING,
   undrain: ACTIVE,
   activate: { refuse: "host_not_in_maintenance" },
   complete: MAINTENANCE,
-  lose: DRAINING,
 };
 
 const maintenance: Row = {
   register: MAINTENANCE,
-  heartbeat: MAINTENANCE,
-  deregister: MAINTENANCE,
   remove: { refuse: "host_online" },
   drain: { refuse: "host_in_maintenance" },
   undrain: { refuse: "host_not_draining" },
   activate: ACTIVE,
   complete: "nothing",
-  lose: MAINTENANCE,
 };
 
 /**
- * Health and mode are separate facts: an offline host is drained and activated like any other, and is not lost twice;
- * only one that is offline can be removed.
+ * Health and mode are separate facts: an offline host is drained and activated like any other; only one that is offline
+ * can be removed, and then the mode is that of its id (state/reducers.ts), as after it has left by itself.
  */
 export const MODES: Readonly<Record<Mode, Readonly<Record<Health, Row>>>> = {
-  active: { online: active, offline: { ...active, remove: active.deregister, lose: "nothing" } },
-  draining: { online: draining, offline: { ...draining, remove: draining.deregister, lose: "nothing" } },
-  maintenance: { online: maintenance, offline: { ...maintenance, remove: maintenance.deregister, lose: "nothing" } },
+  active: { online: active, offline: { ...active, remove: ACTIVE } },
+  draining: { online: draining, offline: { ...draining, remove: MAINTENANCE } },
+  maintenance: { online: maintenance, offline: { ...maintenance, remove: MAINTENANCE } },
 };
 
 const MESSAGES: Readonly<Record<Refusal, (host: Host) => string>> = {

@@ -4,7 +4,7 @@
  */
 import type { Clock } from "../lib/clock.ts";
 import { Elapsed } from "../lib/elapsed.ts";
-import type { Event, Recorded } from "../state/events.ts";
+import type { Event } from "../state/events.ts";
 import { SYSTEM } from "../state/events.ts";
 import type { State } from "../state/state.ts";
 import type { Store } from "../state/store.ts";
@@ -13,7 +13,6 @@ import { Allocations } from "./allocations.ts";
 import type { Strategy } from "./placement.ts";
 import type { PlanScene } from "./replicas.ts";
 import { nextStep } from "./replicas.ts";
-import { touchedBy } from "./touched.ts";
 
 export interface ReconcilerOptions {
   readonly store: Store;
@@ -64,14 +63,15 @@ export class Reconciler {
     this.#stopped = true;
   }
 
-  /** What is on disk now may ask for the next step of some apps. */
-  follow(events: readonly Recorded[]): void {
-    const { state } = this.#options.store;
-    for (const event of events) {
-      if (event.type === "host.deregistered") this.#allocations.forget(event.data.host_id);
-      for (const appId of touchedBy(state, event).apps) this.#touched.add(appId);
-    }
+  /** What is on disk now may ask for the next step of these apps. */
+  look(apps: Iterable<string>): void {
+    for (const id of apps) this.#touched.add(id);
     this.#schedule();
+  }
+
+  /** A host that has left the list. */
+  forget(hostId: string): void {
+    this.#allocations.forget(hostId);
   }
 
   /** Looks again at every app that waits. */

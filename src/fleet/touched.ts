@@ -1,5 +1,8 @@
-/** Whom an event concerns: hosts whose list of machines may be another now, and apps that may need a next step. */
-import type { Recorded } from "../state/events.ts";
+/**
+ * Whom an event concerns: hosts whose list of machines may be another now, and apps that may need a next step. A total
+ * table: a new event does not compile until somebody has said so here.
+ */
+import type { EventData, EventOf, EventType } from "../state/events.ts";
 import type { State } from "../state/state.ts";
 
 export interface Touched {
@@ -7,73 +10,89 @@ export interface Touched {
   readonly apps: readonly string[];
 }
 
+type Touches<T extends EventType> = (state: State, data: EventData[T]) => Touched;
+
 const NOBODY: Touched = { hosts: [], apps: [] };
+const nobody = (): Touched => NOBODY;
+const host = (state: State, { host_id }: { readonly host_id: string }): Touched => ofHosts(state, [host_id]);
+const hosts = (state: State, { host_ids }: { readonly host_ids: readonly string[] }): Touched =>
+  ofHosts(state, host_ids);
+const machine = (state: State, { machine_id }: { readonly machine_id: string }): Touched =>
+  ofMachines(state, [machine_id]);
+const app = (_state: State, { app_id }: { readonly app_id: string }): Touched => ({ hosts: [], apps: [app_id] });
+
+const TOUCHES: { readonly [T in EventType]: Touches<T> } = {
+  "journal.segment": nobody,
+  "cluster.created": nobody,
+  "cluster.restored": nobody,
+  "host.registered": host,
+  "host.heard": (state, { host_id, online, machines }) => {
+    if (online === true) return ofHosts(state, [host_id]);
+    if (machines.length === 0) return NOBODY;
+    const ids = machines.map(({ id }) => id);
+    return { hosts: [host_id], apps: appsOf(state, ids) };
+  },
+  "host.lost": hosts,
+  "host.replacement_allowed": hosts,
+  "host.id_conflict": nobody,
+  "host.deregistered": host,
+  "host.key_removed": nobody,
+  "host.drain_started": host,
+  "host.drain_updated": host,
+  "host.drain_forced": host,
+  "host.drain_finished": host,
+  "host.activated": host,
+  "app.created": nobody,
+  // The app is gone; its machines are told to stop.
+  "app.deleted": (state, { app_id }) => {
+    const ids = state.machinesOf(app_id).map(({ id }) => id);
+    return { hosts: hostsOf(state, ids), apps: [] };
+  },
+  "deployment.created": (_state, { deployment }) => ({ hosts: [], apps: [deployment.app_id] }),
+  "deployment.scaled": (state, { deployment_id }) => ({
+    hosts: [],
+    apps: [state.deployments.get(deployment_id)?.app_id ?? ""],
+  }),
+  "deployment.moved": app,
+  "machine.created": (_state, { host_id, machine: { app_id } }) => ({
+    hosts: host_id === null ? [] : [host_id],
+    apps: [app_id],
+  }),
+  "machine.placed": (state, { host_id, machine_id }) => ({ hosts: [host_id], apps: appsOf(state, [machine_id]) }),
+  "machine.healthy": app,
+  "machine.given_up": machine,
+  "machine.removed": (state, { machine_ids }) => ofMachines(state, machine_ids),
+  "machine.stop_requested": machine,
+  "machine.start_requested": machine,
+  "workload.expired": nobody,
+  "image.added": nobody,
+  "image.removed": nobody,
+  "org.created": nobody,
+  "member.set": nobody,
+  "member.removed": nobody,
+  "user.created": nobody,
+  "user.password_set": nobody,
+  "user.removed": nobody,
+  "session.created": nobody,
+  "session.renewed": nobody,
+  "session.ended": nobody,
+  "api_key.created": nobody,
+  "api_key.revoked": nobody,
+};
 
 /** `state` is the one after the event. */
-export function touchedBy(state: State, event: Recorded): Touched {
-  switch (event.type) {
-    case "app.deleted":
-      return {
-        hosts: hostsOf(
-          state,
-          state.machinesOf(event.data.app_id).map(({ id }) => id),
-        ),
-        apps: [],
-      };
-    case "deployment.created":
-      return { hosts: [], apps: [event.data.deployment.app_id] };
-    case "deployment.scaled":
-      return { hosts: [], apps: [state.deployments.get(event.data.deployment_id)?.app_id ?? ""] };
-    case "machine.healthy":
-    case "deployment.moved":
-      return { hosts: [], apps: [event.data.app_id] };
-    case "machine.created":
-      return { hosts: event.data.host_id === null ? [] : [event.data.host_id], apps: [event.data.machine.app_id] };
-    case "machine.placed":
-      return { hosts: [event.data.host_id], apps: appsOf(state, [event.data.machine_id]) };
-    case "machine.given_up":
-    case "machine.stop_requested":
-    case "machine.start_requested":
-      return ofMachines(state, [event.data.machine_id]);
-    case "machine.removed":
-      return ofMachines(state, event.data.machine_ids);
-    case "host.heard": {
-      const { host_id, online, machines } = event.data;
-      if (online === true) return ofHosts(state, [host_id]);
-      return machines.length === 0
-        ? NOBODY
-        : {
-            hosts: [host_id],
-            apps: appsOf(
-              state,
-              machines.map(({ id }) => id),
-            ),
-          };
-    }
-    case "host.lost":
-    case "host.replacement_allowed":
-      return ofHosts(state, event.data.host_ids);
-    case "host.registered":
-    case "host.deregistered":
-    case "host.drain_started":
-    case "host.drain_updated":
-    case "host.drain_forced":
-    case "host.drain_finished":
-    case "host.activated":
-      return ofHosts(state, [event.data.host_id]);
-    default:
-      return NOBODY;
-  }
+export function touchedBy<T extends EventType>(state: State, event: EventOf<T>): Touched {
+  return TOUCHES[event.type](state, event.data);
 }
 
 function ofMachines(state: State, ids: readonly string[]): Touched {
   return { hosts: hostsOf(state, ids), apps: appsOf(state, ids) };
 }
 
-function ofHosts(state: State, hosts: readonly string[]): Touched {
+function ofHosts(state: State, ids: readonly string[]): Touched {
   return {
-    hosts,
-    apps: [...new Set(hosts.flatMap((id) => state.machines.group(id).map((machine) => machine.app_id)))],
+    hosts: ids,
+    apps: [...new Set(ids.flatMap((id) => state.machines.group(id).map(({ app_id }) => app_id)))],
   };
 }
 

@@ -22,6 +22,10 @@ import { completeRow } from "./upgrade.ts";
 /** The key of the one row of the cluster table. */
 export const CLUSTER_KEY = "cluster";
 
+/** The tables by their names in the code: what is said of each table (tables that are total) is keyed by these. */
+export type TableName = { [K in keyof State]: State[K] extends Table<infer _V> ? K : never }[keyof State];
+export type RowOf<N extends TableName> = State[N] extends Table<infer V> ? V : never;
+
 export class State {
   readonly undo = new UndoLog();
   readonly cluster = new Table<Cluster>("cluster", this.undo);
@@ -53,13 +57,8 @@ export class State {
   /** By token hash, grouped by user. */
   readonly apiKeys = new Table<ApiKey>("api_keys", this.undo, (key) => key.user_id);
 
-  /** Every table, in the order of a snapshot. */
-  get tables(): readonly Table<unknown>[] {
-    const fleet = [this.hosts, this.departedHosts, this.drains, this.machines];
-    const workloads = [this.apps, this.deployments, this.idempotency];
-    const people = [this.orgs, this.users, this.memberships, this.sessions, this.apiKeys];
-    return [this.cluster, ...people, ...fleet, ...workloads, this.images, this.imageRefs] as readonly Table<unknown>[];
-  }
+  /** Every table that stands above, in the order of a snapshot: nobody has to remember a new one here. */
+  readonly tables: readonly Table<unknown>[] = Object.values(this).filter((value) => value instanceof Table);
 
   /** All of an app's machines, with those that are gone and only remembered. */
   machinesOf(appId: string): Machine[] {

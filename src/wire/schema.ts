@@ -126,11 +126,16 @@ export const count: Schema<number> = scalar(
   { type: "integer", minimum: 0 },
 );
 
+/** A schema of some words, and the words. */
+export interface Words<T extends string> extends Schema<T, string> {
+  readonly words: readonly T[];
+}
+
 /** One of these words. A newer program may know others: whoever receives takes any word. */
-export function oneOf<const T extends string>(...values: readonly T[]): Schema<T, string> {
+export function oneOf<const T extends string>(...values: readonly T[]): Words<T> {
   const expected = `must be one of ${values.join(", ")}`;
   const read = (value: unknown): T => values.find((known) => known === value) ?? fail(expected);
-  return { read, receive: text.receive, describe: () => ({ type: "string", enum: values }) };
+  return { words: values, read, receive: text.receive, describe: () => ({ type: "string", enum: values }) };
 }
 
 /** Exactly this value. */

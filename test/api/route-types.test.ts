@@ -87,7 +87,7 @@ test("what a handler is given beside its request has no way to change the state"
   const lacks: readonly true[] = [
     true satisfies Lacks<Services["store"], "change">,
     true satisfies Lacks<Services["fleet"], "agentCalls" | "assignments" | "start" | "stop">,
-    true satisfies Lacks<Services["fleet"]["reconciler"], "follow" | "sweep" | "lookAtAll">,
+    true satisfies Lacks<Services["fleet"]["reconciler"], "look" | "forget" | "sweep" | "lookAtAll">,
     true satisfies Lacks<Services, "agentDoor" | "logins" | "change">,
     true satisfies Lacks<App["logins"], "login">,
     true satisfies Lacks<Request, "change" | "once" | "caller" | "register">,

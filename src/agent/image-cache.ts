@@ -7,10 +7,11 @@ import type { Stats } from "node:fs";
 import { chmod, stat, utimes } from "node:fs/promises";
 import { join } from "node:path";
 import type { Clock } from "../lib/clock.ts";
-import { messageOf, systemCode } from "../lib/errors.ts";
+import { messageOf } from "../lib/errors.ts";
 import type { Files } from "../lib/files.ts";
 import { hashFile } from "../lib/hash-file.ts";
 import type { Log } from "../lib/log.ts";
+import { unlessMissing } from "../lib/missing.ts";
 import { SharedWork } from "./cancel.ts";
 import type { OpenDownload } from "./download.ts";
 import { ImagePull } from "./image-pull.ts";
@@ -189,12 +190,8 @@ export class ImageCache implements Images {
     if (!isPart) this.#verified.delete(digest);
   }
 
-  async #remove(path: string): Promise<void> {
-    try {
-      await this.#options.files.unlink(path);
-    } catch (error) {
-      if (systemCode(error) !== "ENOENT") throw error;
-    }
+  #remove(path: string): Promise<void> {
+    return unlessMissing(this.#options.files.unlink(path), undefined);
   }
 
   async #entries(): Promise<CachedFile[]> {
@@ -227,13 +224,8 @@ function hexOf(digest: string): string {
   return digest.slice("sha256:".length);
 }
 
-async function statOf(path: string): Promise<Stats | null> {
-  try {
-    return await stat(path);
-  } catch (error) {
-    if (systemCode(error) === "ENOENT") return null;
-    throw error;
-  }
+function statOf(path: string): Promise<Stats | null> {
+  return unlessMissing(stat(path), null);
 }
 
 async function markOf(path: string): Promise<string | null> {

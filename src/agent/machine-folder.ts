@@ -15,7 +15,7 @@ import {
   rmSync,
 } from "node:fs";
 import { join } from "node:path";
-import { systemCode } from "../lib/errors.ts";
+import { unlessMissingSync } from "../lib/missing.ts";
 
 export const RECORD_NAME = "machine.json";
 export const BROKEN_NAME = `${RECORD_NAME}.broken`;
@@ -84,13 +84,8 @@ export function openConsole(folder: string): number {
 export function statOwn(
   path: string,
 ): { readonly size: number; readonly ino: number; readonly mtimeMs: number; readonly isFile: boolean } | null {
-  try {
-    const stat = lstatSync(path);
-    return { size: stat.size, ino: stat.ino, mtimeMs: stat.mtimeMs, isFile: stat.isFile() };
-  } catch (error) {
-    if (systemCode(error) === "ENOENT" || systemCode(error) === "ENOTDIR") return null;
-    throw error;
-  }
+  const stat = unlessMissingSync(() => lstatSync(path), null, { orNoFolder: true });
+  return stat && { size: stat.size, ino: stat.ino, mtimeMs: stat.mtimeMs, isFile: stat.isFile() };
 }
 
 function isFolder(path: string): boolean {

@@ -7,8 +7,9 @@ import { closeSync, constants, readFileSync } from "node:fs";
 import { lstat, mkdir, readdir, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Clock } from "../lib/clock.ts";
-import { messageOf, systemCode } from "../lib/errors.ts";
+import { messageOf } from "../lib/errors.ts";
 import type { Log } from "../lib/log.ts";
+import { unlessMissing } from "../lib/missing.ts";
 import { BROKEN_NAME, openOwn, RECORD_NAME, statOwn } from "./machine-folder.ts";
 import { parseJson } from "./read-json.ts";
 import type { LoadedRecords, LostRecord, MachineRecord, MachineStore } from "./records.ts";
@@ -75,7 +76,7 @@ export class DiskMachineStore implements MachineStore {
   async setAside(id: string): Promise<void> {
     const broken = join(this.#folder, id, BROKEN_NAME);
     await rm(broken, { recursive: true, force: true });
-    await unlessGone(rename(join(this.#folder, id, RECORD_NAME), broken), undefined);
+    await unlessMissing(rename(join(this.#folder, id, RECORD_NAME), broken), undefined, { orNoFolder: true });
   }
 
   /** Sweeps now and every hour, until the process ends. */
@@ -128,15 +129,5 @@ async function isMoreThanConsole(folder: string): Promise<boolean> {
 }
 
 function namesIn(folder: string): Promise<string[]> {
-  return unlessGone(readdir(folder), []);
-}
-
-/** `instead` where there is no such file, or something else stands where its folder should. */
-async function unlessGone<T>(work: Promise<T>, instead: T): Promise<T> {
-  try {
-    return await work;
-  } catch (error) {
-    if (systemCode(error) === "ENOENT" || systemCode(error) === "ENOTDIR") return instead;
-    throw error;
-  }
+  return unlessMissing(readdir(folder), [], { orNoFolder: true });
 }

@@ -20,7 +20,8 @@ import {
 import { basename, dirname, resolve } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import { parseToml, TomlError } from "../config/toml.ts";
-import { messageOf, systemCode } from "../lib/errors.ts";
+import { messageOf } from "../lib/errors.ts";
+import { unlessMissingSync } from "../lib/missing.ts";
 import { CliError } from "./io.ts";
 import type { Key } from "./settings-shape.ts";
 import { KEYS } from "./settings-shape.ts";
@@ -110,12 +111,7 @@ function lookAt(path: string): Stats | null {
 }
 
 function readText(path: string): string {
-  try {
-    return readFileSync(path, "utf8");
-  } catch (error) {
-    if (systemCode(error) === "ENOENT") return "";
-    throw error;
-  }
+  return unlessMissingSync(() => readFileSync(path, "utf8"), "");
 }
 
 /** The text with these keys set or taken out, and every other line as it was. */

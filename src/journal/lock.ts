@@ -1,21 +1,19 @@
 /**
  * One process a data folder: a lock that the kernel holds for the open file, across namespaces, and lets go at SIGKILL.
  */
-import { spawnSync } from "node:child_process";
 import { closeSync, fchownSync, fstatSync, ftruncateSync, mkdirSync, openSync } from "node:fs";
 import { readFileSync, statSync, writeSync } from "node:fs";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import type { Clock } from "../lib/clock.ts";
 import { systemClock, toRfc3339 } from "../lib/clock.ts";
-import { messageOf, systemCode } from "../lib/errors.ts";
+import { systemCode } from "../lib/errors.ts";
 import { diskFiles } from "../lib/files.ts";
+import { flock } from "../lib/flock.ts";
+import { unlessMissingSync } from "../lib/missing.ts";
 import { displacementOf } from "./place.ts";
 
 export const LOCK_NAME = "lock";
-
-/** What flock(1) is told to exit with when another process holds the lock. */
-const HELD = 75;
 
 export interface Lock {
   readonly path: string;
@@ -41,8 +39,7 @@ export class DataDirLocked extends Error {
 
 /**
  * Takes the lock of a data folder, which is made when missing (0700). Throws DataDirLocked while another process has
- * it, an Error where it cannot be told. Node has no flock(2), so flock(1) of util-linux takes it on our descriptor: it
- * belongs to the open file, which this process keeps when flock is gone.
+ * it, an Error where it cannot be told.
  */
 export function lockDataDir(dataDir: string, clock: Clock = systemClock): Lock {
   mkdirSync(dataDir, { recursive: true, mode: 0o700 });
@@ -78,10 +75,10 @@ export type Release = () => void;
  */
 export function holdForLook(dataDir: string): Release {
   const path = join(dataDir, LOCK_NAME);
-  const fd = openToRead(path);
+  const fd = unlessMissingSync(() => openSync(path, "r"), null);
   if (fd === null) return () => undefined;
   try {
-    takeLock(dataDir, path, fd, ["-s"]);
+    takeLock(dataDir, path, fd, true);
   } catch (error) {
     closeSync(fd);
     throw error;
@@ -89,39 +86,8 @@ export function holdForLook(dataDir: string): Release {
   return () => closeSync(fd);
 }
 
-function openToRead(path: string): number | null {
-  try {
-    return openSync(path, "r");
-  } catch (error) {
-    if (systemCode(error) === "ENOENT") return null;
-    throw error;
-  }
-}
-
-function takeLock(dataDir: string, path: string, fd: number, how: readonly string[] = []): void {
-  const flock = spawnSync("flock", [...how, "-n", "-E", String(HELD), "3"], {
-    stdio: ["ignore", "ignore", "pipe", fd],
-    encoding: "utf8",
-    timeout: 10_000,
-  });
-  if (flock.status === 0) return;
-  if (flock.status === HELD) throw new DataDirLocked(dataDir, path, holderOf(path));
-  throw new Error(`cannot lock ${path}: ${explain(flock)}`);
-}
-
-function explain(flock: {
-  readonly error?: Error;
-  readonly status: number | null;
-  readonly signal: string | null;
-  readonly stderr: string;
-}): string {
-  if (flock.error !== undefined) {
-    const missing = "code" in flock.error && flock.error.code === "ENOENT";
-    return missing ? "the program flock was not found; it is part of util-linux" : `flock: ${messageOf(flock.error)}`;
-  }
-  if (flock.signal !== null) return `flock was ended by ${flock.signal}`;
-  const said = flock.stderr.trim();
-  return `flock exited with ${flock.status}${said === "" ? "" : `: ${said}`}; does the file system know locks?`;
+function takeLock(dataDir: string, path: string, fd: number, shared = false): void {
+  if (!flock(fd, path, { shared })) throw new DataDirLocked(dataDir, path, holderOf(path));
 }
 
 function isAlive(pid: number): boolean {

@@ -3,9 +3,9 @@
  * only code that shortens a journal.
  */
 import { basename, join } from "node:path";
-import { systemCode } from "../lib/errors.ts";
 import type { Files } from "../lib/files.ts";
 import { writeAll } from "../lib/files.ts";
+import { unlessMissing } from "../lib/missing.ts";
 import { readAt } from "./lines.ts";
 import { PROBE_NAME } from "./names.ts";
 import { isShortage } from "./shortage.ts";
@@ -89,10 +89,6 @@ export async function makeDurable(files: Files, fd: number, last: LastSegment): 
 export async function removeLeftovers(files: Files, folder: string): Promise<void> {
   for (const name of await files.list(folder)) {
     if (name.startsWith(".") && (name.endsWith(".new") || name === PROBE_NAME))
-      await files.unlink(join(folder, name)).catch(ignoreMissing);
+      await unlessMissing(files.unlink(join(folder, name)), undefined);
   }
-}
-
-function ignoreMissing(error: unknown): void {
-  if (systemCode(error) !== "ENOENT") throw error;
 }

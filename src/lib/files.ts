@@ -4,7 +4,7 @@
  */
 import * as fs from "node:fs";
 import { promises } from "node:fs";
-import { systemCode } from "./errors.ts";
+import { unlessMissing } from "./missing.ts";
 
 export interface FileStat {
   readonly size: number;
@@ -58,15 +58,6 @@ function act(start: (done: fs.NoParamCallback) => void): Promise<void> {
   return new Promise((resolve, reject) => start((error) => (error === null ? resolve() : reject(error))));
 }
 
-async function missingIs<T>(work: Promise<T>, instead: T): Promise<T> {
-  try {
-    return await work;
-  } catch (error) {
-    if (systemCode(error) === "ENOENT") return instead;
-    throw error;
-  }
-}
-
 /** The real disk. */
 export const diskFiles: Files = {
   open: (path, flags, mode = 0o600) => call((done) => fs.open(path, flags, mode, done)),
@@ -86,9 +77,9 @@ export const diskFiles: Files = {
       await act((done) => fs.close(fd, done));
     }
   },
-  list: async (path) => (await missingIs(promises.readdir(path), [])).sort(),
+  list: async (path) => (await unlessMissing(promises.readdir(path), [])).sort(),
   async stat(path) {
-    const found = await missingIs<fs.Stats | null>(
+    const found = await unlessMissing<fs.Stats | null>(
       call((done) => fs.stat(path, done)),
       null,
     );

@@ -60,6 +60,8 @@ export interface Seen {
   readonly ready: readonly string[];
 }
 
+const LEAVING: ReadonlySet<string> = new Set(["stopping", "stopped", "failed"]);
+
 export class RealFleet {
   readonly daemon: TestDaemon;
   readonly agents: ReadonlyMap<string, TestAgent>;
@@ -153,7 +155,8 @@ export class RealFleet {
   look(hostId: string): Seen {
     const folder = join(this.agent(hostId).folder, "state/machines");
     const alive = namesIn(folder).filter((id) => servesIn(join(folder, id)));
-    const isReady = (path: string): boolean => isThere(join(path, "work/ready")) && phaseIn(path) === "running";
+    // The record may be on its way to the disk while the report of a start is out; what is told to stop is not ready.
+    const isReady = (path: string): boolean => isThere(join(path, "work/ready")) && !LEAVING.has(phaseIn(path) ?? "");
     return { alive, ready: alive.filter((id) => isReady(join(folder, id))) };
   }
 }

@@ -71,7 +71,6 @@ export function drainView(host: Host, drain: Drain, machines: readonly DrainRow[
     started_at: drain.started_at,
     finished_at: drain.finished_at,
     deadline_at: drain.deadline_at,
-    reason: drain.reason,
     total: machines.length,
     migrated: count("migrated"),
     remaining: machines.length - count("migrated") - count("failed"),

@@ -76,7 +76,6 @@ export const DRAIN = named(
     started_at: nullable(time),
     finished_at: nullable(time),
     deadline_at: nullable(time),
-    reason: nullable(about(text, "As it was given with the drain.")),
     total: count,
     migrated: count,
     remaining: count,

@@ -21,7 +21,8 @@ export interface Answered {
 
 /** What is wrong with the answer by the document; empty where nothing is. */
 export function undocumented({ method, target, status, contentType, body }: Answered): string[] {
-  if (method === "HEAD" || status === 304) return [];
+  // A preflight is answered by the middleware, for whatever path.
+  if (method === "HEAD" || (method === "OPTIONS" && status === 204) || status === 304) return [];
   const json: unknown =
     contentType?.startsWith("application/json") === true ? JSON.parse(body.toString("utf8")) : undefined;
   const refused = contentOf(lookUp(document, "#/components/responses/Refused"))["application/json"];

@@ -60,6 +60,7 @@ export const TEMPLATES: readonly Buffer[] = [
   make("GET", "/metrics"),
   make("GET", "/v1/health"),
   make("GET", "/v1/ready", null, ["Origin: https://console.example"]),
+  make("GET", "/v1/openapi.json"),
   make("POST", "/v1/internal/hosts/register", REGISTER),
   chunked("POST", "/v1/internal/hosts/register", REGISTER),
   make("POST", "/v1/internal/hosts/register", REGISTER.replaceAll("h-1", "h-2"), [

@@ -12,6 +12,7 @@ const ROUTES = `
   GET    /metrics                                 public   -             200
   GET    /v1/health                               public   -             200
   GET    /v1/ready                                public   -             200
+  GET    /v1/openapi.json                         public   -             200
   POST   /v1/auth/login                           public   -             400 invalid_field
   POST   /v1/internal/hosts/register              agent    -             400 invalid_field
   POST   /v1/internal/hosts/{host_id}/heartbeat   agent    -             404 host_not_registered

@@ -128,6 +128,7 @@ test("zwrmd: every command of its usage but the daemon itself", async () => {
   const lines: Readonly<Record<string, readonly string[]>> = {
     "--check-config": ["--check-config"],
     "--generate-config": ["--generate-config"],
+    "--openapi": ["--openapi"],
     "journal verify": ["journal", "verify", "--head", head],
     "journal dump": ["journal", "dump"],
     "journal compact": ["journal", "compact"],

@@ -10,12 +10,17 @@ import { flock } from "../lib/flock.ts";
 export function lockStateDir(folder: string): void {
   const path = join(folder, "lock");
   const fd = openSync(path, "a+", 0o600);
-  if (flock(fd, path)) {
+  let taken = false;
+  try {
+    taken = flock(fd, path);
+  } finally {
+    if (!taken) closeSync(fd);
+  }
+  if (taken) {
     ftruncateSync(fd, 0);
     writeSync(fd, `${process.pid}\n`);
     return;
   }
-  closeSync(fd);
   const holder = readFileSync(path, "utf8").trim();
   throw new Error(
     `another zwrm-agent uses ${folder}${holder === "" ? "" : ` (process ${holder})`}: stop it, or give this ` +

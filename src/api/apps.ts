@@ -17,7 +17,8 @@ import { newId } from "../lib/ids.ts";
 import type { State } from "../state/state.ts";
 import type { Deployment, Workload } from "../state/types.ts";
 import { DEFAULT_MIN_HEALTHY_SECONDS } from "../state/upgrade.ts";
-import type { AppView, DeploymentRequest, DeploymentView } from "../wire/apps.ts";
+import type { QueryOf } from "../wire/call.ts";
+import type { AppView, DeploymentRequest, DeploymentView, FORCE_QUERY } from "../wire/apps.ts";
 import type { Check } from "../wire/check.ts";
 import type { Page, PageQuery } from "../wire/common.ts";
 import type { App } from "./app.ts";
@@ -108,9 +109,7 @@ export function showApp(request: OfApp, app: App): MaybePromise<JsonReply<200, A
   return app.store.read((state) => json(200, appView(state, appOf(request, state))));
 }
 
-export function deleteApp(
-  request: OfApp<never, unknown, { readonly force?: "true" | "false" }>,
-): MaybePromise<EmptyReply<204>> {
+export function deleteApp(request: OfApp<never, unknown, QueryOf<typeof FORCE_QUERY>>): MaybePromise<EmptyReply<204>> {
   const forced = request.query.force === "true";
   return request.change((state) => ({
     event: decideAppDeletion(state, appOf(request, state), forced),

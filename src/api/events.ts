@@ -12,7 +12,9 @@ import type { JournalRecord } from "../journal/types.ts";
 import { ApiError } from "../lib/errors.ts";
 import { redactRecord } from "../state/redact.ts";
 import { CLUSTER_KEY } from "../state/state.ts";
+import type { QueryOf } from "../wire/call.ts";
 import { readField } from "../wire/schema.ts";
+import type { EVENTS_QUERY } from "../wire/service.ts";
 import { SEQ } from "../wire/service.ts";
 import type { App } from "./app.ts";
 import type { PersonRequest } from "./request.ts";
@@ -26,12 +28,7 @@ const CLUSTER_HEADER = "X-Zwrm-Cluster";
 /** A comment now and then tells the client, and every box between, that the line is alive. */
 const KEEP_ALIVE_MS = 15_000;
 
-interface EventsQuery {
-  readonly after?: string;
-  readonly limit?: string;
-  readonly cluster_id?: string;
-}
-type Listing = PersonRequest<never, unknown, EventsQuery>;
+type Listing = PersonRequest<never, unknown, QueryOf<typeof EVENTS_QUERY>>;
 
 export async function listEvents(request: Listing, app: App): Promise<Reply> {
   const { exchange, query } = request;

@@ -10,15 +10,16 @@ import type { EmptyReply, JsonReply } from "../http/respond.ts";
 import { empty, json } from "../http/respond.ts";
 import type { MaybePromise } from "../http/types.ts";
 import type { State } from "../state/state.ts";
-import type { Drain, HostStatus } from "../state/types.ts";
-import type { Page, PageQuery } from "../wire/common.ts";
-import type { DrainRequest, DrainView, HostView } from "../wire/hosts.ts";
+import type { Drain } from "../state/types.ts";
+import type { QueryOf } from "../wire/call.ts";
+import type { Page } from "../wire/common.ts";
+import type { DrainRequest, DrainView, HOSTS_QUERY, HostView } from "../wire/hosts.ts";
 import type { App } from "./app.ts";
 import { listReply } from "./lists.ts";
 import type { PersonRequest } from "./request.ts";
 
 type OfHost = PersonRequest<"host_id">;
-type Filter = PageQuery & { readonly status?: HostStatus; readonly region?: string; readonly datacenter?: string };
+type Filter = QueryOf<typeof HOSTS_QUERY>;
 type Shown = MaybePromise<JsonReply<200, HostView>>;
 
 export function listHosts(

@@ -9,13 +9,14 @@ import { readDigest } from "../images/paths.ts";
 import { verifyImages } from "../images/verify.ts";
 import { ApiError } from "../lib/errors.ts";
 import type { Page, PageQuery } from "../wire/common.ts";
-import type { ImageView } from "../wire/images.ts";
+import type { QueryOf } from "../wire/call.ts";
+import type { ImageView, PUSH_QUERY } from "../wire/images.ts";
 import type { App, Services } from "./app.ts";
 import { listReply } from "./lists.ts";
 import type { PersonRequest, Request } from "./request.ts";
 
 type OfImage<B = unknown, Q = unknown> = PersonRequest<"digest", B, Q>;
-type Labelled = { readonly app_id?: string };
+type Labelled = QueryOf<typeof PUSH_QUERY>;
 type List = JsonReply<200, Page<"images", ImageView>>;
 
 function listImages(query: PageQuery & Labelled, views: readonly ImageView[]): List {

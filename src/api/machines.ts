@@ -9,15 +9,16 @@ import { empty, json } from "../http/respond.ts";
 import type { MaybePromise } from "../http/types.ts";
 import type { Event, IdempotencyNote } from "../state/events.ts";
 import type { State } from "../state/state.ts";
-import type { Machine, MachineState } from "../state/types.ts";
-import type { Page, PageQuery } from "../wire/common.ts";
-import type { MachineView, PlacementView } from "../wire/machines.ts";
+import type { Machine } from "../state/types.ts";
+import type { QueryOf } from "../wire/call.ts";
+import type { Page } from "../wire/common.ts";
+import type { MachineView, MACHINES_QUERY, PlacementView } from "../wire/machines.ts";
 import type { App } from "./app.ts";
 import { listReply } from "./lists.ts";
 import type { PersonRequest } from "./request.ts";
 
 type OfMachine = PersonRequest<"id">;
-type Filter = PageQuery & { readonly app_id?: string; readonly host_id?: string; readonly state?: MachineState };
+type Filter = QueryOf<typeof MACHINES_QUERY>;
 
 /** The machine of the path, in the caller's org. */
 function machineOf({ caller, params }: OfMachine, state: State): Machine {

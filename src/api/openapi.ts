@@ -137,7 +137,10 @@ function answerOf(status: string, answer: Schema<unknown, unknown> | Media | nul
   const description = DESCRIPTIONS[status] ?? "Done.";
   if (answer === null) return { description };
   return "media" in answer
-    ? { description, content: { [answer.media]: {} } }
+    ? {
+        description,
+        content: { [answer.media]: answer.schema === undefined ? {} : { schema: answer.schema.describe(define) } },
+      }
     : { description, ...jsonContent(answer, define) };
 }
 

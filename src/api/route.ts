@@ -5,9 +5,9 @@
 import type { JsonReply, EmptyReply } from "../http/respond.ts";
 import type { MaybePromise, Method, Reply } from "../http/types.ts";
 import type { Access } from "../identity/access.ts";
-import type { Call } from "../wire/call.ts";
+import type { Call, QueryOf } from "../wire/call.ts";
 import { STREAM } from "../wire/call.ts";
-import type { Schema, TypeOf } from "../wire/schema.ts";
+import type { Schema } from "../wire/schema.ts";
 import { readBody, readField } from "../wire/schema.ts";
 import type { Scope } from "../wire/people.ts";
 import type { AgentApp, App, Hands, PublicApp } from "./app.ts";
@@ -24,7 +24,7 @@ type BodyOf<S> = S extends { readonly body: Schema<infer T, unknown> }
     ? AsyncIterable<Uint8Array>
     : undefined;
 
-type QueryOf<S> = S extends { readonly query: infer Q } ? { readonly [K in keyof Q]?: TypeOf<Q[K]> } : unknown;
+type QueryOfCall<S> = S extends { readonly query: infer Q } ? QueryOf<Q> : unknown;
 
 type AnswerOf<S extends Call> = {
   [K in keyof S["answers"] & number]: S["answers"][K] extends Schema<infer T, unknown>
@@ -46,7 +46,7 @@ export function open<const P extends string, const S extends Call>(
   method: Method,
   path: P,
   call: S,
-  handler: (request: Request<Names<P>, BodyOf<S>, QueryOf<S>>, app: PublicApp) => MaybePromise<AnswerOf<S>>,
+  handler: (request: Request<Names<P>, BodyOf<S>, QueryOfCall<S>>, app: PublicApp) => MaybePromise<AnswerOf<S>>,
 ): ApiRoute {
   return row({ method, path, access: { kind: "public" }, call, name: handler.name }, (context, hands) =>
     handler(new Request(context, partsOf<P, S>(context, call)), hands.anyone),
@@ -58,7 +58,7 @@ export function internal<const P extends string, const S extends Call>(
   method: Method,
   path: P,
   call: S,
-  handler: (request: AgentRequest<Names<P>, BodyOf<S>, QueryOf<S>>, app: AgentApp) => MaybePromise<AnswerOf<S>>,
+  handler: (request: AgentRequest<Names<P>, BodyOf<S>, QueryOfCall<S>>, app: AgentApp) => MaybePromise<AnswerOf<S>>,
 ): ApiRoute {
   return row({ method, path, access: { kind: "internal" }, call, name: handler.name }, (context, hands) =>
     handler(new AgentRequest(context, partsOf<P, S>(context, call), hands.agentDoor), hands.agents),
@@ -70,7 +70,7 @@ type PersonRow = <const P extends string, const S extends Call>(
   method: Method,
   path: P,
   call: S,
-  handler: (request: PersonRequest<Names<P>, BodyOf<S>, QueryOf<S>>, app: App) => MaybePromise<AnswerOf<S>>,
+  handler: (request: PersonRequest<Names<P>, BodyOf<S>, QueryOfCall<S>>, app: App) => MaybePromise<AnswerOf<S>>,
 ) => ApiRoute;
 
 function people(scope: Scope | null, hostAdmin: boolean): PersonRow {
@@ -111,13 +111,13 @@ function row({ path, ...head }: RowHead, handler: ApiRoute["handler"]): ApiRoute
 function partsOf<P extends string, S extends Call>(
   context: ApiContext,
   call: S,
-): Parts<Names<P>, BodyOf<S>, QueryOf<S>> {
+): Parts<Names<P>, BodyOf<S>, QueryOfCall<S>> {
   // The router took the names out of this very path, and the schemas are those that the types were taken from.
   return {
     params: context.params,
     body: bodyOf(context, call),
     query: queryOf(context, call),
-  } as Parts<Names<P>, BodyOf<S>, QueryOf<S>>;
+  } as Parts<Names<P>, BodyOf<S>, QueryOfCall<S>>;
 }
 
 function bodyOf(context: ApiContext, { body }: Call): unknown {

@@ -73,7 +73,11 @@ function progressOf({ migrated, total, failed }: Drain): string {
     : `${migrated} of ${total} migrated${failed === 0 ? "" : `, ${failed} failed`}`;
 }
 
-function ending({ state, deadline_at: deadline, total, migrated, remaining }: Drain, id: string, ms: number): string {
+function ending(
+  { state, reason, deadline_at: deadline, total, migrated, remaining }: Drain,
+  id: string,
+  ms: number,
+): string {
   switch (state) {
     case "completed":
       return (
@@ -81,10 +85,11 @@ function ending({ state, deadline_at: deadline, total, migrated, remaining }: Dr
         "brings it back"
       );
     case "failed": {
-      const why = deadline === undefined ? "" : ` (the deadline ${deadline} passed)`;
+      const why = reason ?? (deadline === undefined ? undefined : `the deadline ${deadline} passed`);
       const hint = `"zwrm host drain-status ${id}" shows why; drain it again, or "zwrm host undrain ${id}"`;
       return (
-        `failed after ${formatElapsed(ms)}${why} with ${remaining} ` + `remaining; the host stays draining. ${hint}`
+        `failed after ${formatElapsed(ms)}${why === undefined ? "" : ` (${why})`} with ${remaining} ` +
+        `remaining; the host stays draining. ${hint}`
       );
     }
     default:

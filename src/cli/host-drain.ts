@@ -91,6 +91,7 @@ function showDrain(session: Session, drain: Drain): void {
   session.facts([
     ["host", drain.host_id],
     ["state", statusCell(drain.state)],
+    ...(drain.reason === undefined ? [] : [["reason", drain.reason] as const]),
     ...(drain.started_at === undefined ? [] : [["started", `${ageOf(drain.started_at, now)} ago`] as const]),
     ...(drain.finished_at === undefined ? [] : [["finished", `${ageOf(drain.finished_at, now)} ago`] as const]),
     ...(drain.deadline_at === undefined ? [] : [["deadline", drain.deadline_at] as const]),

@@ -2,7 +2,7 @@
 import type { Calls } from "./call.ts";
 import { added, list, map, named, nullable, object, optional } from "./compound.ts";
 import { CHECK } from "./check.ts";
-import { DIGEST, LABEL, ON_HOST_LOSS, page, RESTART, time, PAGE_QUERY } from "./common.ts";
+import { DIGEST, FLAG, LABEL, ON_HOST_LOSS, page, RESTART, time, PAGE_QUERY } from "./common.ts";
 import type { Received, TypeOf } from "./schema.ts";
 import { about, amount, anything, count, integer, number, oneOf, pattern, text } from "./schema.ts";
 
@@ -60,7 +60,7 @@ export type ReceivedApp = Received<typeof APP>;
 /** Which app is meant. */
 export type NamedApp = Pick<AppView, "id" | "name">;
 export const APPS = page("apps", APP);
-export const FORCE_QUERY = { force: about(oneOf("true", "false"), "true: with its machines, which are stopped.") };
+export const FORCE_QUERY = { force: about(FLAG, "true: with its machines, which are stopped.") };
 
 export const DEPLOYMENT = named(
   "Deployment",

@@ -1,9 +1,10 @@
 /** What goes over the wire in one call: what comes, and what is answered where it went well. */
-import type { Schema } from "./schema.ts";
+import type { Schema, TypeOf } from "./schema.ts";
 
-/** An answer that is no JSON of one schema: its media type. */
+/** An answer that its handler writes itself, or that is no JSON: its media type, and its shape where it has one. */
 export interface Media {
   readonly media: string;
+  readonly schema?: Schema<unknown, unknown>;
 }
 
 /** A body that is read piece by piece. */
@@ -19,6 +20,9 @@ export interface Call {
   /** By status; null is an answer without a body. */
   readonly answers: Readonly<Record<number, Schema<unknown, unknown> | Media | null>>;
 }
+
+/** What a query's schemas make of it. */
+export type QueryOf<Q> = { readonly [K in keyof Q]?: TypeOf<Q[K]> };
 
 /** The calls of one noun. */
 export type Calls = Readonly<Record<string, Call>>;

@@ -1,5 +1,6 @@
 /** What several shapes share: ids and names, resources, and pages of a list. */
 import { DIGEST_PATTERN, LABEL_PATTERN, NAME_PATTERN } from "../lib/ids.ts";
+import type { QueryOf } from "./call.ts";
 import { list, named, object, whenAsked } from "./compound.ts";
 import type { Schema, TypeOf } from "./schema.ts";
 import { about, amount, oneOf, pattern, text } from "./schema.ts";
@@ -36,7 +37,7 @@ export const PAGE_QUERY = {
   after: about(text, "Those behind this id."),
 };
 
-export type PageQuery = { readonly limit?: string; readonly after?: string };
+export type PageQuery = QueryOf<typeof PAGE_QUERY>;
 
 /** A list in an answer: whole, or a page, where `next_after` says whether there is more (null at the end). */
 export type Page<K extends string, T> = { readonly [key in K]: readonly T[] } & { readonly next_after?: string | null };

@@ -76,6 +76,7 @@ export const DRAIN = named(
     started_at: nullable(time),
     finished_at: nullable(time),
     deadline_at: nullable(time),
+    reason: optional(about(text, "As it was given with the drain, where that is told.")),
     total: count,
     migrated: count,
     remaining: count,

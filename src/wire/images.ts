@@ -33,5 +33,5 @@ export const IMAGE_CALLS = {
   show: { summary: "Show one of the org's images", answers: { 200: IMAGE } },
   push: { summary: "Push an image", body: STREAM, query: PUSH_QUERY, answers: { 201: IMAGE, 200: IMAGE } },
   remove: { summary: "Drop the org's reference to an image", answers: { 204: null } },
-  verify: { summary: "Hash every image again", answers: { 200: { media: "application/json" } } },
+  verify: { summary: "Hash every image again", answers: { 200: { media: "application/json", schema: FINDINGS } } },
 } as const satisfies Calls;

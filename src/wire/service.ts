@@ -83,7 +83,7 @@ export const SERVICE_CALLS = {
   events: {
     summary: "Who did what, when and from where",
     query: EVENTS_QUERY,
-    answers: { 200: { media: "application/json" } },
+    answers: { 200: { media: "application/json", schema: EVENTS } },
   },
   openapi: { summary: "This document", answers: { 200: { media: "application/json" } } },
   status: { summary: "How much there is of everything", answers: { 200: STATUS } },

@@ -4,6 +4,7 @@ import test from "node:test";
 import { openApi } from "../../src/api/openapi.ts";
 import { ROUTES } from "../../src/api/routes.ts";
 import { SCOPES } from "../../src/wire/people.ts";
+import { undocumented } from "../support/documented.ts";
 import { findings, lookUp } from "../support/json-schema.ts";
 
 type Operation = Readonly<Record<string, unknown>>;
@@ -86,3 +87,35 @@ for (const [what, value, said] of WRONG) {
     assert.match(findings(document, schema, JSON.parse(JSON.stringify(value))).join("; "), said);
   });
 }
+
+const ORG = { id: "org_1", slug: "acme", name: "Acme" };
+const ANSWERS: readonly [what: string, status: number, value: unknown, said: RegExp | null][] = [
+  ["as the document says", 201, ORG, null],
+  ["with a status that the route has not", 202, ORG, /has no answer 202/],
+  ["without a field", 201, { ...ORG, slug: undefined }, /\/slug is not there/],
+  ["with a field more", 201, { ...ORG, password: "x" }, /\/password is not in the document/],
+  ["as an error", 404, { error: "No.", code: "org_not_found", request_id: "r" }, null],
+  ["as an error without a code", 404, { error: "No.", request_id: "r" }, /\/code is not there/],
+  ["as an error that says more", 404, { error: "No.", code: "x", request_id: "r", stack: "s" }, /\/stack is not in/],
+];
+
+for (const [what, status, value, said] of ANSWERS) {
+  test(`an answer ${what} is ${said === null ? "let through" : "found out"}`, () => {
+    const body = Buffer.from(JSON.stringify(value));
+    const found = undocumented({
+      method: "POST",
+      target: "/v1/orgs?x=1",
+      status,
+      contentType: "application/json",
+      body,
+    });
+    if (said === null) assert.deepEqual(found, []);
+    else assert.match(found.join("; "), said);
+  });
+}
+
+test("an answer of no route, and of another type than the route's, is found out", () => {
+  const answer = { method: "GET", status: 200, contentType: "text/html", body: Buffer.from("x") };
+  assert.match(undocumented({ ...answer, target: "/nowhere" }).join(), /no route is there/);
+  assert.match(undocumented({ ...answer, target: "/v1/status" }).join(), /text\/html is none of application\/json/);
+});

@@ -34,6 +34,7 @@ function drain(state: string, machines: Row[], more: Row = {}): Row {
     remaining: machines.length - migrated - failed,
     failed,
     machines,
+    reason: null,
     ...more,
   };
 }
@@ -320,6 +321,7 @@ test("shows how far a drain is", async (t) => {
   const api = await fakeApi(t, () => [
     200,
     drain("failed", machines, {
+      reason: "fan",
       finished_at: "2026-03-01T11:59:50.000Z",
       deadline_at: "2026-03-01T12:10:00.000Z",
     }),
@@ -329,6 +331,7 @@ test("shows how far a drain is", async (t) => {
     [
       "host      h-1",
       "state     failed",
+      "reason    fan",
       "started   1m ago",
       "finished  10s ago",
       "deadline  2026-03-01T12:10:00.000Z",

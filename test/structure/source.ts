@@ -54,7 +54,7 @@ const IMPORT = /\b(?:from|import)\s*\(?\s*(["'`])([^"'`]*)\1/g;
 export function importsOf(source: string): string[] {
   const found = [...withoutComments(source).matchAll(IMPORT)].map(([, , specifier]) => specifier ?? "");
   // A text that only ends with such a word, or a template that quotes a name: no import can be written so.
-  return found.filter((specifier) => !/\s|\$\{/.test(specifier));
+  return found.filter((specifier) => !/^\s*\+\s*$|\$\{/.test(specifier));
 }
 
 /**

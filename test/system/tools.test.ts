@@ -62,6 +62,8 @@ async function stoppedWithImage(owner: Owner): Promise<TestDaemon> {
   return daemon;
 }
 
+const NOTHING_TO_BACK_UP = "there is no journal in .* nothing to back up";
+
 test(
   "nothing to look at is an error for every tool, not a good result: no folder, an empty one, a path " +
     "that is wrong by one letter",
@@ -69,12 +71,12 @@ test(
     const daemon = new TestDaemon({});
     t.after(() => daemon.close());
     const tools = [...LOOKS, ["journal", "compact"]];
-    const noFolder =
-      /there is no journal in \S+\/data\/journal: there is no such folder|there is no journal in .* nothing to/;
+    const noFolder = new RegExp(
+      `there is no journal in \\S+/data/journal: there is no such folder|${NOTHING_TO_BACK_UP}`,
+    );
     for (const words of tools) refused(await daemon.command(...words), noFolder, words.join(" "));
     mkdirSync(join(daemon.dataDir, "journal"), { recursive: true });
-    const empty =
-      /there is no journal in \S+\/data\/journal: it holds no segment|there is no journal in .* nothing to back up/;
+    const empty = new RegExp(`there is no journal in \\S+/data/journal: it holds no segment|${NOTHING_TO_BACK_UP}`);
     for (const words of tools) refused(await daemon.command(...words), empty, words.join(" "));
     assert.deepEqual(readdirSync(daemon.dataDir), ["journal"], "and nothing was made by looking");
   },

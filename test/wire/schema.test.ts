@@ -2,8 +2,8 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import { ApiError } from "../../src/lib/errors.ts";
-import { list, map, object, optional } from "../../src/wire/compound.ts";
-import type { Schema, TypeOf } from "../../src/wire/schema.ts";
+import { added, list, map, named, nullable, object, optional, whenAsked } from "../../src/wire/compound.ts";
+import type { JsonSchema, Schema, TypeOf } from "../../src/wire/schema.ts";
 import {
   boolean,
   integer,
@@ -12,6 +12,7 @@ import {
   pattern,
   readBody,
   readField,
+  receiveBody,
   scalar,
   string,
 } from "../../src/wire/schema.ts";
@@ -232,4 +233,68 @@ test("an error that is none of the reader's passes through as it is", () => {
   }, {});
   assert.throws(() => readBody(object({ a: broken }), { a: 1 }), TypeError);
   assert.throws(() => readField(broken, "a", 1), TypeError);
+});
+
+const STATE = object({
+  id: string({ min: 1, max: 9 }),
+  state: oneOf("on", "off"),
+  host_id: nullable(string({ min: 1, max: 9 })),
+  since: added(string({ min: 1, max: 9 })),
+  rest: optional(integer({ min: 0, max: 9 })),
+  next: whenAsked(string({ min: 1, max: 9 })),
+});
+
+test("what is sent is read to the letter: words of the list only, nothing left out, null where it may be", () => {
+  const sent = { id: "a", state: "on", host_id: null, since: "now" };
+  assert.deepEqual(readBody(STATE, sent), { ...sent, rest: undefined, next: undefined });
+  assert.equal(readBody(STATE, { ...sent, next: null }).next, null);
+  assert.throws(() => readBody(STATE, { ...sent, state: "moving" }), { field: "state" });
+  for (const field of ["host_id", "since", "state"]) {
+    const { [field]: _left, ...less } = sent as Record<string, unknown>;
+    assert.throws(() => readBody(STATE, less), { field });
+  }
+  assert.throws(() => readBody(STATE, { ...sent, since: null }), { field: "since" });
+});
+
+test("who receives takes a newer program's words and an older one's gaps, and no wrong types", () => {
+  const nothing = { host_id: undefined, since: undefined, rest: undefined, next: undefined };
+  assert.deepEqual(receiveBody(STATE, { id: "a", state: "moving", more: 1 }), { id: "a", state: "moving", ...nothing });
+  assert.deepEqual(receiveBody(STATE, { id: "a", state: "on", host_id: null, since: null }), {
+    id: "a",
+    state: "on",
+    ...nothing,
+  });
+  assert.throws(() => receiveBody(STATE, { state: "on" }), { field: "id" });
+  assert.throws(() => receiveBody(STATE, { id: "a", state: 7 }), { field: "state" });
+  assert.throws(() => receiveBody(STATE, { id: "a", state: "on", since: 7 }), { field: "since" });
+});
+
+test("a schema describes itself: what must be there, what may be null, and a named part once", () => {
+  const parts = new Map<string, JsonSchema>();
+  const define = (name: string, describe: () => JsonSchema): JsonSchema => {
+    parts.set(name, describe());
+    return { $ref: name };
+  };
+  const described = object({ of: nullable(named("State", STATE)), all: list(named("State", STATE), 3) });
+  const text = { type: "string", minLength: 1, maxLength: 9 };
+  assert.deepEqual(described.describe(define), {
+    type: "object",
+    properties: {
+      of: { anyOf: [{ $ref: "State" }, { type: "null" }] },
+      all: { type: "array", items: { $ref: "State" }, maxItems: 3 },
+    },
+    required: ["of", "all"],
+  });
+  assert.deepEqual(parts.get("State"), {
+    type: "object",
+    properties: {
+      id: text,
+      state: { type: "string", enum: ["on", "off"] },
+      host_id: { ...text, type: ["string", "null"] },
+      since: text,
+      rest: { type: ["integer", "null"], minimum: 0, maximum: 9 },
+      next: { ...text, type: ["string", "null"] },
+    },
+    required: ["id", "state", "host_id", "since"],
+  });
 });

@@ -5,13 +5,14 @@ import type { Drain, Host, Machine } from "../state/types.ts";
 import type { DrainRow } from "../wire/hosts.ts";
 import { holdsCapacity } from "../state/workload-reducers.ts";
 import { Imagined, choose, hasRoom, whyNowhere } from "./placement.ts";
-import { chooseReplacement, needOf } from "./replicas.ts";
-import type { PlanScene } from "./replicas.ts";
-import { untilNextTry, untilNextTryOfAll } from "./backoff.ts";
-import { crewOf } from "./crew.ts";
-import { isHealthy, serves, staySeconds } from "./health.ts";
-import { whyOriginalStays } from "./pairs.ts";
-import { movingFrom, replacementOf } from "./replacement.ts";
+import { chooseReplacement } from "./plan/replace.ts";
+import { needOf } from "./plan/new-machine.ts";
+import type { PlanScene } from "./plan/scene.ts";
+import { nextTry, nextTryOfAll } from "./plan/backoff.ts";
+import { machinesOfApp } from "./plan/app-machines.ts";
+import { isHealthy, serves, staySeconds } from "./plan/health.ts";
+import { whyOriginalStays } from "./plan/takeover.ts";
+import { movingFrom, replacementOf } from "./plan/replacement.ts";
 
 /**
  * A row for every machine that the drain has or had to move: those it began with, and those that came back to the host
@@ -72,7 +73,7 @@ function whyStays(state: State, machine: Machine): string | null {
   const target = state.deployments.get(app?.deployment_id ?? "");
   return app === undefined || target === undefined
     ? null
-    : whyOriginalStays(state, crewOf(state, app, target), machine);
+    : whyOriginalStays(state, machinesOfApp(state, app, target), machine);
 }
 
 /** What its original waits for, or null where it has waited long enough. */
@@ -98,10 +99,11 @@ function whyItWaits(scene: PlanScene, host: Host, drain: Drain, machine: Machine
   if (machine.restart === "never" && machine.deployment_id === deployment.id)
     return { state: "blocked", reason: RUNS_ONCE };
   const need = needOf({ id: machine.app_id }, deployment);
-  const isTooEarly = untilNextTry(scene.since, machine, deployment, "draining") > 0;
+  const isTooEarly = nextTry(scene.since, machine, deployment, "draining") !== "now";
   if (isTooEarly || chooseReplacement(scene, deployment, machine, "draining") === null) {
     if (!hasRoom(scene, need)) return { state: "blocked", reason: whyNowhere(scene, need) };
-    const again = toRfc3339(scene.now + untilNextTryOfAll(scene.since, machine, deployment, "draining"));
+    const next = nextTryOfAll(scene.since, machine, deployment, "draining");
+    const again = toRfc3339(scene.now + (next === "now" ? 0 : next.inMs));
     return { state: "blocked", reason: `its replacement failed (${machine.retry?.reason ?? ""}); again at ${again}` };
   }
   const moving = movingFrom(state, host.id);

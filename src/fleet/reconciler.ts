@@ -11,8 +11,8 @@ import type { Store } from "../state/store.ts";
 import type { Allocation } from "./allocations.ts";
 import { Allocations } from "./allocations.ts";
 import type { Strategy } from "./placement.ts";
-import type { PlanScene } from "./replicas.ts";
-import { nextStep } from "./replicas.ts";
+import type { PlanScene } from "./plan/scene.ts";
+import { nextStep } from "./plan/next-step.ts";
 
 export interface ReconcilerOptions {
   readonly store: Store;

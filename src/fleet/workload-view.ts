@@ -7,11 +7,11 @@ import type { AppView, DeploymentView } from "../wire/apps.ts";
 import type { MachineView, PlacementView } from "../wire/machines.ts";
 import type { Need } from "./placement.ts";
 import { explain, whyNowhere } from "./placement.ts";
-import type { PlanScene } from "./replicas.ts";
-import { needOf } from "./replicas.ts";
-import { serves } from "./health.ts";
-import { causeOf, replacementOf } from "./replacement.ts";
-import { whyNotYet } from "./why-not-yet.ts";
+import type { PlanScene } from "./plan/scene.ts";
+import { needOf } from "./plan/new-machine.ts";
+import { serves } from "./plan/health.ts";
+import { causeOf, replacementOf } from "./plan/replacement.ts";
+import { whyNotYet } from "./plan/why-not-yet.ts";
 
 export function appView(state: State, { id, name, org_id, created_at, deployment_id }: App): AppView {
   const app = { id, name, org_id, created_at, deployment_id };

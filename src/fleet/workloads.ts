@@ -4,8 +4,8 @@ import type { Event, EventOf, IdempotencyNote } from "../state/events.ts";
 import { imageRefKey } from "../state/reducers.ts";
 import type { State } from "../state/state.ts";
 import type { App, Deployment, Machine, Workload } from "../state/types.ts";
-import { holdsCapacity, isForsaken } from "../state/workload-reducers.ts";
-import { originalOf, replacementOf } from "./replacement.ts";
+import { holdsCapacity, isOrphaned } from "../state/workload-reducers.ts";
+import { originalOf, replacementOf } from "./plan/replacement.ts";
 
 /** An app of the org by its id or its name. Throws `app_not_found`, also where another org has it. */
 export function findApp(state: State, orgId: string, idOrName: string): App {
@@ -46,7 +46,7 @@ export function decideApp(
 
 /** Throws `app_has_machines`. */
 export function decideAppDeletion(state: State, app: App, force: boolean): EventOf<"app.deleted"> {
-  const left = state.presentOf(app.id).filter((machine) => holdsCapacity(machine) && !isForsaken(machine)).length;
+  const left = state.presentOf(app.id).filter((machine) => holdsCapacity(machine) && !isOrphaned(machine)).length;
   if (left > 0 && !force)
     throw new ApiError(
       "app_has_machines",

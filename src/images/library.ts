@@ -10,7 +10,7 @@ import type { ImageView } from "../wire/images.ts";
 import type { Digest } from "./paths.ts";
 import type { ImageStore, ImportLimits } from "./store.ts";
 import type { Source } from "./upload.ts";
-import { holdsCapacity, isForsaken } from "../state/workload-reducers.ts";
+import { holdsCapacity, isOrphaned } from "../state/workload-reducers.ts";
 
 /** An image on the wire. */
 export class ImageLibrary {
@@ -82,7 +82,7 @@ export class ImageLibrary {
       findOwn(state, orgId, digest);
       const user = [...state.machines.values()].find(
         (machine) =>
-          machine.image === digest && machine.org_id === orgId && holdsCapacity(machine) && !isForsaken(machine),
+          machine.image === digest && machine.org_id === orgId && holdsCapacity(machine) && !isOrphaned(machine),
       );
       if (user !== undefined)
         throw new ApiError("image_in_use", `Machine ${user.id} of app ${user.app_id} needs ${digest}.`);

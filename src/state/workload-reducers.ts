@@ -21,7 +21,7 @@ export function holdsCapacity(machine: Machine): boolean {
  * It was told to go, and nobody can ask its host: when that is heard again it is told to stop, whatever has become of
  * app and image.
  */
-export function isForsaken(machine: Machine): boolean {
+export function isOrphaned(machine: Machine): boolean {
   return machine.removing && machine.state === "unknown";
 }
 

@@ -4,7 +4,7 @@
  */
 import assert from "node:assert/strict";
 import test from "node:test";
-import { isHealthy } from "../../src/fleet/health.ts";
+import { isHealthy } from "../../src/fleet/plan/health.ts";
 import type { Machine } from "../../src/state/types.ts";
 import { random } from "../support/random.ts";
 import type { Fate } from "./stage.ts";

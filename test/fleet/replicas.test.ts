@@ -1,7 +1,8 @@
 /** What an app needs next: how many replicas, who goes, what replaces what, and in which order. */
 import assert from "node:assert/strict";
 import test from "node:test";
-import { nextStep, surgeOf } from "../../src/fleet/replicas.ts";
+import { nextStep } from "../../src/fleet/plan/next-step.ts";
+import { surgeOf } from "../../src/fleet/plan/replace.ts";
 import type { Event } from "../../src/state/events.ts";
 import type { Machine } from "../../src/state/types.ts";
 import { APP, Stage } from "./stage.ts";

@@ -2,7 +2,7 @@
 import { sinceAt } from "../support/rows.ts";
 import { Allocations } from "../../src/fleet/allocations.ts";
 import { decideExpired } from "../../src/fleet/expiry.ts";
-import { nextStep } from "../../src/fleet/replicas.ts";
+import { nextStep } from "../../src/fleet/plan/next-step.ts";
 import {
   decideApp,
   decideAppDeletion,

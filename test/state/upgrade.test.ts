@@ -4,8 +4,8 @@
  */
 import assert from "node:assert/strict";
 import test from "node:test";
-import { isHealthy } from "../../src/fleet/health.ts";
-import { nextStep } from "../../src/fleet/replicas.ts";
+import { isHealthy } from "../../src/fleet/plan/health.ts";
+import { nextStep } from "../../src/fleet/plan/next-step.ts";
 import { State } from "../../src/state/state.ts";
 import { apply, heard, machineOf, registered, sinceAt, specOf, workloadOf } from "../support/rows.ts";
 import { START_WALL } from "../support/clock.ts";

@@ -114,6 +114,25 @@ test(`no line of the sources, the tests and the scripts is longer than ${MAX_COL
   assertNone(long);
 });
 
+/** Words of our own making, and what the field says in their stead. */
+const PRIVATE_WORDS: Readonly<Record<string, string>> = {
+  crew: "the machines of an app",
+  forsaken: "orphaned",
+  streaky: "in a crash loop",
+  wanted_state: "desired state",
+  real_state: "actual state",
+};
+
+test("the code speaks the words of the field, and none of its own making", () => {
+  assertNone(
+    inEach((_path, source) =>
+      Object.entries(PRIVATE_WORDS).flatMap(([word, better]) =>
+        new RegExp(`\\b${word}\\b`, "i").test(source) ? [`${word}: say ${better}`] : [],
+      ),
+    ),
+  );
+});
+
 test("every file opens with a sentence that says what it owns", () => {
   assertNone([...FILES].filter(([, source]) => !/^\S.{20,}/.test(openingOf(source) ?? "")).map(([path]) => path));
 });

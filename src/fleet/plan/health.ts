@@ -7,9 +7,9 @@
  * up without a break for `min_healthy_seconds`; where its deployment has completed before, a fifth of that is enough:
  * the image is known, the host is not.
  */
-import type { Since } from "../lib/elapsed.ts";
-import type { State } from "../state/state.ts";
-import type { App, Machine } from "../state/types.ts";
+import type { Since } from "../../lib/elapsed.ts";
+import type { State } from "../../state/state.ts";
+import type { App, Machine } from "../../state/types.ts";
 
 /** The part of `min_healthy_seconds` that is asked of a machine whose deployment has completed before. */
 const KNOWN_SHARE = 5;
@@ -52,8 +52,8 @@ export function staySeconds(state: State, app: App, machine: Machine): number {
 }
 
 /** Machines that have been up for as long as is asked, and of which that was not said yet. */
-export function grownHealthy(state: State, app: App, members: readonly Machine[], since: Since): Machine[] {
-  return members.filter((machine) => {
+export function grownHealthy(state: State, app: App, present: readonly Machine[], since: Since): Machine[] {
+  return present.filter((machine) => {
     if (machine.healthy || machine.up_since === null || !serves(machine)) return false;
     return since(machine.up_since) >= staySeconds(state, app, machine) * 1000;
   });
@@ -63,9 +63,9 @@ export function grownHealthy(state: State, app: App, members: readonly Machine[]
  * How many machines of the app have to be healthy before one that serves may go: one a replica that is to run and has
  * not done its work.
  */
-export function floorOf(replicas: number, heads: readonly Machine[]): number {
-  const excused = heads.filter((machine) => isPaused(machine) || hasDoneItsWork(machine)).length;
-  return Math.max(0, replicas - excused);
+export function floorOf(wanted: number, replicas: readonly Machine[]): number {
+  const excused = replicas.filter((machine) => isPaused(machine) || hasDoneItsWork(machine)).length;
+  return Math.max(0, wanted - excused);
 }
 
 /** Gives up the places of machines one by one, as the rule allows, and says why one stays. */
@@ -73,10 +73,13 @@ export class Places {
   readonly #floor: number;
   #healthy: number;
 
-  /** `members`: machines of the app that are not on their way out; `heads`: those of them that count as a replica. */
-  constructor(replicas: number, members: readonly Machine[], heads: readonly Machine[]) {
-    this.#floor = floorOf(replicas, heads);
-    this.#healthy = members.filter(isHealthy).length;
+  /**
+   * `wanted`: so many replicas are asked for; `present`: machines of the app that are not on their way out; `replicas`:
+   * those of them that count as one.
+   */
+  constructor(wanted: number, present: readonly Machine[], replicas: readonly Machine[]) {
+    this.#floor = floorOf(wanted, replicas);
+    this.#healthy = present.filter(isHealthy).length;
   }
 
   /** Null where `machine` may go, and is counted as gone from here on; else why it has to stay. */

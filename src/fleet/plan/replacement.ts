@@ -2,13 +2,13 @@
  * Which machines need another one in their stead, and how a pair of original and replacement stands: pure facts for
  * replicas.ts and drain.ts.
  */
-import type { Since } from "../lib/elapsed.ts";
-import type { State } from "../state/state.ts";
-import type { Host, Machine } from "../state/types.ts";
-import { holdsCapacity } from "../state/workload-reducers.ts";
-import { runningDrain } from "./drain-terms.ts";
+import type { Since } from "../../lib/elapsed.ts";
+import type { State } from "../../state/state.ts";
+import type { Host, Machine } from "../../state/types.ts";
+import { holdsCapacity } from "../../state/workload-reducers.ts";
+import { runningDrain } from "../drain-terms.ts";
 import { isHealthy } from "./health.ts";
-import type { Excluded } from "./placement.ts";
+import type { Excluded } from "../placement.ts";
 
 /**
  * lost: its host is silent or left. failed: its agent gave it up. draining: its host goes out of service. outdated: it

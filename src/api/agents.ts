@@ -10,14 +10,14 @@ import type { Heartbeat, HeartbeatAnswer, RegisterRequest, Registered } from "..
 import { HOST_ID } from "../wire/common.ts";
 import { readField } from "../wire/schema.ts";
 import type { AgentApp } from "./app.ts";
-import type { AgentRequest, Exchange } from "./request.ts";
+import type { AgentRequest, Transport } from "./request.ts";
 
 type OfHost<B = unknown> = AgentRequest<"host_id", B>;
 type Beaten = JsonReply<200, HeartbeatAnswer>;
 
 /** X-Zwrm-Host-Key, or null. Throws where its length is wrong. */
-function hostKey(exchange: Exchange): string | null {
-  const key = exchange.header("x-zwrm-host-key");
+function hostKey(transport: Transport): string | null {
+  const key = transport.header("x-zwrm-host-key");
   if (key !== null && (key.length < 32 || key.length > 128))
     throw new ApiError("invalid_field", "X-Zwrm-Host-Key must be 32 to 128 characters.", { field: "X-Zwrm-Host-Key" });
   return key;
@@ -42,7 +42,7 @@ export async function registerHost(
   request: AgentRequest<never, RegisterRequest>,
   app: AgentApp,
 ): Promise<JsonReply<201, Registered> | JsonReply<200, Registered>> {
-  const { body, exchange } = request;
+  const { body, transport } = request;
   const hostId = body.host_id ?? newUuid();
   const { created, host } = await request.register({
     host_id: hostId,
@@ -50,13 +50,13 @@ export async function registerHost(
       hostname: body.hostname,
       region: body.region ?? "default",
       datacenter: body.datacenter ?? "default",
-      ip_address: body.ip_address ?? exchange.peer.remoteAddress ?? OVER_SOCKET,
+      ip_address: body.ip_address ?? transport.peer.remoteAddress ?? OVER_SOCKET,
       grpc_port: body.grpc_port ?? 9090,
       agent_version: body.agent_version ?? null,
       labels: body.labels ?? {},
     },
     capacity: { ...body.capacity, disk_mb: body.capacity.disk_mb ?? 0 },
-    key: hostKey(exchange),
+    key: hostKey(transport),
   });
   return json(created ? 201 : 200, {
     host,
@@ -70,7 +70,7 @@ export function heartbeat(request: OfHost<Heartbeat>, app: AgentApp): MaybePromi
   const hostId = hostIdOf(request);
   const { body } = request;
   const wait = body.wait_seconds ?? 0;
-  const answer = request.heartbeat(hostId, hostKey(request.exchange), body);
+  const answer = request.heartbeat(hostId, hostKey(request.transport), body);
   const heard = (value: HeartbeatAnswer): Beaten => {
     app.metrics.hostHeartbeats.inc();
     return json(200, value);
@@ -99,6 +99,6 @@ export async function deregisterHost(
   request: OfHost<{ readonly reason?: string | undefined }>,
 ): Promise<JsonReply<200, { readonly host_id: string; readonly status: string }>> {
   const hostId = hostIdOf(request);
-  await request.deregister(hostId, hostKey(request.exchange), request.body.reason ?? null);
+  await request.deregister(hostId, hostKey(request.transport), request.body.reason ?? null);
   return json(200, { host_id: hostId, status: "deregistered" });
 }

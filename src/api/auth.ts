@@ -13,10 +13,10 @@ import { listReply } from "./lists.ts";
 import type { PersonRequest, Request } from "./request.ts";
 
 export async function logIn(
-  { body, exchange }: Request<never, LoginRequest>,
+  { body, transport }: Request<never, LoginRequest>,
   app: PublicApp,
 ): Promise<JsonReply<200, LoginView>> {
-  const ip = exchange.peer.remoteAddress;
+  const ip = transport.peer.remoteAddress;
   try {
     const { token, expiresAt, user, org, role } = await app.logins.login(
       { email: body.email, password: body.password, org: body.org ?? null, address: ip ?? "socket" },

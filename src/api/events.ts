@@ -31,12 +31,12 @@ const KEEP_ALIVE_MS = 15_000;
 type Listing = PersonRequest<never, unknown, QueryOf<typeof EVENTS_QUERY>>;
 
 export async function listEvents(request: Listing, app: App): Promise<Reply> {
-  const { exchange, query } = request;
+  const { transport, query } = request;
   // An empty one is what a client has that has seen no event yet.
-  const lastEventId = exchange.header("last-event-id") || null;
+  const lastEventId = transport.header("last-event-id") || null;
   const after = Number(lastEventId === null ? (query.after ?? "0") : readField(SEQ, "after", lastEventId));
   refuseForeign(app, after, query.cluster_id);
-  if (prefersSpecial(exchange.header("accept"), "text/event-stream", "application/json"))
+  if (prefersSpecial(transport.header("accept"), "text/event-stream", "application/json"))
     return streamEvents(request, app, after);
   const limit = Number(query.limit ?? DEFAULT_LIMIT);
   const events: JournalRecord[] = [];
@@ -72,7 +72,7 @@ async function pump(request: Listing, app: App, from: number, res: ServerRespons
     if (!res.write(text) && !res.destroyed) await drained(res);
   };
   let wake = (): void => undefined;
-  request.exchange.onFinish(() => wake());
+  request.transport.onFinish(() => wake());
   await write(`: zwrmd events of cluster ${clusterOf(app)}\n\n`);
   let after = from;
   while (!isOver()) {

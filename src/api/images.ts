@@ -45,10 +45,10 @@ export function showOwnImage({ caller, params }: OfImage, app: App): MaybePromis
 }
 
 /** GET and HEAD. A file that is gone in spite of its entry is said so, not served as something else. */
-export async function downloadImage({ params, exchange }: Request<"digest">, app: Services): Promise<Reply> {
+export async function downloadImage({ params, transport }: Request<"digest">, app: Services): Promise<Reply> {
   const digest = readDigest(params.digest);
   // Until the answer is complete: a removal in between comes after it, and is no broken download.
-  void app.library.images.hold(digest, () => new Promise<void>((resolve) => exchange.onFinish(() => resolve())));
+  void app.library.images.hold(digest, () => new Promise<void>((resolve) => transport.onFinish(() => resolve())));
   const image = await app.store.read((state) => state.images.get(digest));
   if (image === undefined) {
     app.metrics.imageDownloads.labels("not_found").inc();
@@ -61,7 +61,7 @@ export async function downloadImage({ params, exchange }: Request<"digest">, app
       `The bytes of ${digest} are not on disk. Push the image again: zwrm image push FILE`,
     );
   }
-  const { status, headers, start, end } = decideImage(digest, image.size_bytes, (name) => exchange.header(name));
+  const { status, headers, start, end } = decideImage(digest, image.size_bytes, (name) => transport.header(name));
   if (status === 416) {
     app.metrics.imageDownloads.labels("unsatisfiable").inc();
     throw new ApiError("range_not_satisfiable", `The range lies outside the image's ${image.size_bytes} bytes.`, {
@@ -69,8 +69,8 @@ export async function downloadImage({ params, exchange }: Request<"digest">, app
     });
   }
   if (status === 304) app.metrics.imageDownloads.labels("not_modified").inc();
-  if (status === 304 || exchange.method === "HEAD") return { status, headers, body: null };
-  exchange.onFinish(({ aborted }) => app.metrics.imageDownloads.labels(aborted ? "aborted" : "completed").inc());
+  if (status === 304 || transport.method === "HEAD") return { status, headers, body: null };
+  transport.onFinish(({ aborted }) => app.metrics.imageDownloads.labels(aborted ? "aborted" : "completed").inc());
   return { status, headers, body: app.library.images.body(digest, start, end) };
 }
 
@@ -79,7 +79,7 @@ export async function pushImage(
   app: App,
 ): Promise<JsonReply<201, ImageView> | JsonReply<200, ImageView>> {
   const digest = readDigest(request.params.digest);
-  const length = request.exchange.header("content-length");
+  const length = request.transport.header("content-length");
   const limits = { declaredBytes: length === null ? null : Number(length), maxBytes: app.maxImageBytes };
   const { created, image } = await app.library.push(
     digest,
@@ -103,16 +103,16 @@ export async function deleteImage(request: OfImage, app: App): Promise<EmptyRepl
  */
 export async function verifyStore(request: PersonRequest, app: App): Promise<Reply> {
   const { verification } = app;
-  const { exchange } = request;
+  const { transport } = request;
   // One at a time: two would only halve the disk between them.
   await app.library.images.requireFolder();
   const before = verification.last;
-  verification.last = new Promise((resolve) => exchange.onFinish(() => resolve()));
+  verification.last = new Promise((resolve) => transport.onFinish(() => resolve()));
   const known = await app.store.read((state) =>
     [...state.images.values()].map((image) => ({ digest: image.digest, sizeBytes: image.size_bytes })),
   );
   const gone = new AbortController();
-  exchange.onFinish(() => gone.abort());
+  transport.onFinish(() => gone.abort());
   const signal = AbortSignal.any([gone.signal, verification.signal]);
   const body: BodyPump = async (res, sent) => {
     const write = async (text: string): Promise<void> => {

@@ -99,7 +99,7 @@ export async function setPassword(request: PersonRequest<"id", NewPassword>, app
   const { body, caller, params } = request;
   // Asked before the proof and the hash, which are dear, and again in the decision, which counts.
   await request.look((state, now) => getSettableUser(state, now, params.id));
-  const address = request.exchange.peer.remoteAddress ?? "socket";
+  const address = request.transport.peer.remoteAddress ?? "socket";
   const isOwn = caller.user?.id === params.id;
   const proven = isOwn ? await proveOwn(app, params.id, body.current_password, address) : null;
   const password = await app.logins.hash(body.password);

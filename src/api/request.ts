@@ -27,20 +27,20 @@ export interface Parts<P extends string, B, Q> {
 }
 
 /** The connection's side of a request. */
-export type Exchange = Pick<ApiContext, "method" | "pattern" | "peer" | "header" | "onFinish">;
+export type Transport = Pick<ApiContext, "method" | "pattern" | "peer" | "header" | "onFinish">;
 
 /** `P`: the names in the path; `B` and `Q`: what the row's schemas made of body and query. */
 export class Request<P extends string = never, B = unknown, Q = unknown> {
   readonly params: Readonly<Record<P, string>>;
   readonly body: B;
   readonly query: Q;
-  readonly exchange: Exchange;
+  readonly transport: Transport;
 
-  constructor(exchange: Exchange, { params, body, query }: Parts<P, B, Q>) {
+  constructor(transport: Transport, { params, body, query }: Parts<P, B, Q>) {
     this.params = params;
     this.body = body;
     this.query = query;
-    this.exchange = exchange;
+    this.transport = transport;
   }
 }
 

@@ -48,6 +48,9 @@ export function showOpenApi(_request: Request, app: Services): Reply {
 /** Paths that are kept for what comes later. */
 export function notAvailableYet(request: PersonRequest, _app: App): MaybePromise<never> {
   return request.look(() => {
-    throw new ApiError("not_available_yet", `${request.exchange.pattern} is reserved; this version does not serve it.`);
+    throw new ApiError(
+      "not_available_yet",
+      `${request.transport.pattern} is reserved; this version does not serve it.`,
+    );
   });
 }

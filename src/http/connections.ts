@@ -1,6 +1,20 @@
 /**
  * Knows every open connection of a server and what runs on it: drops clients that take nothing, and ends connections in
  * order at the stop. It reads and writes no HTTP.
+ *
+ *     accept ──> fresh ──request──> running ──last answer──> kept ──request──> running
+ *                  │                   │                       │
+ *                  │ no HTTP           │ no HTTP: refusing,    │ idle_timeout, stop
+ *                  │                   │ after what is owed    │
+ *                  └─────────> ended <─┴───────────────────────┘ ──client closes, or discardMs──> gone
+ *
+ * | state    | it is so where                  | what comes on it        | at the stop                        |
+ * | -------- | ------------------------------- | ----------------------- | ---------------------------------- |
+ * | fresh    | nothing ran yet                 | is read as a request    | ends after discardMs (`endIdle`)   |
+ * | running  | `running` is not empty          | waits for its turn      | ends with its last answer          |
+ * | refusing | `refusal` is set, answers owed  | is read no more         | ends with the refusal              |
+ * | kept     | `isKept`                        | is read as a request    | ends at once (`endKept`)           |
+ * | ended    | `endedAt` is set                | is read and thrown away | is ended already                   |
  */
 import type { Socket } from "node:net";
 import type { Cancel, Clock } from "../lib/clock.ts";

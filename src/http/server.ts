@@ -54,12 +54,12 @@ export interface HttpServer {
 }
 
 export function createHttpServer<R extends RouteShape, C>(options: HttpServerOptions<R, C>): HttpServer {
-  return new Front(options);
+  return new Server(options);
 }
 
-type Line<R extends RouteShape, C> = Connection<Exchange<R, C>>;
+type Serving<R extends RouteShape, C> = Connection<Exchange<R, C>>;
 
-class Front<R extends RouteShape, C> implements HttpServer, ListenerEvents {
+class Server<R extends RouteShape, C> implements HttpServer, ListenerEvents {
   readonly #options: HttpServerOptions<R, C>;
   readonly #limits: HttpLimits;
   readonly #connections: Connections<Exchange<R, C>>;
@@ -78,7 +78,7 @@ class Front<R extends RouteShape, C> implements HttpServer, ListenerEvents {
       log,
       limits: this.#limits,
       connections: this.#connections,
-      idle: (line) => this.#onIdle(line),
+      idle: (connection) => this.#onIdle(connection),
     };
   }
 
@@ -137,10 +137,10 @@ class Front<R extends RouteShape, C> implements HttpServer, ListenerEvents {
   }
 
   request(req: IncomingMessage, res: ServerResponse, kind: RequestKind): void {
-    const line = this.#connections.find(req.socket);
+    const connection = this.#connections.find(req.socket);
     // Turned away, or told that it is over: what still comes is not served.
-    if (line === undefined || line.endedAt !== null || line.refusal !== null) return;
-    if (line.running.size > this.#limits.maxUnanswered && line.unanswered > this.#limits.maxUnanswered)
+    if (connection === undefined || connection.endedAt !== null || connection.refusal !== null) return;
+    if (connection.running.size > this.#limits.maxUnanswered && connection.unanswered > this.#limits.maxUnanswered)
       return void req.socket.destroy();
     const { path, queryText } = readTarget(req.url ?? "");
     const fault = kind === "expects_other" ? EXPECTATION : findFault(req, path, this.#limits);
@@ -153,17 +153,17 @@ class Front<R extends RouteShape, C> implements HttpServer, ListenerEvents {
       path,
       queryText,
       match,
-      line.peer,
+      connection.peer,
     );
     context.expectsContinue = kind === "expects_continue";
-    const exchange = new Exchange(this.#around, line, context, this.#options.clock.mono());
+    const exchange = new Exchange(this.#around, connection, context, this.#options.clock.mono());
     exchange.run(fault !== null);
   }
 
   tunnel(socket: Socket): void {
     // Node has let go of the connection; what follows is read only to be thrown away.
     socket.resume();
-    this.#refuseLine(socket, { code: "malformed_request", message: "This is no proxy: CONNECT is not served." });
+    this.#refuseOn(socket, { code: "malformed_request", message: "This is no proxy: CONNECT is not served." });
   }
 
   broken(error: Error, socket: Socket): void {
@@ -172,29 +172,30 @@ class Front<R extends RouteShape, C> implements HttpServer, ListenerEvents {
     const refusal = refusalOf(error);
     // Without a byte it was a connection kept in reserve, as browsers do; nobody waits for an answer.
     if (refusal === null || socket.bytesRead === 0) return void socket.destroy();
-    this.#refuseLine(socket, refusal);
+    this.#refuseOn(socket, refusal);
   }
 
   /** Refuses what comes on a connection now, after the answers that are owed on it. */
-  #refuseLine(socket: Socket, refusal: Refusal): void {
-    const line = this.#connections.find(socket);
-    if (line === undefined || line.refusal !== null) return;
-    if (line.endedAt !== null) {
-      if (socket.bytesRead - line.endedAt > this.#limits.discardBytes) socket.destroy();
+  #refuseOn(socket: Socket, refusal: Refusal): void {
+    const connection = this.#connections.find(socket);
+    if (connection === undefined || connection.refusal !== null) return;
+    if (connection.endedAt !== null) {
+      if (socket.bytesRead - connection.endedAt > this.#limits.discardBytes) socket.destroy();
       return;
     }
-    const { latest } = line;
-    if (latest === null) return this.#endWith(line, refusal, null);
-    if (latest.context.req.complete) line.refusal = refusal;
-    else if (line.running.size === 1 && !latest.context.res.headersSent) this.#endWith(line, refusal, latest);
+    const { latest } = connection;
+    if (latest === null) return this.#endWith(connection, refusal, null);
+    if (latest.context.req.complete) connection.refusal = refusal;
+    else if (connection.running.size === 1 && !latest.context.res.headersSent)
+      this.#endWith(connection, refusal, latest);
     else socket.destroy();
   }
 
   /** `owner` is the request whose own body broke. */
-  #endWith(line: Line<R, C>, refusal: Refusal, owner: Exchange<R, C> | null): void {
-    line.endedAt = line.socket.bytesRead;
+  #endWith(connection: Serving<R, C>, refusal: Refusal, owner: Exchange<R, C> | null): void {
+    connection.endedAt = connection.socket.bytesRead;
     const { status, bytes } = this.#refuse(
-      line.socket,
+      connection.socket,
       refusal,
       owner?.context.requestId ?? this.#nextId(undefined),
       owner === null,
@@ -215,10 +216,10 @@ class Front<R extends RouteShape, C> implements HttpServer, ListenerEvents {
   }
 
   /** Nothing runs on the connection any more: time for what had to wait. */
-  #onIdle(line: Line<R, C>): void {
-    if (line.endedAt !== null || line.socket.destroyed) return;
-    if (line.refusal !== null) this.#endWith(line, line.refusal, null);
-    else if (this.#connections.stopping) line.socket.destroySoon();
+  #onIdle(connection: Serving<R, C>): void {
+    if (connection.endedAt !== null || connection.socket.destroyed) return;
+    if (connection.refusal !== null) this.#endWith(connection, connection.refusal, null);
+    else if (this.#connections.stopping) connection.socket.destroySoon();
   }
 }
 

@@ -3,7 +3,7 @@
  * room does not own.
  */
 import assert from "node:assert/strict";
-import { readFileSync, readdirSync } from "node:fs";
+import { existsSync, readFileSync, readdirSync } from "node:fs";
 import { posix } from "node:path";
 import test from "node:test";
 import { fileURLToPath } from "node:url";
@@ -51,8 +51,20 @@ test("there are files to look at, in every room of the table that is built", () 
   for (const room of ["lib", "http", "journal", "state", "fleet", "api"]) assert.ok(rooms.has(room), room);
 });
 
-test("every source file is TypeScript, or the journal's format in words", () => {
-  assertNone([...TREE.keys()].filter((path) => !path.endsWith(".ts") && path !== "journal/FORMAT.md"));
+test("every source file is TypeScript, or a document of the room that it lies in", () => {
+  assertNone([...TREE.keys()].filter((path) => !path.endsWith(".ts") && !/^(?:[a-z]+\/)?[A-Z-]+\.md$/.test(path)));
+});
+
+test("every link of a document leads to a file that is there", () => {
+  const documents = [...TREE].filter(([path]) => path.endsWith(".md"));
+  assert.ok(documents.length >= 3);
+  const broken = documents.flatMap(([path, text]) =>
+    [...text.matchAll(/\]\(([^)#:]+)(?:#[^)]*)?\)/g)]
+      .map(([, target = ""]) => posix.join(posix.dirname(path), target))
+      .filter((target) => !TREE.has(target) && !existsSync(posix.join(SRC, target)))
+      .map((target) => `${path}: ${target}`),
+  );
+  assertNone(broken);
 });
 
 test("imports are node: modules or relative .ts files that are there", () => {

@@ -1,6 +1,8 @@
 /** What an app needs next: how many replicas, who goes, what replaces what, and in which order. */
 import assert from "node:assert/strict";
 import test from "node:test";
+import { WAITING_AT_MOST } from "../../src/fleet/plan/missing.ts";
+import { whyNotYet } from "../../src/fleet/plan/why-not-yet.ts";
 import { nextStep } from "../../src/fleet/plan/next-step.ts";
 import { surgeOf } from "../../src/fleet/plan/replace.ts";
 import type { Event } from "../../src/state/events.ts";
@@ -76,6 +78,36 @@ test("replicas without room wait for it, and are placed when it is there, no mor
   stage.host("h-3").ticks(3);
   assert.equal(stage.ready().length, 5);
   assert.equal(stage.count("machine.created"), 5);
+});
+
+test("ten thousand replicas without room are ten machines that wait, a number and a reason", () => {
+  const stage = new Stage()
+    .host("h-1", { capacity: { cpus: 2 } })
+    .deploy("dep_1", 10_000)
+    .settle()
+    .ticks(3);
+  const waiting = (): number => stage.members().filter((line) => line.endsWith("@- pending")).length;
+  assert.deepEqual([stage.ready().length, waiting(), stage.count("machine.created")], [2, WAITING_AT_MOST, 12]);
+  const why = whyNotYet(stage.scene, stage.deployment("dep_1"));
+  assert.equal(why, "9998 of 10000 wait for room: needs 1 cpu; the largest free host h-1 has 0");
+  const before = stage.events.length;
+  stage.ticks(5);
+  assert.equal(stage.events.length, before, "nothing more is written while there is no room");
+
+  stage.host("h-2", { capacity: { cpus: 40 } }).ticks(3);
+  assert.deepEqual(
+    [stage.ready().length, waiting()],
+    [42, WAITING_AT_MOST],
+    "room goes to those that wait, then to new ones",
+  );
+  stage.scale(45).ticks(3);
+  assert.deepEqual([stage.ready().length, waiting()], [42, 3], "what waits goes first");
+  assert.equal(
+    whyNotYet(stage.scene, stage.deployment("dep_1")),
+    "3 of 45 wait for room: needs 1 cpu; the largest free host h-1 has 0",
+  );
+  stage.scale(42).ticks(3);
+  assert.deepEqual([stage.ready().length, waiting(), stage.deployment("dep_1").state], [42, 0, "completed"]);
 });
 
 test("machines that wait for the same room cost one look at the hosts, however many they are", () => {

@@ -1,19 +1,38 @@
 /** Fewer replicas than asked for: they are made, on a host or waiting for room; and those that wait are placed. */
 import type { Event } from "../../state/events.ts";
+import type { Machine } from "../../state/types.ts";
 import { choose, Imagined } from "../placement.ts";
 import type { AppMachines } from "./app-machines.ts";
 import { create, needOf, PLACED_AT_ONCE } from "./new-machine.ts";
 import type { PlanScene } from "./scene.ts";
 
-/** Those that are missing are made. */
-export function createMissing(scene: PlanScene, { app, target, replicas }: AppMachines): Event[] {
+/**
+ * So many machines of an app wait for a host by name, so that one can ask why (`/placement`). The other replicas for
+ * which there is no room are a number and a reason of the deployment: ten thousand of them cost what one does.
+ */
+export const WAITING_AT_MOST = 10;
+
+/** Those that are missing are made, as long as not too many wait for a host already; these get the next room. */
+export function createMissing(scene: PlanScene, { app, target, present, replicas }: AppMachines): Event[] {
   const imagined = new Imagined(scene);
   const need = needOf(app, target);
-  return Array.from({ length: Math.min(PLACED_AT_ONCE, target.replicas - replicas.length) }, () => {
-    const choice = choose(imagined, need, new Map());
-    if (choice !== null) imagined.add(need, choice.hostId);
-    return create(scene, app, target, choice, null, 0);
-  });
+  const events: Event[] = [];
+  const waitingBefore = present.filter(isWaitingForHost).length;
+  let waiting = waitingBefore;
+  const missing = Math.min(PLACED_AT_ONCE, target.replicas - replicas.length);
+  while (events.length < missing && waiting < WAITING_AT_MOST) {
+    // Where there was no room for one, there is none for the next.
+    const choice = waiting > waitingBefore ? null : choose(imagined, need, new Map());
+    if (choice === null) waiting += 1;
+    else imagined.add(need, choice.hostId);
+    events.push(create(scene, app, target, choice, null, 0));
+  }
+  return events;
+}
+
+/** It is to run, and there is no host for it yet. */
+export function isWaitingForHost({ host_id: hostId, state, desired_state: desired }: Machine): boolean {
+  return hostId === null && state === "pending" && desired === "running";
 }
 
 /**
@@ -27,7 +46,7 @@ export function placeWaiting(scene: PlanScene, { app, present }: AppMachines): E
   // each.
   const nowhere = new Set<string>();
   for (const machine of present) {
-    if (machine.host_id !== null || machine.state !== "pending" || machine.desired_state === "stopped") continue;
+    if (!isWaitingForHost(machine)) continue;
     if (events.length === PLACED_AT_ONCE) break;
     const need = needOf(app, machine);
     const kind = JSON.stringify(need);

@@ -2,10 +2,11 @@
  * Why a deployment is not completed yet, in words and numbers: asked exactly where nothing else says so. Pure; it
  * shows, and decides nothing.
  */
-import type { Deployment, Machine } from "../../state/types.ts";
+import type { Deployment } from "../../state/types.ts";
 import type { AppMachines } from "./app-machines.ts";
 import { machinesOfApp } from "./app-machines.ts";
 import { serves } from "./health.ts";
+import { isWaitingForHost } from "./missing.ts";
 import { whyOriginalStays } from "./takeover.ts";
 import { whyNowhere } from "../placement.ts";
 import type { PlanScene } from "./scene.ts";
@@ -26,11 +27,12 @@ export function whyNotYet(scene: PlanScene, deployment: Deployment): string | nu
 /** Machines that wait for a host, or that could only be replaced where there is none. */
 function noRoom(scene: PlanScene, machines: AppMachines): string | null {
   const { state } = scene;
-  const waiting = machines.present.filter((machine) => isUnplaced(machine));
+  const waiting = machines.present.filter(isWaitingForHost);
   const [first] = waiting;
   if (first !== undefined) {
     const why = whyNowhere(scene, needOf(machines.app, first));
-    return why === null ? null : `${waiting.length} of ${machines.target.replicas} wait for room: ${why}`;
+    const count = waiting.length + Math.max(0, machines.target.replicas - machines.replicas.length);
+    return why === null ? null : `${count} of ${machines.target.replicas} wait for room: ${why}`;
   }
   const due = machines.present.filter(
     (machine) => causeOf(state, machines.target.id, machine) !== null && replacementOf(state, machine) === null,
@@ -38,10 +40,6 @@ function noRoom(scene: PlanScene, machines: AppMachines): string | null {
   if (due.length === 0 || machines.present.some((machine) => replacementOf(state, machine) !== null)) return null;
   const why = whyNowhere(scene, needOf(machines.app, machines.target));
   return why === null ? null : `no room for a further one beside what runs: ${why}`;
-}
-
-function isUnplaced({ host_id: hostId, state, desired_state: desired }: Machine): boolean {
-  return hostId === null && state === "pending" && desired === "running";
 }
 
 /** A failure that is over, since its machine is well or gone and nothing else is down, is none. */

@@ -25,7 +25,11 @@ export function pausedFor(gapMs: number, intervalMs: number): number {
   return gapMs - intervalMs > Math.max(200, intervalMs / 2) ? gapMs : 0;
 }
 
-/** A storm: more than a third of the hosts that were online, and more than 3, fell silent within one offline_after. */
+/**
+ * A storm: more than a third of the hosts that were online, and more than 3, fell silent within one offline_after.
+ * Only hosts that were ever given a machine count: ids that come and go without one, as anybody with the licence can
+ * make them, neither hold up the replacement of what was lost nor hide that too much was.
+ */
 export function isStorm(lostInWindow: number, onlineAtStart: number): boolean {
   return lostInWindow > Math.max(3, onlineAtStart / 3);
 }
@@ -62,13 +66,16 @@ export function decideLost(
   let quiet = 0;
   for (const host of state.hosts.values()) {
     if (host.health !== "online") continue;
+    const isSilentNow = isSilent(host.id);
+    if (isSilentNow) lost.push(host.id);
+    if (!host.ever_assigned) continue;
     online++;
-    if (isSilent(host.id)) lost.push(host.id);
-    else if (suspicion.isQuiet(host.id)) quiet++;
+    if (!isSilentNow && suspicion.isQuiet(host.id)) quiet++;
   }
   if (lost.length === 0) return null;
-  const stillGone = [...recentlyLost].filter((id) => state.hosts.get(id)?.health === "offline");
-  const window = [...lost, ...stillGone].sort();
+  const counts = (id: string): boolean => state.hosts.get(id)?.ever_assigned === true;
+  const stillGone = [...recentlyLost].filter((id) => counts(id) && state.hosts.get(id)?.health === "offline");
+  const window = [...lost.filter(counts), ...stillGone].sort();
   const held = isStorm(window.length, online + stillGone.length) ? window : [];
   const suspected = held.length === 0 && isStorm(window.length + quiet, online + stillGone.length);
   return {

@@ -4,7 +4,7 @@
  */
 import assert from "node:assert/strict";
 import test from "node:test";
-import type { EventData } from "../../src/state/events.ts";
+import type { Event, EventData } from "../../src/state/events.ts";
 import { SYSTEM } from "../../src/state/events.ts";
 import { START_WALL, turn } from "../support/clock.ts";
 import { created, hostOf, linesOf, machineOf, registered, specOf } from "../support/rows.ts";
@@ -86,8 +86,15 @@ test(
   },
 );
 
+function nineWithMachines(): Event[] {
+  return Array.from({ length: 9 }, (_, index) => [
+    registered(`h-${index}`),
+    created(specOf(`m-${index}`), `h-${index}`),
+  ]).flat();
+}
+
 test("hosts that fall silent in a storm are held, also those of the sweep before", async () => {
-  const world = begin(...Array.from({ length: 9 }, (_, index) => registered(`h-${index}`)));
+  const world = begin(...nineWithMachines());
   const keepAlive = async (ids: readonly number[]): Promise<void> => {
     for (const id of ids) await beat(world, {}, `h-${id}`);
   };
@@ -109,7 +116,7 @@ test("hosts that fall silent in a storm are held, also those of the sweep before
 });
 
 test("hosts lost longer ago than offline_after make no storm with one that falls silent now", async () => {
-  const world = begin(...Array.from({ length: 9 }, (_, index) => registered(`h-${index}`)));
+  const world = begin(...nineWithMachines());
   for (let round = 0; round < 8; round++) {
     for (let id = 3; id < 9; id++) if (id > 3 || round < 5) await beat(world, {}, `h-${id}`);
     await world.clock.run(10_000, 500);

@@ -26,8 +26,14 @@ import {
 
 const NOBODY: ReadonlySet<string> = new Set();
 
+/** Hosts that have had a machine each. */
 function fleetOf(count: number): State {
-  return stateAfter(...Array.from({ length: count }, (_, index) => registered(`h-${index}`)));
+  return stateAfter(
+    ...Array.from({ length: count }, (_, index) => [
+      registered(`h-${index}`),
+      created(specOf(`m-${index}`), `h-${index}`),
+    ]).flat(),
+  );
 }
 
 /** The first `count` hosts of a fleet fall silent. */
@@ -151,6 +157,18 @@ test("hosts lost longer ago than offline_after, or heard again since, count for 
   assert.deepEqual(decideLost(state, (id) => id === "h-3", new Set(["h-2", "h-9"]), CALM)?.data.held_host_ids, []);
 });
 
+test("hosts that never had a machine make no storm, and are no part of one", () => {
+  const six = fleetOf(6);
+  apply(six, ...Array.from({ length: 8 }, (_, index) => registered(`zz-${index}`)));
+  const fakes = decideLost(six, (id) => id.startsWith("zz-") || id === "h-0", NOBODY, CALM);
+  assert.deepEqual(fakes?.data.host_ids.length, 9, "they are offline all the same");
+  assert.deepEqual([fakes.data.held_host_ids, fakes.data.replace_after], [[], null]);
+  const real = decideLost(six, (id) => id.startsWith("zz-") || id < "h-4", NOBODY, CALM);
+  assert.deepEqual(real?.data.held_host_ids, ["h-0", "h-1", "h-2", "h-3"], "four of six are one, of whatever others");
+  const idle = { isQuiet: (id: string) => id.startsWith("zz-"), until: "later" };
+  assert.equal(decideLost(six, (id) => id === "h-0", NOBODY, idle)?.data.replace_after, null);
+});
+
 test("a third is counted of the hosts that were online before the storm began", () => {
   // 12 online, 4 lost at first: 8 are left. One more makes 5 of 12, which is more than a third; 5 of 8 is not the
   // question.
@@ -202,7 +220,7 @@ test("the machines of a lost host are unknown, and those that ended stay as they
 test(
   "where the hosts that are quiet would make it a storm, nothing is replaced until they are heard or " + "lost too",
   () => {
-    const state = stateAfter(...Array.from({ length: 9 }, (_, index) => registered(`h-${index}`)));
+    const state = fleetOf(9);
     const quiet = new Set(["h-1", "h-2", "h-3"]);
     const decide = (also: readonly string[]): Event | null =>
       decideLost(state, (id) => id === "h-0", new Set(), {

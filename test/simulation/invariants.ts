@@ -179,17 +179,19 @@ export class Invariants {
       throw new Violation(`${original.id} is replaced, though it is to wait for its host`, [original.id, host.id]);
     const at = this.#lost.get(host.id) ?? 0;
     const silent = [...this.#lost]
-      .filter(([id]) => state.hosts.get(id)?.health === "offline")
+      .filter(([id]) => state.hosts.get(id)?.health === "offline" && state.hosts.get(id)?.ever_assigned === true)
       .map(([, since]) => since);
     // Each stretch of that length that begins with a host's silence and has this host's in it.
     const stretches = silent
       .filter((from) => from <= at && at - from < OFFLINE_AFTER_MS)
       .map((from) => silent.filter((since) => since >= from && since - from < OFFLINE_AFTER_MS).length);
     const together = Math.max(0, ...stretches);
-    const most = Math.max(3, this.#hosts.size / 3);
+    // Hosts that never had a machine have nothing that could be replaced, and count on neither side.
+    const counting = [...state.hosts.values()].filter((each) => each.ever_assigned).length;
+    const most = Math.max(3, counting / 3);
     if (this.#allowed.has(host.id) || together <= most) return;
     const what =
-      `a storm: machines of ${host.id} are replaced, though ${together} of ${this.#hosts.size} ` +
+      `a storm: machines of ${host.id} are replaced, though ${together} of ${counting} ` +
       `hosts fell silent with it within ${OFFLINE_AFTER_MS / 1000} s, and no operator gave them ` +
       "up";
     throw new Violation(what, [host.id, original.id, "operator"]);

@@ -10,7 +10,7 @@ import type { PlanScene } from "./scene.ts";
  * So many machines of an app wait for a host by name, so that one can ask why (`/placement`). The other replicas for
  * which there is no room are a number and a reason of the deployment: ten thousand of them cost what one does.
  */
-export const WAITING_AT_MOST = 10;
+export const WAITING_AT_MOST = 25;
 
 /** Those that are missing are made, as long as not too many wait for a host already; these get the next room. */
 export function createMissing(scene: PlanScene, { app, target, present, replicas }: AppMachines): Event[] {

@@ -23,13 +23,13 @@ export interface Workload {
 }
 
 /** A registration as this agent sends it: it has chosen its id, and knows its disk. */
-export interface OwnRegistration extends RegisterRequest {
+export interface OwnRegistration extends Omit<RegisterRequest, "host_id"> {
   readonly host_id: string;
   readonly capacity: Resources;
 }
 
 /** A heartbeat as this agent sends it: it leaves out only what it does not know. */
-export interface HeartbeatRequest extends Heartbeat {
+export interface HeartbeatRequest extends Omit<Heartbeat, "machines"> {
   readonly machines: readonly MachineReport[];
   readonly boot_id: string;
   readonly beat: number;

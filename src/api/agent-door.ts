@@ -4,6 +4,7 @@ import { decideDeregister } from "../fleet/registration.ts";
 import type { Registration } from "../fleet/registration.ts";
 import type { MaybePromise } from "../http/types.ts";
 import { checkLicence } from "../identity/licence.ts";
+import type { HostId } from "../lib/id-types.ts";
 import type { Actor } from "../state/events.ts";
 import type { Store } from "../state/store.ts";
 import type { Heartbeat, HeartbeatAnswer } from "../wire/agents.ts";
@@ -32,7 +33,7 @@ export class AgentDoor {
   /** Throws `unauthorized`, and as AgentCalls.heartbeat. */
   heartbeat(
     context: ApiContext,
-    hostId: string,
+    hostId: HostId,
     key: string | null,
     beat: Heartbeat,
   ): ReturnType<Fleet["agentCalls"]["heartbeat"]> {
@@ -40,21 +41,21 @@ export class AgentDoor {
   }
 
   /** The answer to a heartbeat, held until there is something new to tell or `ms` are over. */
-  async answerLater(context: ApiContext, hostId: string, observed: string, ms: number): Promise<HeartbeatAnswer> {
+  async answerLater(context: ApiContext, hostId: HostId, observed: string, ms: number): Promise<HeartbeatAnswer> {
     await this.#fleet.assignments.waitForChange(hostId, observed, ms, (cancel) => context.onFinish(cancel));
     this.#requireLicence(context);
     return this.#store.read((state) => this.#fleet.assignments.answer(state, hostId, observed));
   }
 
   /** Throws `unauthorized`, `host_not_registered`, `host_key_mismatch`. */
-  deregister(context: ApiContext, hostId: string, key: string | null, reason: string | null): MaybePromise<void> {
+  deregister(context: ApiContext, hostId: HostId, key: string | null, reason: string | null): MaybePromise<void> {
     return this.#store.change(this.#actor(context, hostId), (state) => ({
       event: decideDeregister(state, hostId, key, reason),
       answer: () => undefined,
     }));
   }
 
-  #actor(context: ApiContext, hostId: string): Actor {
+  #actor(context: ApiContext, hostId: HostId): Actor {
     this.#requireLicence(context);
     return { kind: "host", id: hostId, ip: context.peer.remoteAddress };
   }

@@ -4,7 +4,8 @@ import type { JsonReply } from "../http/respond.ts";
 import { json } from "../http/respond.ts";
 import type { MaybePromise } from "../http/types.ts";
 import { ApiError } from "../lib/errors.ts";
-import { newUuid } from "../lib/ids.ts";
+import type { HostId } from "../lib/id-types.ts";
+import { newHostId } from "../lib/ids.ts";
 import { CLUSTER_KEY } from "../state/state.ts";
 import type { Heartbeat, HeartbeatAnswer, RegisterRequest, Registered } from "../wire/agents.ts";
 import { HOST_ID } from "../wire/common.ts";
@@ -23,7 +24,7 @@ function hostKey(transport: Transport): string | null {
   return key;
 }
 
-function hostIdOf({ params }: OfHost): string {
+function hostIdOf({ params }: OfHost): HostId {
   return readField(HOST_ID, "host_id", params.host_id);
 }
 
@@ -43,7 +44,7 @@ export async function registerHost(
   app: AgentApp,
 ): Promise<JsonReply<201, Registered> | JsonReply<200, Registered>> {
   const { body, transport } = request;
-  const hostId = body.host_id ?? newUuid();
+  const hostId = body.host_id ?? newHostId();
   const { created, host } = await request.register({
     host_id: hostId,
     facts: {
@@ -83,7 +84,7 @@ export function heartbeat(request: OfHost<Heartbeat>, app: AgentApp): MaybePromi
 async function holdHeartbeat(
   request: OfHost<Heartbeat>,
   app: AgentApp,
-  hostId: string,
+  hostId: HostId,
   waitSeconds: number,
   answer: MaybePromise<HeartbeatAnswer>,
 ): Promise<Beaten> {
@@ -97,7 +98,7 @@ async function holdHeartbeat(
 
 export async function deregisterHost(
   request: OfHost<{ readonly reason?: string | undefined }>,
-): Promise<JsonReply<200, { readonly host_id: string; readonly status: string }>> {
+): Promise<JsonReply<200, { readonly host_id: HostId; readonly status: string }>> {
   const hostId = hostIdOf(request);
   await request.deregister(hostId, hostKey(request.transport), request.body.reason ?? null);
   return json(200, { host_id: hostId, status: "deregistered" });

@@ -13,6 +13,7 @@ import type { EmptyReply, JsonReply } from "../http/respond.ts";
 import { empty, json } from "../http/respond.ts";
 import type { MaybePromise } from "../http/types.ts";
 import { ApiError } from "../lib/errors.ts";
+import type { AppId, DeploymentId } from "../lib/id-types.ts";
 import { newId } from "../lib/ids.ts";
 import type { State } from "../state/state.ts";
 import type { Deployment, Workload } from "../state/types.ts";
@@ -97,7 +98,7 @@ export function createApp(
   request: PersonRequest<never, { readonly name: string }>,
 ): MaybePromise<JsonReply<201, AppView>> {
   const { org } = request.caller;
-  const show = (state: State, id: string): JsonReply<201, AppView> =>
+  const show = (state: State, id: AppId): JsonReply<201, AppView> =>
     json(201, appView(state, findApp(state, org.id, id)));
   return request.once((state, note) => {
     const event = decideApp(state, org.id, request.body.name, newId("app"), note);
@@ -148,7 +149,7 @@ export function createDeployment(request: OfApp<never, DeploymentRequest>, app: 
     on_host_loss: body.on_host_loss ?? "replace",
     ...timesOf(body),
   };
-  const show = (state: State, id: string): JsonReply<202, DeploymentView> =>
+  const show = (state: State, id: DeploymentId): JsonReply<202, DeploymentView> =>
     json(202, shown(app, state, findDeployment(state, appOf(request, state), id)));
   return request.once((state, note) => {
     const event = decideDeployment(state, appOf(request, state), newId("dep"), body.replicas ?? 1, workload, note);
@@ -160,7 +161,7 @@ export function scaleApp(request: OfApp<never, { readonly replicas: number }>, a
   const show = (state: State): JsonReply<202, DeploymentView> =>
     json(202, shown(app, state, currentDeployment(state, appOf(request, state))));
   // What was scaled then, also where there is a newer deployment now.
-  const again = (state: State, id: string): JsonReply<202, DeploymentView> =>
+  const again = (state: State, id: DeploymentId): JsonReply<202, DeploymentView> =>
     json(202, shown(app, state, findDeployment(state, appOf(request, state), id)));
   return request.once(
     (state, note) => ({ event: decideScale(state, appOf(request, state), request.body.replicas, note), answer: show }),

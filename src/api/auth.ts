@@ -74,7 +74,7 @@ export function createToken(
   }));
 }
 
-export function revokeToken(request: PersonRequest<"id">): MaybePromise<EmptyReply<204>> {
+export function revokeToken(request: PersonRequest<"tokens/{id}">): MaybePromise<EmptyReply<204>> {
   return request.change((state, caller) => ({
     event: decideRevoke(state, caller, request.params.id),
     answer: () => empty(204),

@@ -9,6 +9,7 @@ import { drainView } from "../fleet/view.ts";
 import type { EmptyReply, JsonReply } from "../http/respond.ts";
 import { empty, json } from "../http/respond.ts";
 import type { MaybePromise } from "../http/types.ts";
+import type { HostId } from "../lib/id-types.ts";
 import type { State } from "../state/state.ts";
 import type { Drain } from "../state/types.ts";
 import type { QueryOf } from "../wire/call.ts";
@@ -62,7 +63,7 @@ export function drainHost(
 }
 
 /** What a drain would do, from the same decisions; nothing is written. */
-function dryRun(app: App, state: State, hostId: string, body: DrainRequest): DrainView {
+function dryRun(app: App, state: State, hostId: HostId, body: DrainRequest): DrainView {
   const running = runningDrain(state, hostId);
   const { data } = decideDrain(state, hostId, body, app.clock.wall());
   const host = getHost(state, hostId);
@@ -79,7 +80,7 @@ function dryRun(app: App, state: State, hostId: string, body: DrainRequest): Dra
   return { ...drainView(host, drain, rows), started_at: running?.started_at ?? null, dry_run: true };
 }
 
-function drainStatus(app: App, state: State, hostId: string): DrainView {
+function drainStatus(app: App, state: State, hostId: HostId): DrainView {
   const host = getHost(state, hostId);
   const drain = getDrain(state, hostId);
   return drainView(host, drain, drainRows(app.fleet.reconciler.scene(state), host, drain));
@@ -124,7 +125,7 @@ export function unbindHostKey(request: OfHost): MaybePromise<EmptyReply<204>> {
 /** Says that the hosts of a storm are really lost, so that their machines may be replaced. */
 export function replaceLost(
   request: PersonRequest,
-): MaybePromise<JsonReply<200, { readonly host_ids: readonly string[] }>> {
+): MaybePromise<JsonReply<200, { readonly host_ids: readonly HostId[] }>> {
   return request.change((state) => {
     const event = decideReplaceLost(state);
     return { event, answer: () => json(200, { host_ids: event?.data.host_ids ?? [] }) };

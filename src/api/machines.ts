@@ -17,7 +17,7 @@ import type { App } from "./app.ts";
 import { listReply } from "./lists.ts";
 import type { PersonRequest } from "./request.ts";
 
-type OfMachine = PersonRequest<"id">;
+type OfMachine = PersonRequest<"machines/{id}">;
 type Filter = QueryOf<typeof MACHINES_QUERY>;
 
 /** The machine of the path, in the caller's org. */

@@ -16,6 +16,7 @@ import {
   visibleOrgs,
 } from "../identity/people.ts";
 import { ApiError } from "../lib/errors.ts";
+import type { UserId } from "../lib/id-types.ts";
 import type { Event } from "../state/events.ts";
 import type { Decision } from "../state/store.ts";
 import type { PasswordHash } from "../state/types.ts";
@@ -90,12 +91,15 @@ export async function createUser(request: PersonRequest<never, NewUser>, app: Ap
   });
 }
 
-export function removeUser(request: PersonRequest<"id">): MaybePromise<EmptyReply<204>> {
+export function removeUser(request: PersonRequest<"users/{id}">): MaybePromise<EmptyReply<204>> {
   return request.change((state, caller) => deletion(decideUserRemoval(state, caller, request.params.id)));
 }
 
 /** One's own with the current one, or anybody's for a host-admin. Ends the user's sessions. */
-export async function setPassword(request: PersonRequest<"id", NewPassword>, app: App): Promise<EmptyReply<204>> {
+export async function setPassword(
+  request: PersonRequest<"users/{id}", NewPassword>,
+  app: App,
+): Promise<EmptyReply<204>> {
   const { body, caller, params } = request;
   // Asked before the proof and the hash, which are dear, and again in the decision, which counts.
   await request.look((state, now) => getSettableUser(state, now, params.id));
@@ -109,7 +113,7 @@ export async function setPassword(request: PersonRequest<"id", NewPassword>, app
   }));
 }
 
-async function proveOwn(app: App, userId: string, current: string | undefined, address: string): Promise<PasswordHash> {
+async function proveOwn(app: App, userId: UserId, current: string | undefined, address: string): Promise<PasswordHash> {
   const field = "current_password";
   if (current === undefined)
     throw new ApiError("invalid_field", "current_password is required to change one's own password.", { field });

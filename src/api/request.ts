@@ -9,6 +9,7 @@ import type { ProtectedAccess } from "../identity/standing.ts";
 import { callerNow, mayStill } from "../identity/standing.ts";
 import type { Clock } from "../lib/clock.ts";
 import { ApiError } from "../lib/errors.ts";
+import type { DeploymentId, HostId, KeyId, MachineId, ResourceId, UserId } from "../lib/id-types.ts";
 import { sha256Hex } from "../lib/ids.ts";
 import type { IdempotencyNote } from "../state/events.ts";
 import type { State } from "../state/state.ts";
@@ -19,9 +20,24 @@ import { pattern, readField } from "../wire/schema.ts";
 import type { AgentDoor, Registered } from "./agent-door.ts";
 import type { ApiContext } from "./context.ts";
 
+/** What a name in a path names. An app and an org are named by their ids or their names, so theirs are plain texts. */
+interface PathIds {
+  readonly host_id: HostId;
+  readonly deployment_id: DeploymentId;
+  readonly user_id: UserId;
+  readonly "machines/{id}": MachineId;
+  readonly "users/{id}": UserId;
+  readonly "tokens/{id}": KeyId;
+}
+
+/** The texts in place of a path's names, each of the type of what it names. */
+export type Params<P extends string> = {
+  readonly [N in P as N extends `${string}/{${infer Name}}` ? Name : N]: N extends keyof PathIds ? PathIds[N] : string;
+};
+
 /** What was read of a request, by the schemas of its row. */
 export interface Parts<P extends string, B, Q> {
-  readonly params: Readonly<Record<P, string>>;
+  readonly params: Params<P>;
   readonly body: B;
   readonly query: Q;
 }
@@ -31,7 +47,7 @@ export type Transport = Pick<ApiContext, "method" | "pattern" | "peer" | "header
 
 /** `P`: the names in the path; `B` and `Q`: what the row's schemas made of body and query. */
 export class Request<P extends string = never, B = unknown, Q = unknown> {
-  readonly params: Readonly<Record<P, string>>;
+  readonly params: Params<P>;
   readonly body: B;
   readonly query: Q;
   readonly transport: Transport;
@@ -61,17 +77,17 @@ export class AgentRequest<P extends string = never, B = unknown, Q = unknown> ex
   }
 
   /** Throws `unauthorized`, and as AgentCalls.heartbeat. */
-  heartbeat(hostId: string, key: string | null, beat: Heartbeat): MaybePromise<HeartbeatAnswer> {
+  heartbeat(hostId: HostId, key: string | null, beat: Heartbeat): MaybePromise<HeartbeatAnswer> {
     return this.#door.heartbeat(this.#context, hostId, key, beat);
   }
 
   /** The answer to a heartbeat, held until there is something new to tell or `ms` are over. */
-  answerLater(hostId: string, observed: string, ms: number): Promise<HeartbeatAnswer> {
+  answerLater(hostId: HostId, observed: string, ms: number): Promise<HeartbeatAnswer> {
     return this.#door.answerLater(this.#context, hostId, observed, ms);
   }
 
   /** Throws `unauthorized`, `host_not_registered`, `host_key_mismatch`. */
-  deregister(hostId: string, key: string | null, reason: string | null): MaybePromise<void> {
+  deregister(hostId: HostId, key: string | null, reason: string | null): MaybePromise<void> {
     return this.#door.deregister(this.#context, hostId, key, reason);
   }
 }
@@ -122,9 +138,9 @@ export class PersonRequest<P extends string = never, B = unknown, Q = unknown> e
    * The same for a POST that may bear an Idempotency-Key. Where the key was used for the same request before, nothing
    * is decided: `again` shows what it led to. Throws `idempotency_key_reused` where it was used for another.
    */
-  once<R extends Reply>(
+  once<R extends Reply, I extends ResourceId>(
     decide: (state: State, note: IdempotencyNote | null, caller: PersonCaller) => Decision<R>,
-    again: (state: State, resourceId: string) => R,
+    again: (state: State, resourceId: I) => R,
   ): MaybePromise<R> {
     const given = this.#context.header("idempotency-key");
     if (given === null) return this.change((state, caller) => decide(state, null, caller));
@@ -134,8 +150,9 @@ export class PersonRequest<P extends string = never, B = unknown, Q = unknown> e
     return this.change((state, caller) => {
       const before = state.idempotency.get(idempotencyKey(caller.org.id, key));
       if (before === undefined) return decide(state, note, caller);
+      // The sum has the path in it, so the same decision made that event: of the kind of thing that `again` shows.
       if (before.body_sum === note.body_sum)
-        return { event: null, answer: (after) => again(after, before.resource_id) };
+        return { event: null, answer: (after) => again(after, before.resource_id as I) };
       const message = `The Idempotency-Key ${key} was used for another request at ${before.at}. Use a new one.`;
       throw new ApiError("idempotency_key_reused", message);
     });

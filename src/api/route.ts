@@ -15,8 +15,21 @@ import type { ApiContext, GuardedRoute } from "./context.ts";
 import { AgentRequest, PersonRequest, Request } from "./request.ts";
 import type { Parts } from "./request.ts";
 
-/** The names in a path: `"host_id"` of `/v1/hosts/{host_id}/drain`. */
-export type Names<P extends string> = P extends `${string}{${infer N}}${infer Rest}` ? N | Names<Rest> : never;
+/**
+ * The names in a path: `"host_id"` of `/v1/hosts/{host_id}/drain`. An `{id}` is told by what stands before it, where
+ * that says whose it is: `"machines/{id}"` of `/v1/machines/{id}/stop`.
+ */
+export type Names<P extends string> = P extends `${infer Before}{${infer N}}${infer Rest}`
+  ? Name<Before, N> | Names<Rest>
+  : never;
+
+type Name<Before extends string, N extends string> = Before extends `${string}/machines/`
+  ? `machines/{${N}}`
+  : Before extends `${string}/users/`
+    ? `users/{${N}}`
+    : Before extends `${string}/tokens/`
+      ? `tokens/{${N}}`
+      : N;
 
 type BodyOf<S> = S extends { readonly body: Schema<infer T, unknown> }
   ? T

@@ -5,6 +5,7 @@
 import type { Clock } from "../lib/clock.ts";
 import type { Since } from "../lib/elapsed.ts";
 import { ApiError } from "../lib/errors.ts";
+import type { HostId } from "../lib/id-types.ts";
 import type { Actor } from "../state/events.ts";
 import { SYSTEM } from "../state/events.ts";
 import type { State } from "../state/state.ts";
@@ -74,7 +75,7 @@ export class AgentCalls {
    * the same.
    */
   heartbeat(
-    hostId: string,
+    hostId: HostId,
     key: string | null,
     beat: Heartbeat,
     actor: Actor,
@@ -107,7 +108,7 @@ export class AgentCalls {
   /**
    * False for an older beat. A conflict of two agents is told of, once for as long as it lasts, before it is refused.
    */
-  #hears(hostId: string, beat: Heartbeat): boolean {
+  #hears(hostId: HostId, beat: Heartbeat): boolean {
     const { clock, store, presence, rounds, since, onIdConflict } = this.#parts;
     const before = presence.conflictOf(hostId);
     try {

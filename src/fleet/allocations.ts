@@ -1,4 +1,5 @@
 /** What the machines of each host take of it. Derived from the state; cached per host until its machines change. */
+import type { HostId } from "../lib/id-types.ts";
 import type { State } from "../state/state.ts";
 import { holdsCapacity } from "../state/workload-reducers.ts";
 
@@ -12,9 +13,9 @@ export interface Allocation {
 const NONE: Allocation = { cpus: 0, memory_mb: 0, machines: 0 };
 
 export class Allocations {
-  readonly #cache = new Map<string, { version: number; allocation: Allocation }>();
+  readonly #cache = new Map<HostId, { version: number; allocation: Allocation }>();
 
-  of(state: State, hostId: string): Allocation {
+  of(state: State, hostId: HostId): Allocation {
     const version = state.machines.groupVersion(hostId);
     if (version === 0) return NONE;
     const cached = this.#cache.get(hostId);
@@ -24,12 +25,12 @@ export class Allocations {
     return allocation;
   }
 
-  forget(hostId: string): void {
+  forget(hostId: HostId): void {
     this.#cache.delete(hostId);
   }
 }
 
-export function allocationOf(state: State, hostId: string): Allocation {
+export function allocationOf(state: State, hostId: HostId): Allocation {
   const sum = { cpus: 0, memory_mb: 0, machines: 0 };
   for (const machine of state.machines.group(hostId)) {
     if (!holdsCapacity(machine)) continue;

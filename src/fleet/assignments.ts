@@ -1,5 +1,6 @@
 /** What each host shall run, as its agent is told it; and the beats that are held until that changes. */
 import type { Clock } from "../lib/clock.ts";
+import type { HostId } from "../lib/id-types.ts";
 import { CLUSTER_KEY } from "../state/state.ts";
 import type { State } from "../state/state.ts";
 import type { Store } from "../state/store.ts";
@@ -23,7 +24,7 @@ export class Assignments {
   }
 
   /** What a host is told. Throws host_not_registered. */
-  answer(state: State, hostId: string, observed: string | undefined): HeartbeatAnswer {
+  answer(state: State, hostId: HostId, observed: string | undefined): HeartbeatAnswer {
     const host = state.hosts.get(hostId);
     if (host === undefined) throw hostNotRegistered(hostId);
     const { revision, machines } = this.#lists.of(state, hostId);
@@ -36,7 +37,7 @@ export class Assignments {
     return observed === revision ? head : { ...head, machines };
   }
 
-  desired(hostId: string): Desired {
+  desired(hostId: HostId): Desired {
     return this.#lists.of(this.#store.state, hostId);
   }
 
@@ -45,7 +46,7 @@ export class Assignments {
    * over, or the client is gone.
    */
   async waitForChange(
-    hostId: string,
+    hostId: HostId,
     revision: string,
     ms: number,
     onCancel: (cancel: () => void) => void,
@@ -63,12 +64,12 @@ export class Assignments {
   }
 
   /** Something that the host's list may depend on has changed. */
-  wake(hostId: string): void {
+  wake(hostId: HostId): void {
     this.#waiters.wake(hostId);
   }
 
   /** The host has left. */
-  forget(hostId: string): void {
+  forget(hostId: HostId): void {
     this.#lists.forget(hostId);
   }
 

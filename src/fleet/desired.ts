@@ -1,4 +1,5 @@
 /** What an agent shall run, and the revision that names exactly that list. Derived from the state; cached per host. */
+import type { HostId } from "../lib/id-types.ts";
 import { sha256Hex } from "../lib/ids.ts";
 import type { State } from "../state/state.ts";
 import type { Machine } from "../state/types.ts";
@@ -52,9 +53,9 @@ const EMPTY = withRevision([]);
 
 /** Remembers each host's list until its machines change. */
 export class DesiredLists {
-  readonly #cache = new Map<string, { version: number; desired: Desired }>();
+  readonly #cache = new Map<HostId, { version: number; desired: Desired }>();
 
-  of(state: State, hostId: string): Desired {
+  of(state: State, hostId: HostId): Desired {
     const version = state.machines.groupVersion(hostId);
     if (version === 0) return EMPTY;
     const cached = this.#cache.get(hostId);
@@ -64,7 +65,7 @@ export class DesiredLists {
     return desired;
   }
 
-  forget(hostId: string): void {
+  forget(hostId: HostId): void {
     this.#cache.delete(hostId);
   }
 }

@@ -1,5 +1,6 @@
 /** Where each machine of a drained host stands, and why it waits: what drain-status and a dry run show. Pure. */
 import { toRfc3339 } from "../lib/clock.ts";
+import type { MachineId } from "../lib/id-types.ts";
 import type { State } from "../state/state.ts";
 import type { Drain, Host, Machine } from "../state/types.ts";
 import type { DrainRow } from "../wire/hosts.ts";
@@ -33,13 +34,13 @@ export function drainRows(scene: PlanScene, host: Host, drain: Drain): DrainRow[
 }
 
 function appOf(state: State, machine: Machine | undefined): Pick<DrainRow, "app_id" | "app_name"> {
-  const appId = machine?.app_id ?? "";
-  return { app_id: appId, app_name: state.apps.get(appId)?.name ?? null };
+  const appId = machine?.app_id ?? null;
+  return { app_id: appId ?? "", app_name: state.apps.get(appId)?.name ?? null };
 }
 
-function drainRow(scene: PlanScene, host: Host, drain: Drain, id: string, machine: Machine | undefined): DrainRow {
+function drainRow(scene: PlanScene, host: Host, drain: Drain, id: MachineId, machine: Machine | undefined): DrainRow {
   const { state } = scene;
-  const replacement = state.machines.get(machine?.replaced_by ?? "") ?? null;
+  const replacement = state.machines.get(machine?.replaced_by ?? null) ?? null;
   const row = {
     id,
     ...appOf(state, machine),
@@ -70,7 +71,7 @@ function drainRow(scene: PlanScene, host: Host, drain: Drain, id: string, machin
 /** Its replacement is well, and the app as a whole is not. */
 function whyStays(state: State, machine: Machine): string | null {
   const app = state.apps.get(machine.app_id);
-  const target = state.deployments.get(app?.deployment_id ?? "");
+  const target = state.deployments.get(app?.deployment_id ?? null);
   return app === undefined || target === undefined
     ? null
     : whyOriginalStays(state, machinesOfApp(state, app, target), machine);
@@ -90,7 +91,7 @@ const RUNS_ONCE = "it runs once (restart is never), and is waited for; set a dea
 /** What keeps the replacement of a machine from being started now. */
 function whyItWaits(scene: PlanScene, host: Host, drain: Drain, machine: Machine): Pick<DrainRow, "state" | "reason"> {
   const { state } = scene;
-  const deployment = state.deployments.get(state.apps.get(machine.app_id)?.deployment_id ?? "");
+  const deployment = state.deployments.get(state.apps.get(machine.app_id)?.deployment_id ?? null);
   if (deployment === undefined)
     return {
       state: "pending",
@@ -127,7 +128,7 @@ export function planRows(scene: PlanScene, host: Host, machines: readonly Machin
     if (host.health === "offline")
       return { ...row, state: "blocked", reason: `host offline since ${host.offline_since ?? host.heard_at}` };
     if (machine.desired_state === "stopped") return { ...row, state: "stopping", reason: machine.reason };
-    const deployment = state.deployments.get(state.apps.get(machine.app_id)?.deployment_id ?? "");
+    const deployment = state.deployments.get(state.apps.get(machine.app_id)?.deployment_id ?? null);
     if (deployment === undefined)
       return { ...row, state: "pending", reason: "it belongs to no app that could make a replacement" };
     if (machine.restart === "never" && machine.deployment_id === deployment.id)

@@ -2,6 +2,7 @@
  * Taking a host out of service: pure decisions on drain, undrain and activate, and the plan of what to do next. Carries
  * nothing out.
  */
+import type { HostId } from "../lib/id-types.ts";
 import type { DrainRequest } from "../wire/hosts.ts";
 import { ApiError } from "../lib/errors.ts";
 import { toRfc3339 } from "../lib/clock.ts";
@@ -17,7 +18,7 @@ import { getHost } from "./registration.ts";
 /** Starts a drain, or gives a running one new terms. Throws where the host is unknown or in maintenance. */
 export function decideDrain(
   state: State,
-  hostId: string,
+  hostId: HostId,
   request: DrainRequest,
   nowWall: number,
 ): EventOf<"host.drain_started"> | EventOf<"host.drain_updated"> {
@@ -48,18 +49,18 @@ export function changesTerms(state: State, { type, data }: ReturnType<typeof dec
   return (["max_parallel", "deadline_at", "force", "reason"] as const).some((term) => data[term] !== running[term]);
 }
 
-export function decideUndrain(state: State, hostId: string): EventOf<"host.drain_finished"> {
+export function decideUndrain(state: State, hostId: HostId): EventOf<"host.drain_finished"> {
   const mode = nextMode(getHost(state, hostId), "undrain");
   return { type: "host.drain_finished", data: { host_id: hostId, state: "cancelled", mode } };
 }
 
-export function decideActivate(state: State, hostId: string): EventOf<"host.activated"> {
+export function decideActivate(state: State, hostId: HostId): EventOf<"host.activated"> {
   nextMode(getHost(state, hostId), "activate");
   return { type: "host.activated", data: { host_id: hostId } };
 }
 
 /** Machines that a drain has to take off the host, sorted by id. */
-export function heldMachines(state: State, hostId: string): Machine[] {
+export function heldMachines(state: State, hostId: HostId): Machine[] {
   return state.machines
     .group(hostId)
     .filter(holdsCapacity)
@@ -93,7 +94,7 @@ function isDeadlineOver({ deadline_at: at, deadline_from: from }: Drain, since: 
 }
 
 /** The drain that `drain-status` tells of. Throws `no_drain` where there never was one. */
-export function getDrain(state: State, hostId: string): Drain {
+export function getDrain(state: State, hostId: HostId): Drain {
   getHost(state, hostId);
   const drain = state.drains.get(hostId);
   if (drain === undefined) throw new ApiError("no_drain", `Host ${hostId} has never been drained.`);

@@ -3,6 +3,7 @@
  * drain.ts decides.
  */
 import type { Since } from "../lib/elapsed.ts";
+import type { HostId } from "../lib/id-types.ts";
 import { SYSTEM } from "../state/events.ts";
 import type { Store } from "../state/store.ts";
 import { runningDrain } from "./drain-terms.ts";
@@ -24,7 +25,7 @@ export class Drains {
   }
 
   /** Takes the next step of a host's drain, if there is one. */
-  move(hostId: string): void {
+  move(hostId: HostId): void {
     const store = this.#store;
     const [host, drain] = [store.state.hosts.get(hostId), runningDrain(store.state, hostId)];
     if (host === undefined || drain === null || !store.writability.writable) return;

@@ -2,6 +2,7 @@
  * What was kept long enough: ended machines and idempotency keys after 24 h, and of an app's ended machines the newest
  * thousand. A total table says of each table of the state how long its rows are kept. Pure.
  */
+import type { AppId, MachineId } from "../lib/id-types.ts";
 import type { EventData, EventOf } from "../state/events.ts";
 import type { State, TableName } from "../state/state.ts";
 import type { Machine } from "../state/types.ts";
@@ -12,8 +13,10 @@ const KEPT_OF_AN_APP = 1_000;
 /** So many at once at most, so that one line of the log stays short; the next look takes the rest. */
 const AT_ONCE = 5_000;
 
+type Expired = EventData["workload.expired"];
+
 /** Gives the keys of rows that go. */
-type Due = (state: State, isOver: (at: string | null) => boolean) => string[];
+type Due<K> = (state: State, isOver: (at: string | null) => boolean) => K[];
 
 /** Its rows stay until somebody takes them away: as many as there are people, hosts or apps. */
 const UNTIL_REMOVED = "until removed";
@@ -22,11 +25,13 @@ const BY_ITS_EVENTS = "by its events";
 
 /** Tables whose rows go by their age, and the part of the event that names those. */
 const AGEING = { machines: "machine_ids", idempotency: "idempotency_keys" } as const satisfies Partial<
-  Record<TableName, keyof EventData["workload.expired"]>
+  Record<TableName, keyof Expired>
 >;
 
 const KEPT: {
-  readonly [N in TableName]: N extends keyof typeof AGEING ? Due : typeof UNTIL_REMOVED | typeof BY_ITS_EVENTS;
+  readonly [N in TableName]: N extends keyof typeof AGEING
+    ? Due<Expired[(typeof AGEING)[N]][number]>
+    : typeof UNTIL_REMOVED | typeof BY_ITS_EVENTS;
 } = {
   cluster: UNTIL_REMOVED,
   orgs: UNTIL_REMOVED,
@@ -49,16 +54,16 @@ const KEPT: {
 /** The event that lets go, or null where nothing is due. `now`: wall time. */
 export function decideExpired(state: State, now: number): EventOf<"workload.expired"> | null {
   const isOver = (at: string | null): boolean => at !== null && now - Date.parse(at) >= KEPT_MS;
-  const due = (name: keyof typeof AGEING): string[] => KEPT[name](state, isOver).slice(0, AT_ONCE);
-  const data: Record<(typeof AGEING)[keyof typeof AGEING], string[]> = {
-    [AGEING.machines]: due("machines"),
-    [AGEING.idempotency]: due("idempotency"),
+  const due = <K>(keysOf: Due<K>): K[] => keysOf(state, isOver).slice(0, AT_ONCE);
+  const data: Expired = {
+    [AGEING.machines]: due(KEPT.machines),
+    [AGEING.idempotency]: due(KEPT.idempotency),
   };
   return Object.values(data).every((keys) => keys.length === 0) ? null : { type: "workload.expired", data };
 }
 
-function endedMachines(state: State, isOver: (at: string | null) => boolean): string[] {
-  const ended = new Map<string, Machine[]>();
+function endedMachines(state: State, isOver: (at: string | null) => boolean): MachineId[] {
+  const ended = new Map<AppId, Machine[]>();
   for (const machine of state.machines.values()) {
     // A machine that an operator stopped is a replica, not a thing of the past.
     if (machine.ended_at === null || !(machine.removing || state.apps.get(machine.app_id) === undefined)) continue;

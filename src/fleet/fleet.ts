@@ -3,6 +3,7 @@
  * nothing itself.
  */
 import type { Clock } from "../lib/clock.ts";
+import type { AppId, HostId, MachineId } from "../lib/id-types.ts";
 import type { Log } from "../lib/log.ts";
 import type { Recorded } from "../state/events.ts";
 import { SYSTEM } from "../state/events.ts";
@@ -29,7 +30,7 @@ export interface FleetOptions {
   readonly offlineAfterMs: number;
   readonly checkIntervalMs: number;
   readonly strategy: Strategy;
-  newMachineId(): string;
+  newMachineId(): MachineId;
   /** Told of each machine that was given a host, or for which there was none. */
   onPlacement(result: "placed" | "no_host"): void;
   /** Told of each beat that is refused because two agents beat under its host's id. */
@@ -110,7 +111,7 @@ export class Fleet {
   /** What is on disk now may wake held heartbeats, move apps on, and drains. */
   #follow(events: readonly Recorded[]): void {
     const { state } = this.#options.store;
-    const [hosts, apps] = [new Set<string>(), new Set<string>()];
+    const [hosts, apps] = [new Set<HostId>(), new Set<AppId>()];
     for (const event of events) {
       const touched = touchedBy(state, event);
       for (const id of touched.hosts) hosts.add(id);

@@ -1,9 +1,10 @@
 /** What a heartbeat changes: a pure comparison of what the agent reports with what the state knows. */
+import type { MachineId } from "../lib/id-types.ts";
 import { sha256Hex } from "../lib/ids.ts";
 import type { EventOf, MachineReport } from "../state/events.ts";
 import type { State } from "../state/state.ts";
 import type { Host, Machine } from "../state/types.ts";
-import type { MachineReport as ReportedMachine } from "../wire/agents.ts";
+import type { ReportedMachine } from "../wire/agents.ts";
 import { isWanted } from "./desired.ts";
 
 export interface Beat {
@@ -31,7 +32,7 @@ function compareMachines(
   current: boolean,
 ): MachineReport[] {
   const changes: MachineReport[] = [];
-  const seen = new Set<string>();
+  const seen = new Set<MachineId>();
   for (const report of reported) {
     // Reported twice, it counts once: two states for one machine would differ from the known one at every beat.
     if (seen.has(report.id)) continue;

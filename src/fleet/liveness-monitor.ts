@@ -4,6 +4,7 @@
  */
 import type { Clock } from "../lib/clock.ts";
 import { toRfc3339 } from "../lib/clock.ts";
+import type { HostId } from "../lib/id-types.ts";
 import type { Log } from "../lib/log.ts";
 import type { EventOf } from "../state/events.ts";
 import { SYSTEM } from "../state/events.ts";
@@ -36,7 +37,7 @@ export class LivenessMonitor {
   /** Another timer of the same owner tells that the daemon is awake so often. */
   readonly #awakeMs: number;
   /** Hosts that went offline within the last offline_after, with the time (mono). */
-  readonly #recentlyLost = new Map<string, number>();
+  readonly #recentlyLost = new Map<HostId, number>();
   /** When a timer ran last, in monotonic milliseconds. */
   #lastAwake = 0;
 
@@ -94,7 +95,7 @@ export class LivenessMonitor {
     const quietMs = quietAfter(offlineAfterMs, heartbeatIntervalSeconds(offlineAfterMs) * 1000);
     // By then the last of them was silent for offline_after, and a sweep has seen it.
     const until = toRfc3339(clock.wall() + offlineAfterMs - quietMs + 2 * this.#sweepMs);
-    const suspicion = { isQuiet: (id: string) => this.#presence.silenceOf(id, now) >= quietMs, until };
+    const suspicion = { isQuiet: (id: HostId) => this.#presence.silenceOf(id, now) >= quietMs, until };
     return decideLost(
       store.state,
       (id) => this.#presence.isSilent(id, now),

@@ -1,4 +1,5 @@
 /** Who fell silent, and whether so many at once that nothing may be replaced: pure decisions for the sweep. */
+import type { HostId } from "../lib/id-types.ts";
 import type { Host } from "../state/types.ts";
 import type { State } from "../state/state.ts";
 import type { EventOf } from "../state/events.ts";
@@ -37,7 +38,7 @@ export function isStorm(lostInWindow: number, onlineAtStart: number): boolean {
 /** Hosts of one failure are not heard last at one time, but within a heartbeat interval of each other. */
 export interface Suspicion {
   /** Whether a host has been silent so long that it may be one of those. */
-  isQuiet(hostId: string): boolean;
+  isQuiet(hostId: HostId): boolean;
   /** When all of those will have been called offline, or heard. */
   readonly until: string;
 }
@@ -57,11 +58,11 @@ export function quietAfter(offlineAfterMs: number, intervalMs: number): number {
  */
 export function decideLost(
   state: State,
-  isSilent: (hostId: string) => boolean,
-  recentlyLost: ReadonlySet<string>,
+  isSilent: (hostId: HostId) => boolean,
+  recentlyLost: ReadonlySet<HostId>,
   suspicion: Suspicion,
 ): EventOf<"host.lost"> | null {
-  const lost: string[] = [];
+  const lost: HostId[] = [];
   let online = 0;
   let quiet = 0;
   for (const host of state.hosts.values()) {

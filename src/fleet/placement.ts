@@ -1,5 +1,6 @@
 /** Where a machine goes, and why: one row per host, in words and numbers. Pure; it places nothing. */
 import type { Since } from "../lib/elapsed.ts";
+import type { AppId, HostId, MachineId } from "../lib/id-types.ts";
 import type { State } from "../state/state.ts";
 import type { Host } from "../state/types.ts";
 import { holdsCapacity } from "../state/workload-reducers.ts";
@@ -11,9 +12,9 @@ import { statusOf } from "./modes.ts";
 export type Strategy = "spread" | "pack";
 
 export interface Need {
-  readonly app_id: string;
+  readonly app_id: AppId;
   /** The machine itself, where it has a host already: it is no company of its own. */
-  readonly machine_id?: string;
+  readonly machine_id?: MachineId;
   readonly cpus: number;
   readonly memory_mb: number;
   readonly region: string | null;
@@ -26,7 +27,7 @@ export interface Scene {
   /** How long ago a moment of the log was. */
   readonly since: Since;
   /** What is taken of a host, with whatever is planned on top. */
-  allocated(hostId: string): Allocation;
+  allocated(hostId: HostId): Allocation;
   /** Where the machines of the app are, with whatever is planned on top. Absent: as the state has it. */
   company?(need: Need): Company;
 }
@@ -37,8 +38,8 @@ export class Imagined implements Scene {
   readonly strategy: Strategy;
   readonly since: Since;
   readonly #scene: Scene;
-  readonly #added = new Map<string, Allocation>();
-  readonly #companies = new Map<string, Company>();
+  readonly #added = new Map<HostId, Allocation>();
+  readonly #companies = new Map<AppId, Company>();
 
   constructor(scene: Scene) {
     this.#scene = scene;
@@ -47,7 +48,7 @@ export class Imagined implements Scene {
     this.since = scene.since;
   }
 
-  allocated(hostId: string): Allocation {
+  allocated(hostId: HostId): Allocation {
     return this.#added.get(hostId) ?? this.#scene.allocated(hostId);
   }
 
@@ -57,7 +58,7 @@ export class Imagined implements Scene {
     return known;
   }
 
-  add(need: Need, hostId: string): void {
+  add(need: Need, hostId: HostId): void {
     const { cpus, memory_mb, machines } = this.allocated(hostId);
     this.#added.set(hostId, { cpus: cpus + need.cpus, memory_mb: memory_mb + need.memory_mb, machines: machines + 1 });
     join(this.company(need), this.state, hostId);
@@ -65,7 +66,7 @@ export class Imagined implements Scene {
 }
 
 /** Hosts that are not to be taken, with the reason why. */
-export type Excluded = ReadonlyMap<string, string>;
+export type Excluded = ReadonlyMap<HostId, string>;
 
 interface Candidate {
   readonly host: Host;
@@ -87,7 +88,7 @@ export function freshTrouble(host: Host, since: Since): string | null {
 }
 
 export interface Choice {
-  readonly hostId: string;
+  readonly hostId: HostId;
   /** What spoke for it, in words and numbers. */
   readonly why: string;
 }
@@ -132,7 +133,7 @@ function describe({ host, beside, nearby, load, trouble }: Candidate): string {
  * Why each host is taken or not, sorted by id. `chosenId`: the host that was taken, or null to mark the one that would
  * be now.
  */
-export function explain(scene: Scene, need: Need, excluded: Excluded, chosenId: string | null): PlacementRow[] {
+export function explain(scene: Scene, need: Need, excluded: Excluded, chosenId: HostId | null): PlacementRow[] {
   const chosen = chosenId ?? choose(scene, need, excluded)?.hostId ?? null;
   const company = companyOf(scene.state, need);
   const rows = [...scene.state.hosts.values()].map((host) => {
@@ -197,7 +198,7 @@ function freeOf(scene: Scene, host: Host): { cpus: number; memory_mb: number } {
 
 /** How many of an app's machines are there to stay, by host and by datacenter. */
 export interface Company {
-  readonly hosts: Map<string, number>;
+  readonly hosts: Map<HostId, number>;
   readonly datacenters: Map<string, number>;
 }
 
@@ -211,7 +212,7 @@ function companyOf(state: State, need: Need): Company {
   return company;
 }
 
-function join({ hosts, datacenters }: Company, state: State, hostId: string): void {
+function join({ hosts, datacenters }: Company, state: State, hostId: HostId): void {
   hosts.set(hostId, (hosts.get(hostId) ?? 0) + 1);
   const datacenter = state.hosts.get(hostId)?.datacenter;
   if (datacenter !== undefined) datacenters.set(datacenter, (datacenters.get(datacenter) ?? 0) + 1);

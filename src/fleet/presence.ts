@@ -4,6 +4,7 @@
  */
 import { toRfc3339 } from "../lib/clock.ts";
 import { ApiError } from "../lib/errors.ts";
+import type { HostId } from "../lib/id-types.ts";
 import type { Heartbeat, Usage as UsageReport } from "../wire/agents.ts";
 
 /** null: never said since the daemon started. */
@@ -43,14 +44,14 @@ export type BeatOrder = Pick<Heartbeat, "boot_id" | "beat">;
 
 export class Presence {
   readonly #offlineAfterMs: number;
-  readonly #contacts = new Map<string, Contact>();
+  readonly #contacts = new Map<HostId, Contact>();
 
   constructor(offlineAfterMs: number) {
     this.#offlineAfterMs = offlineAfterMs;
   }
 
   /** After a restart every host has a full offline_after again. */
-  assume(hostId: string, nowMono: number, heardWall: number): void {
+  assume(hostId: HostId, nowMono: number, heardWall: number): void {
     this.#contacts.set(hostId, {
       heardMono: nowMono,
       heardWall,
@@ -63,12 +64,12 @@ export class Presence {
     });
   }
 
-  forget(hostId: string): void {
+  forget(hostId: HostId): void {
     this.#contacts.delete(hostId);
   }
 
   /** The host was heard now (a registration, which has no order of its own). */
-  hear(hostId: string, nowMono: number, nowWall: number): void {
+  hear(hostId: HostId, nowMono: number, nowWall: number): void {
     const contact = this.#contacts.get(hostId);
     if (contact === undefined) return this.assume(hostId, nowMono, nowWall);
     contact.heardMono = nowMono;
@@ -79,7 +80,7 @@ export class Presence {
    * A heartbeat arrived. False: it is older than one already seen, so it is answered and otherwise ignored.
    * Throws `host_id_in_use` where two boot ids alternate within offline_after.
    */
-  hearBeat(hostId: string, order: BeatOrder, nowMono: number, nowWall: number): boolean {
+  hearBeat(hostId: HostId, order: BeatOrder, nowMono: number, nowWall: number): boolean {
     const contact = this.#contacts.get(hostId);
     if (contact === undefined) {
       this.assume(hostId, nowMono, nowWall);
@@ -95,7 +96,7 @@ export class Presence {
     return true;
   }
 
-  #switchBoot(hostId: string, contact: Contact, bootId: string, nowMono: number, nowWall: number): void {
+  #switchBoot(hostId: HostId, contact: Contact, bootId: string, nowMono: number, nowWall: number): void {
     if (bootId === contact.formerBootId && nowMono - contact.heardMono < this.#offlineAfterMs) {
       const refused = contact.conflict?.bootIds[1] === bootId ? contact.conflict.refused + 1 : 1;
       contact.conflict = { bootIds: [contact.bootId ?? "none", bootId], at: toRfc3339(nowWall), refused };
@@ -114,39 +115,39 @@ export class Presence {
    * What the newest report said: usage as given (a field that is absent keeps the last), and the number of machines
    * where the list was there.
    */
-  report(hostId: string, usage: UsageReport | undefined, machines: number | null): void {
+  report(hostId: HostId, usage: UsageReport | undefined, machines: number | null): void {
     const contact = this.#contacts.get(hostId);
     if (contact === undefined) return;
     if (usage !== undefined) contact.usage = merged(contact.usage, usage);
     if (machines !== null) contact.reported = machines;
   }
 
-  usageOf(hostId: string): Usage | null {
+  usageOf(hostId: HostId): Usage | null {
     return this.#contacts.get(hostId)?.usage ?? null;
   }
 
   /** Machines in the host's newest complete report since the daemon started; null while there was none. */
-  reportedMachines(hostId: string): number | null {
+  reportedMachines(hostId: HostId): number | null {
     return this.#contacts.get(hostId)?.reported ?? null;
   }
 
   /** The newest time that two agents beat under the id, since the daemon started; null where that is not sure. */
-  conflictOf(hostId: string): IdConflict | null {
+  conflictOf(hostId: HostId): IdConflict | null {
     const conflict = this.#contacts.get(hostId)?.conflict ?? null;
     return conflict !== null && conflict.refused >= REFUSED_BEFORE_TOLD ? conflict : null;
   }
 
-  heardWall(hostId: string): number | null {
+  heardWall(hostId: HostId): number | null {
     return this.#contacts.get(hostId)?.heardWall ?? null;
   }
 
   /** Whether nothing was heard for offline_after. A host that nobody knows anything of was not heard. */
-  isSilent(hostId: string, nowMono: number): boolean {
+  isSilent(hostId: HostId, nowMono: number): boolean {
     return this.silenceOf(hostId, nowMono) >= this.#offlineAfterMs;
   }
 
   /** How long nothing was heard of the host, in milliseconds. */
-  silenceOf(hostId: string, nowMono: number): number {
+  silenceOf(hostId: HostId, nowMono: number): number {
     const contact = this.#contacts.get(hostId);
     return contact === undefined ? Infinity : nowMono - contact.heardMono;
   }

@@ -4,6 +4,7 @@
  */
 import type { Clock } from "../lib/clock.ts";
 import { Elapsed } from "../lib/elapsed.ts";
+import type { AppId, HostId, MachineId } from "../lib/id-types.ts";
 import type { Event } from "../state/events.ts";
 import { SYSTEM } from "../state/events.ts";
 import type { State } from "../state/state.ts";
@@ -18,7 +19,7 @@ export interface ReconcilerOptions {
   readonly store: Store;
   readonly clock: Clock;
   readonly strategy: Strategy;
-  newMachineId(): string;
+  newMachineId(): MachineId;
   /** Told of each machine that was given a host, or for which there was none. */
   onPlacement(result: "placed" | "no_host"): void;
   onError(what: string, error: unknown): void;
@@ -33,9 +34,9 @@ export class Reconciler {
   readonly #options: ReconcilerOptions;
   readonly #allocations = new Allocations();
   /** Apps to be looked at in this turn. */
-  readonly #touched = new Set<string>();
+  readonly #touched = new Set<AppId>();
   /** Apps that time or room elsewhere may move on. */
-  readonly #waiting = new Set<string>();
+  readonly #waiting = new Set<AppId>();
   #scheduled = false;
   #stopped = false;
 
@@ -47,7 +48,7 @@ export class Reconciler {
   /** What decisions about machines are made from. */
   scene(state: State): PlanScene {
     const { strategy, clock, newMachineId } = this.#options;
-    const allocated = (hostId: string): Allocation => this.#allocations.of(state, hostId);
+    const allocated = (hostId: HostId): Allocation => this.#allocations.of(state, hostId);
     return { state, strategy, now: clock.wall(), since: this.elapsed.since, newMachineId, allocated };
   }
 
@@ -64,13 +65,13 @@ export class Reconciler {
   }
 
   /** What is on disk now may ask for the next step of these apps. */
-  look(apps: Iterable<string>): void {
+  look(apps: Iterable<AppId>): void {
     for (const id of apps) this.#touched.add(id);
     this.#schedule();
   }
 
   /** A host that has left the list. */
-  forget(hostId: string): void {
+  forget(hostId: HostId): void {
     this.#allocations.forget(hostId);
   }
 
@@ -120,7 +121,7 @@ export class Reconciler {
    * Takes an app's next step; true where there may be another. Each step is seen by the next one at once, and all of a
    * turn share a write.
    */
-  #advance(appId: string): boolean {
+  #advance(appId: AppId): boolean {
     const { store, onPlacement } = this.#options;
     const app = store.state.apps.get(appId);
     const { events, waits } = app === undefined ? { events: [], waits: false } : nextStep(this.scene(store.state), app);
@@ -137,7 +138,7 @@ export class Reconciler {
   /**
    * False where the journal refuses it at once. One that fails later was taken back, and its app is looked at again.
    */
-  #change(appId: string, event: Event): boolean {
+  #change(appId: AppId, event: Event): boolean {
     const { store, onError } = this.#options;
     const failed = (error: unknown): false => {
       onError(`app ${appId}`, error);

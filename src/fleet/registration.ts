@@ -1,5 +1,6 @@
 /** How a host joins and leaves: pure decisions on register, deregister and the key that binds an id. */
 import { ApiError } from "../lib/errors.ts";
+import type { HostId } from "../lib/id-types.ts";
 import { equalSecrets, sha256Hex } from "../lib/ids.ts";
 import type { State } from "../state/state.ts";
 import type { EventOf } from "../state/events.ts";
@@ -7,7 +8,7 @@ import type { Capacity, Host, HostFacts } from "../state/types.ts";
 import { nextMode } from "./modes.ts";
 
 export interface Registration {
-  readonly host_id: string;
+  readonly host_id: HostId;
   readonly facts: HostFacts;
   readonly capacity: Capacity;
   /** X-Zwrm-Host-Key as sent, or null. */
@@ -15,7 +16,7 @@ export interface Registration {
 }
 
 /** Whether `key` may speak for `hostId`: any may while no key is bound. */
-export function fitsHostKey(state: State, hostId: string, key: string | null): boolean {
+export function fitsHostKey(state: State, hostId: HostId, key: string | null): boolean {
   const bound = state.hosts.get(hostId)?.key_hash ?? state.departedHosts.get(hostId)?.key_hash ?? null;
   return bound === null || (key !== null && equalSecrets(sha256Hex(key), bound));
 }
@@ -24,7 +25,7 @@ export function fitsHostKey(state: State, hostId: string, key: string | null): b
  * Throws `host_key_mismatch` where `hostId` is bound to another key. A host without a key is bound by the first one
  * that it sends when registering or beating.
  */
-export function checkHostKey(state: State, hostId: string, key: string | null): void {
+export function checkHostKey(state: State, hostId: HostId, key: string | null): void {
   if (fitsHostKey(state, hostId, key)) return;
   const what = key === null ? "no X-Zwrm-Host-Key was sent" : "another X-Zwrm-Host-Key was sent";
   throw new ApiError(
@@ -85,7 +86,7 @@ function sameLabels(a: Readonly<Record<string, string>>, b: Readonly<Record<stri
 /** Throws `host_not_registered` for an id that is not in the list. */
 export function decideDeregister(
   state: State,
-  hostId: string,
+  hostId: HostId,
   key: string | null,
   reason: string | null,
 ): EventOf<"host.deregistered"> {
@@ -98,28 +99,28 @@ export function decideDeregister(
  * An operator gives up a host that will not come back. Throws `host_not_found`, and `host_online` where its agent is
  * heard.
  */
-export function decideRemove(state: State, hostId: string): EventOf<"host.deregistered"> {
+export function decideRemove(state: State, hostId: HostId): EventOf<"host.deregistered"> {
   nextMode(getHost(state, hostId), "remove");
   return { type: "host.deregistered", data: { host_id: hostId, reason: "removed by an operator" } };
 }
 
 /** Null where no key is bound. Throws `host_not_found` for an id that was never here. */
-export function decideUnbindKey(state: State, hostId: string): EventOf<"host.key_removed"> | null {
+export function decideUnbindKey(state: State, hostId: HostId): EventOf<"host.key_removed"> | null {
   const known = state.hosts.get(hostId) ?? state.departedHosts.get(hostId);
   if (known === undefined) throw hostNotFound(hostId);
   return known.key_hash === null ? null : { type: "host.key_removed", data: { host_id: hostId } };
 }
 
-export function hostNotRegistered(hostId: string): ApiError {
+export function hostNotRegistered(hostId: HostId): ApiError {
   return new ApiError("host_not_registered", `Host ${hostId} is not registered here. Register it, then beat again.`);
 }
 
-export function hostNotFound(hostId: string): ApiError {
+export function hostNotFound(hostId: HostId): ApiError {
   return new ApiError("host_not_found", `There is no host ${hostId}.`);
 }
 
 /** The row of a host, or `host_not_found`. */
-export function getHost(state: State, hostId: string): Host {
+export function getHost(state: State, hostId: HostId): Host {
   const host = state.hosts.get(hostId);
   if (host === undefined) throw hostNotFound(hostId);
   return host;

@@ -2,24 +2,25 @@
  * Whom an event concerns: hosts whose list of machines may be another now, and apps that may need a next step. A total
  * table: a new event does not compile until somebody has said so here.
  */
+import type { AppId, HostId, MachineId } from "../lib/id-types.ts";
 import type { EventData, EventOf, EventType } from "../state/events.ts";
 import type { State } from "../state/state.ts";
 
 export interface Touched {
-  readonly hosts: readonly string[];
-  readonly apps: readonly string[];
+  readonly hosts: readonly HostId[];
+  readonly apps: readonly AppId[];
 }
 
 type Touches<T extends EventType> = (state: State, data: EventData[T]) => Touched;
 
 const NOBODY: Touched = { hosts: [], apps: [] };
 const nobody = (): Touched => NOBODY;
-const host = (state: State, { host_id }: { readonly host_id: string }): Touched => ofHosts(state, [host_id]);
-const hosts = (state: State, { host_ids }: { readonly host_ids: readonly string[] }): Touched =>
+const host = (state: State, { host_id }: { readonly host_id: HostId }): Touched => ofHosts(state, [host_id]);
+const hosts = (state: State, { host_ids }: { readonly host_ids: readonly HostId[] }): Touched =>
   ofHosts(state, host_ids);
-const machine = (state: State, { machine_id }: { readonly machine_id: string }): Touched =>
+const machine = (state: State, { machine_id }: { readonly machine_id: MachineId }): Touched =>
   ofMachines(state, [machine_id]);
-const app = (_state: State, { app_id }: { readonly app_id: string }): Touched => ({ hosts: [], apps: [app_id] });
+const app = (_state: State, { app_id }: { readonly app_id: AppId }): Touched => ({ hosts: [], apps: [app_id] });
 
 const TOUCHES: { readonly [T in EventType]: Touches<T> } = {
   "journal.segment": nobody,
@@ -51,7 +52,7 @@ const TOUCHES: { readonly [T in EventType]: Touches<T> } = {
   "deployment.created": (_state, { deployment }) => ({ hosts: [], apps: [deployment.app_id] }),
   "deployment.scaled": (state, { deployment_id }) => ({
     hosts: [],
-    apps: [state.deployments.get(deployment_id)?.app_id ?? ""],
+    apps: distinct([state.deployments.get(deployment_id)?.app_id ?? null]),
   }),
   "deployment.moved": app,
   "machine.created": (_state, { host_id, machine: { app_id } }) => ({
@@ -85,25 +86,25 @@ export function touchedBy<T extends EventType>(state: State, event: EventOf<T>):
   return TOUCHES[event.type](state, event.data);
 }
 
-function ofMachines(state: State, ids: readonly string[]): Touched {
+function ofMachines(state: State, ids: readonly MachineId[]): Touched {
   return { hosts: hostsOf(state, ids), apps: appsOf(state, ids) };
 }
 
-function ofHosts(state: State, ids: readonly string[]): Touched {
+function ofHosts(state: State, ids: readonly HostId[]): Touched {
   return {
     hosts: ids,
     apps: [...new Set(ids.flatMap((id) => state.machines.group(id).map(({ app_id }) => app_id)))],
   };
 }
 
-function hostsOf(state: State, ids: readonly string[]): string[] {
+function hostsOf(state: State, ids: readonly MachineId[]): HostId[] {
   return distinct(ids.map((id) => state.machines.get(id)?.host_id ?? null));
 }
 
-function appsOf(state: State, ids: readonly string[]): string[] {
+function appsOf(state: State, ids: readonly MachineId[]): AppId[] {
   return distinct(ids.map((id) => state.machines.get(id)?.app_id ?? null));
 }
 
-function distinct(values: readonly (string | null)[]): string[] {
+function distinct<I extends string>(values: readonly (I | null)[]): I[] {
   return [...new Set(values)].filter((value) => value !== null);
 }

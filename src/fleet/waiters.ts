@@ -3,9 +3,10 @@
  * fires.
  */
 import type { Cancel, Clock } from "../lib/clock.ts";
+import type { HostId } from "../lib/id-types.ts";
 
 interface Waiter {
-  readonly hostId: string;
+  readonly hostId: HostId;
   readonly until: number;
   readonly wake: () => void;
 }
@@ -15,7 +16,7 @@ const STEP_MS = 100;
 
 export class Waiters {
   readonly #clock: Clock;
-  readonly #byHost = new Map<string, Set<Waiter>>();
+  readonly #byHost = new Map<HostId, Set<Waiter>>();
   #timer: Cancel | null = null;
   #closed = false;
 
@@ -31,7 +32,7 @@ export class Waiters {
    * Resolves when `wake(hostId)` is called, after `ms`, or at once where the daemon stops. `onCancel` gets the way to
    * give up early.
    */
-  wait(hostId: string, ms: number, onCancel: (cancel: () => void) => void): Promise<void> {
+  wait(hostId: HostId, ms: number, onCancel: (cancel: () => void) => void): Promise<void> {
     if (this.#closed) return Promise.resolve();
     return new Promise((resolve) => {
       const waiter: Waiter = { hostId, until: this.#clock.mono() + ms, wake: resolve };
@@ -44,7 +45,7 @@ export class Waiters {
   }
 
   /** The host's list may have changed: everyone who waits for it looks again. */
-  wake(hostId: string): void {
+  wake(hostId: HostId): void {
     for (const waiter of this.#byHost.get(hostId) ?? []) this.#release(waiter);
   }
 

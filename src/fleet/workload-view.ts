@@ -15,7 +15,7 @@ import { whyNotYet } from "./plan/why-not-yet.ts";
 
 export function appView(state: State, { id, name, org_id, created_at, deployment_id }: App): AppView {
   const app = { id, name, org_id, created_at, deployment_id };
-  const current = state.deployments.get(deployment_id ?? "");
+  const current = state.deployments.get(deployment_id);
   if (current === undefined) return { ...app, state: null, replicas: 0, ready: 0, image: null, deployed_at: null };
   const { ready } = countsOf(state, current);
   return {
@@ -114,7 +114,7 @@ function viewOf({ state: fleet }: PlanScene, machine: Machine, whyNot: (need: Ne
 
 /** What is said of it, and why nothing else runs in its stead where it is down and there is no room. */
 function reasonOf(state: State, machine: Machine, whyNot: (need: Need) => string | null): string | null {
-  const target = state.deployments.get(state.apps.get(machine.app_id)?.deployment_id ?? "");
+  const target = state.deployments.get(state.apps.get(machine.app_id)?.deployment_id ?? null);
   if (target === undefined || replacementOf(state, machine) !== null) return machine.reason;
   const cause = causeOf(state, target.id, machine);
   const why = cause === "lost" || cause === "failed" ? whyNot(needOf({ id: machine.app_id }, target)) : null;

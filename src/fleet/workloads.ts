@@ -1,5 +1,6 @@
 /** What people ask of apps, deployments and machines: pure decisions, and the lookups behind them. */
 import { ApiError } from "../lib/errors.ts";
+import type { AppId, DeploymentId, MachineId, OrgId } from "../lib/id-types.ts";
 import type { Event, EventOf, IdempotencyNote } from "../state/events.ts";
 import { imageRefKey } from "../state/reducers.ts";
 import type { State } from "../state/state.ts";
@@ -8,15 +9,15 @@ import { holdsCapacity, isOrphaned } from "../state/workload-reducers.ts";
 import { originalOf, replacementOf } from "./plan/replacement.ts";
 
 /** An app of the org by its id or its name. Throws `app_not_found`, also where another org has it. */
-export function findApp(state: State, orgId: string, idOrName: string): App {
-  const byId = state.apps.get(idOrName);
+export function findApp(state: State, orgId: OrgId, idOrName: string): App {
+  const byId = state.apps.find(idOrName);
   const app = byId?.org_id === orgId ? byId : state.apps.group(orgId).find(({ name }) => name === idOrName);
   if (app === undefined) throw new ApiError("app_not_found", `There is no app ${idOrName} here.`);
   return app;
 }
 
 /** Throws `deployment_not_found`. */
-export function findDeployment(state: State, app: App, id: string): Deployment {
+export function findDeployment(state: State, app: App, id: DeploymentId): Deployment {
   const deployment = state.deployments.get(id);
   if (deployment?.app_id !== app.id)
     throw new ApiError("deployment_not_found", `App ${app.name} has no deployment ${id}.`);
@@ -24,7 +25,7 @@ export function findDeployment(state: State, app: App, id: string): Deployment {
 }
 
 /** Throws `machine_not_found`, also where another org has it. */
-export function findMachine(state: State, orgId: string, id: string): Machine {
+export function findMachine(state: State, orgId: OrgId, id: MachineId): Machine {
   const machine = state.machines.get(id);
   if (machine?.org_id !== orgId) throw new ApiError("machine_not_found", `There is no machine ${id} here.`);
   return machine;
@@ -33,9 +34,9 @@ export function findMachine(state: State, orgId: string, id: string): Machine {
 /** Throws `app_exists`. */
 export function decideApp(
   state: State,
-  orgId: string,
+  orgId: OrgId,
   name: string,
-  appId: string,
+  appId: AppId,
   idempotency: IdempotencyNote | null,
 ): EventOf<"app.created"> {
   const there = state.apps.group(orgId).find((app) => app.name === name);
@@ -59,7 +60,7 @@ export function decideAppDeletion(state: State, app: App, force: boolean): Event
 export function decideDeployment(
   state: State,
   app: App,
-  id: string,
+  id: DeploymentId,
   replicas: number,
   workload: Workload,
   idempotency: IdempotencyNote | null,
@@ -91,7 +92,7 @@ export function decideScale(
 
 /** Throws `no_deployment`. */
 export function currentDeployment(state: State, app: App): Deployment {
-  const deployment = state.deployments.get(app.deployment_id ?? "");
+  const deployment = state.deployments.get(app.deployment_id);
   if (deployment === undefined)
     throw new ApiError(
       "no_deployment",

@@ -1,4 +1,5 @@
 /** Who may call what: the access that a route names, and the caller that a request turned out to be. */
+import type { OrgId, UserId } from "../lib/id-types.ts";
 import type { Actor } from "../state/events.ts";
 import type { Role, Scope } from "../state/types.ts";
 
@@ -25,8 +26,8 @@ export interface PersonCaller {
   readonly kind: "person";
   readonly authMethod: "session" | "api_key" | "localhost";
   readonly access: "host-admin" | "member";
-  readonly user: { readonly id: string; readonly email: string; readonly name: string } | null;
-  readonly org: { readonly id: string; readonly slug: string; readonly role: Role | null };
+  readonly user: { readonly id: UserId; readonly email: string; readonly name: string } | null;
+  readonly org: { readonly id: OrgId; readonly slug: string; readonly role: Role | null };
   /** null: everything the user may. */
   readonly scopes: readonly Scope[] | null;
   readonly expiresAt: string | null;

@@ -4,6 +4,7 @@
  */
 import type { Clock } from "../lib/clock.ts";
 import { ApiError } from "../lib/errors.ts";
+import type { UserId } from "../lib/id-types.ts";
 import type { EventOf } from "../state/events.ts";
 import type { Store } from "../state/store.ts";
 import type { State } from "../state/state.ts";
@@ -75,7 +76,7 @@ export class Logins {
 
   /** Null where the password was changed while it was being checked: then it has to be checked against the new one. */
   #begin(
-    userId: string,
+    userId: UserId,
     proven: PasswordHash,
     wantedOrg: string | null,
     ip: string | null,
@@ -86,7 +87,7 @@ export class Logins {
       // Removed meanwhile.
       if (user === undefined) throw wrong();
       if (user.password.hash !== proven.hash) return { event: null, answer: () => null };
-      const org = loginOrg(state, user, wantedOrg, state.cluster.get(CLUSTER_KEY)?.default_org_id ?? "");
+      const org = loginOrg(state, user, wantedOrg, state.cluster.get(CLUSTER_KEY)?.default_org_id ?? null);
       const event = decideSession(state, user, org.id, token, this.#ttlMs, this.#clock.wall());
       return {
         event,
@@ -130,7 +131,7 @@ export class Logins {
   }
 
   /** The user's password where this is it, else null; throttled like a login. Throws as `login`. */
-  async prove(userId: string, password: string, address: string): Promise<PasswordHash | null> {
+  async prove(userId: UserId, password: string, address: string): Promise<PasswordHash | null> {
     const user = getUser(this.#store.state, userId);
     this.#throttle.check(address, user.email, this.#clock.mono());
     if (await this.#passwords.matches(password, user.password)) return user.password;
@@ -146,7 +147,7 @@ export class Logins {
 export function decidePassword(
   state: State,
   caller: PersonCaller,
-  userId: string,
+  userId: UserId,
   password: PasswordHash,
   proven: PasswordHash | null,
 ): EventOf<"user.password_set"> {
@@ -158,7 +159,7 @@ export function decidePassword(
 }
 
 /** The user whose password the caller may set; to everyone else there is none. Throws `user_not_found`. */
-export function getSettableUser(state: State, caller: PersonCaller, userId: string): User {
+export function getSettableUser(state: State, caller: PersonCaller, userId: UserId): User {
   if (caller.user?.id !== userId && caller.access !== "host-admin") {
     throw new ApiError("user_not_found", `There is no user ${userId}.`);
   }

@@ -1,5 +1,6 @@
 /** Users, orgs and who is in which: pure decisions. Whether the caller may ask at all stands in the route table. */
 import { ApiError } from "../lib/errors.ts";
+import type { OrgId, UserId } from "../lib/id-types.ts";
 import { emailKey, normalizeEmail } from "../wire/email.ts";
 import { newId } from "../lib/ids.ts";
 import { membershipKey } from "../state/identity-reducers.ts";
@@ -44,7 +45,7 @@ export function refuseTaken(state: State, email: string): void {
 
 /** By id or slug. Throws `org_not_found`. */
 export function getOrg(state: State, name: string): Org {
-  const org = state.orgs.get(name) ?? [...state.orgs.values()].find((candidate) => candidate.slug === name);
+  const org = state.orgs.find(name) ?? [...state.orgs.values()].find((candidate) => candidate.slug === name);
   if (org === undefined) throw orgNotFound(name);
   return org;
 }
@@ -63,7 +64,7 @@ export function keyIsBound(own: string, wanted: string): ApiError {
   );
 }
 
-export function getUser(state: State, id: string): User {
+export function getUser(state: State, id: UserId): User {
   const user = state.users.get(id);
   if (user === undefined) throw new ApiError("user_not_found", `There is no user ${id}.`);
   return user;
@@ -95,7 +96,7 @@ export function decideUser(state: State, request: NewUser, password: PasswordHas
  * Throws `user_not_found`; `last_host_admin` where the last one removes itself. The localhost caller may remove anyone:
  * it stays host-admin without a user.
  */
-export function decideUserRemoval(state: State, caller: PersonCaller, id: string): EventOf<"user.removed"> {
+export function decideUserRemoval(state: State, caller: PersonCaller, id: UserId): EventOf<"user.removed"> {
   const user = getUser(state, id);
   const others = [...state.users.values()].some((other) => other.host_admin && other.id !== id);
   if (caller.user?.id === id && !others)
@@ -120,7 +121,7 @@ function getReachedOrg(state: State, caller: PersonCaller, name: string): Org {
     throw keyIsBound(caller.org.slug, name);
   }
   const org = getOrg(state, name);
-  if (roleOf(state, org.id, caller.user?.id ?? "") === null) throw orgNotFound(name);
+  if (roleOf(state, org.id, caller.user?.id ?? null) === null) throw orgNotFound(name);
   return org;
 }
 
@@ -131,7 +132,7 @@ function getReachedOrg(state: State, caller: PersonCaller, name: string): Org {
 export function getManagedOrg(state: State, caller: PersonCaller, name: string): Org {
   const org = getReachedOrg(state, caller, name);
   if (caller.access === "host-admin") return org;
-  const role = roleOf(state, org.id, caller.user?.id ?? "");
+  const role = roleOf(state, org.id, caller.user?.id ?? null);
   if (role !== "owner")
     throw new ApiError("forbidden", `Members of ${org.slug} are its owner's or a host-admin's to set.`);
   return org;
@@ -141,7 +142,7 @@ export function decideMember(
   state: State,
   caller: PersonCaller,
   orgName: string,
-  userId: string,
+  userId: UserId,
   role: Role,
 ): EventOf<"member.set"> {
   const org = getManagedOrg(state, caller, orgName);
@@ -152,7 +153,7 @@ export function decideMemberRemoval(
   state: State,
   caller: PersonCaller,
   orgName: string,
-  userId: string,
+  userId: UserId,
 ): EventOf<"member.removed"> {
   const org = getManagedOrg(state, caller, orgName);
   if (roleOf(state, org.id, userId) === null)
@@ -160,8 +161,8 @@ export function decideMemberRemoval(
   return { type: "member.removed", data: { org_id: org.id, user_id: userId } };
 }
 
-export function roleOf(state: State, orgId: string, userId: string): Role | null {
-  return state.memberships.get(membershipKey(orgId, userId))?.role ?? null;
+export function roleOf(state: State, orgId: OrgId, userId: UserId | null): Role | null {
+  return userId === null ? null : (state.memberships.get(membershipKey(orgId, userId))?.role ?? null);
 }
 
 /**
@@ -171,7 +172,7 @@ export function roleOf(state: State, orgId: string, userId: string): Role | null
 export function visibleOrgs(state: State, caller: PersonCaller): Org[] {
   if (caller.access === "host-admin") return [...state.orgs.values()];
   if (caller.authMethod === "api_key") return [getOrg(state, caller.org.id)];
-  const userId = caller.user?.id ?? "";
+  const userId = caller.user?.id ?? null;
   return [...state.orgs.values()].filter((org) => roleOf(state, org.id, userId) !== null);
 }
 
@@ -190,7 +191,7 @@ export function listMembers(
  * The org of a login: the one asked for; else the user's only one, or `default` where it is among several. Throws
  * `org_not_found`.
  */
-export function loginOrg(state: State, user: User, wanted: string | null, defaultOrgId: string): Org {
+export function loginOrg(state: State, user: User, wanted: string | null, defaultOrgId: OrgId | null): Org {
   if (wanted !== null) {
     const org = getOrg(state, wanted);
     if (!mayActIn(state, user, org.id)) throw orgNotFound(wanted);
@@ -200,8 +201,8 @@ export function loginOrg(state: State, user: User, wanted: string | null, defaul
     .group(user.id)
     .map((membership) => membership.org_id)
     .sort();
-  const id = own.includes(defaultOrgId) || (own.length === 0 && user.host_admin) ? defaultOrgId : own[0];
-  const org = id === undefined ? undefined : state.orgs.get(id);
+  const isDefault = own.length === 0 ? user.host_admin : own.some((id) => id === defaultOrgId);
+  const org = state.orgs.get(isDefault ? defaultOrgId : (own[0] ?? null));
   if (org === undefined)
     throw new ApiError("org_not_found", "You are in no org yet; ask an owner or a host-admin to add you.");
   return org;

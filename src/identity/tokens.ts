@@ -5,6 +5,8 @@
 import { randomBytes } from "node:crypto";
 import { ApiError } from "../lib/errors.ts";
 import { toRfc3339 } from "../lib/clock.ts";
+import type { OrgId } from "../lib/id-types.ts";
+import type { KeyId } from "../lib/id-types.ts";
 import { newId, sha256Hex } from "../lib/ids.ts";
 import { membershipKey } from "../state/identity-reducers.ts";
 import type { EventOf } from "../state/events.ts";
@@ -69,7 +71,7 @@ function isOver(expiresAt: string | null, nowWall: number): boolean {
 }
 
 /** A host-admin acts in every org, everyone else where they are a member. */
-export function mayActIn(state: State, user: User, orgId: string): boolean {
+export function mayActIn(state: State, user: User, orgId: OrgId): boolean {
   return user.host_admin || state.memberships.get(membershipKey(orgId, user.id)) !== undefined;
 }
 
@@ -77,7 +79,7 @@ export function mayActIn(state: State, user: User, orgId: string): boolean {
 export function decideSession(
   state: State,
   user: User,
-  orgId: string,
+  orgId: OrgId,
   token: string,
   ttlMs: number,
   nowWall: number,
@@ -179,7 +181,7 @@ function reachedKeys(state: State, caller: PersonCaller): ApiKey[] {
  * Ends one key: one's own, or any for a host-admin. A key with scopes ends itself and none that can do more; others'
  * keys only with `admin`. Throws `token_not_found`, also for a key of somebody else, and `forbidden`.
  */
-export function decideRevoke(state: State, caller: PersonCaller, id: string): EventOf<"api_key.revoked"> {
+export function decideRevoke(state: State, caller: PersonCaller, id: KeyId): EventOf<"api_key.revoked"> {
   const administers = caller.access === "host-admin" && (caller.scopes === null || caller.scopes.includes("admin"));
   const candidates = administers ? [...state.apiKeys.values()] : reachedKeys(state, caller);
   const key = candidates.find((row) => row.id === id);

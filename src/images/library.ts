@@ -2,6 +2,7 @@
  * Which org has which image: the log's entries joined with the files of the image store. Who may ask is decided above.
  */
 import { ApiError, messageOf } from "../lib/errors.ts";
+import type { OrgId } from "../lib/id-types.ts";
 import type { Log } from "../lib/log.ts";
 import { imageRefKey } from "../state/reducers.ts";
 import type { State } from "../state/state.ts";
@@ -31,7 +32,7 @@ export class ImageLibrary {
    */
   push(
     digest: Digest,
-    orgId: string,
+    orgId: OrgId,
     appId: string | null,
     source: Source,
     limits: ImportLimits,
@@ -57,7 +58,7 @@ export class ImageLibrary {
 
   #record(
     digest: Digest,
-    orgId: string,
+    orgId: OrgId,
     appId: string | null,
     sizeBytes: number,
     change: Change,
@@ -77,7 +78,7 @@ export class ImageLibrary {
   /**
    * Drops the org's own reference by `change`; the bytes go with the last. Throws `image_not_found`, `image_in_use`.
    */
-  async drop(digest: Digest, orgId: string, change: Change): Promise<void> {
+  async drop(digest: Digest, orgId: OrgId, change: Change): Promise<void> {
     await change((state) => {
       findOwn(state, orgId, digest);
       const user = [...state.machines.values()].find(
@@ -88,9 +89,7 @@ export class ImageLibrary {
         throw new ApiError("image_in_use", `Machine ${user.id} of app ${user.app_id} needs ${digest}.`);
       const needed = state.apps
         .group(orgId)
-        .find((app) =>
-          [app.deployment_id, app.stable_id].some((id) => state.deployments.get(id ?? "")?.image === digest),
-        );
+        .find((app) => [app.deployment_id, app.stable_id].some((id) => state.deployments.get(id)?.image === digest));
       if (needed !== undefined)
         throw new ApiError(
           "image_in_use",
@@ -109,7 +108,7 @@ export class ImageLibrary {
 }
 
 /** One org's image. Throws `image_not_found`, also where another org has it: that is none of this one's business. */
-export function findOwn(state: State, orgId: string, digest: string): ImageView {
+export function findOwn(state: State, orgId: OrgId, digest: Digest): ImageView {
   const ref = state.imageRefs.get(imageRefKey(orgId, digest));
   const image = state.images.get(digest);
   if (ref === undefined || image === undefined) throw imageNotFound(digest);
@@ -117,7 +116,7 @@ export function findOwn(state: State, orgId: string, digest: string): ImageView 
 }
 
 /** The images of one org. */
-export function listOwn(state: State, orgId: string): ImageView[] {
+export function listOwn(state: State, orgId: OrgId): ImageView[] {
   const views: ImageView[] = [];
   for (const ref of state.imageRefs.values()) if (ref.org_id === orgId) views.push(findOwn(state, orgId, ref.digest));
   return views;
@@ -136,6 +135,6 @@ export function listAll(state: State): ImageView[] {
   });
 }
 
-export function imageNotFound(digest: string): ApiError {
+export function imageNotFound(digest: Digest): ApiError {
   return new ApiError("image_not_found", `There is no image ${digest} here.`);
 }

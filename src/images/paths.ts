@@ -12,12 +12,11 @@
  */
 import { randomBytes } from "node:crypto";
 import { ApiError } from "../lib/errors.ts";
+import type { ImageDigest } from "../lib/id-types.ts";
 import { DIGEST_PATTERN, newId } from "../lib/ids.ts";
 
-declare const checked: unique symbol;
-
 /** `sha256:` and 64 lower-case hex, and known to be: a path is made of nothing less. */
-export type Digest = string & { readonly [checked]: true };
+export type Digest = ImageDigest;
 
 const PREFIX = "sha256:";
 

@@ -4,6 +4,18 @@
  */
 import type { JournalRecord } from "../journal/types.ts";
 import type {
+  AppId,
+  DeploymentId,
+  HostId,
+  IdempotencyKey,
+  ImageDigest,
+  KeyId,
+  MachineId,
+  OrgId,
+  SessionId,
+  UserId,
+} from "../lib/id-types.ts";
+import type {
   ApiKey,
   Capacity,
   Deployment,
@@ -32,7 +44,7 @@ export const SYSTEM: Actor = { kind: "system", id: null, ip: null };
 
 /** What a heartbeat changed of one machine. */
 export interface MachineReport {
-  readonly id: string;
+  readonly id: MachineId;
   readonly state: MachineState;
   readonly ready: boolean;
   readonly reason: string | null;
@@ -54,13 +66,13 @@ export interface EventData {
   "journal.segment": Readonly<Record<string, unknown>>;
   "cluster.created": {
     readonly cluster_id: string;
-    readonly org: { readonly id: string; readonly slug: string; readonly name: string };
+    readonly org: Org;
   };
   /** The first line behind a restore: agents of the cluster before stop nothing on the word of this one. */
   "cluster.restored": { readonly cluster_id: string };
   /** Facts of a host as it registered; mode is decided once, here. `key_hash` is the SHA-256 of X-Zwrm-Host-Key. */
   "host.registered": {
-    readonly host_id: string;
+    readonly host_id: HostId;
     readonly facts: HostFacts;
     readonly capacity: Capacity;
     readonly key_hash: string | null;
@@ -72,7 +84,7 @@ export interface EventData {
    * moved on, or (`key_hash` not null) its first key bound its id.
    */
   "host.heard": {
-    readonly host_id: string;
+    readonly host_id: HostId;
     readonly online?: boolean;
     readonly key_hash: string | null;
     readonly machines: readonly MachineReport[];
@@ -82,46 +94,46 @@ export interface EventData {
    * `replace_after`: so many others are quiet too that it may become one of those; null where nothing speaks for it.
    */
   "host.lost": {
-    readonly host_ids: readonly string[];
-    readonly held_host_ids: readonly string[];
+    readonly host_ids: readonly HostId[];
+    readonly held_host_ids: readonly HostId[];
     readonly replace_after: string | null;
   };
-  "host.replacement_allowed": { readonly host_ids: readonly string[] };
+  "host.replacement_allowed": { readonly host_ids: readonly HostId[] };
   /** Two agents beat under one id; said once for as long as it lasts. It changes nothing. */
-  "host.id_conflict": { readonly host_id: string; readonly boot_ids: readonly string[] };
-  "host.deregistered": { readonly host_id: string; readonly reason: string | null };
-  "host.key_removed": { readonly host_id: string };
+  "host.id_conflict": { readonly host_id: HostId; readonly boot_ids: readonly string[] };
+  "host.deregistered": { readonly host_id: HostId; readonly reason: string | null };
+  "host.key_removed": { readonly host_id: HostId };
   "host.drain_started": {
-    readonly host_id: string;
+    readonly host_id: HostId;
     readonly max_parallel: number;
     readonly deadline_at: string | null;
     readonly force: boolean;
     readonly reason: string | null;
-    readonly machine_ids: readonly string[];
+    readonly machine_ids: readonly MachineId[];
   };
   "host.drain_updated": {
-    readonly host_id: string;
+    readonly host_id: HostId;
     readonly max_parallel: number;
     readonly deadline_at: string | null;
     readonly force: boolean;
     readonly reason: string | null;
   };
   /** The deadline of a drain with `force` passed: what is left is told to stop. */
-  "host.drain_forced": { readonly host_id: string; readonly machine_ids: readonly string[] };
+  "host.drain_forced": { readonly host_id: HostId; readonly machine_ids: readonly MachineId[] };
   "host.drain_finished": {
-    readonly host_id: string;
+    readonly host_id: HostId;
     readonly state: Exclude<DrainState, "draining">;
     readonly mode: Mode;
   };
-  "host.activated": { readonly host_id: string };
+  "host.activated": { readonly host_id: HostId };
   "app.created": {
-    readonly app_id: string;
-    readonly org_id: string;
+    readonly app_id: AppId;
+    readonly org_id: OrgId;
     readonly name: string;
     readonly idempotency: IdempotencyNote | null;
   };
   /** Its machines are told to stop, for good. */
-  "app.deleted": { readonly app_id: string };
+  "app.deleted": { readonly app_id: AppId };
   /** Becomes what the app's machines shall be; one that was still rolling is superseded. */
   "deployment.created": {
     readonly deployment: Omit<
@@ -131,73 +143,76 @@ export interface EventData {
     readonly idempotency: IdempotencyNote | null;
   };
   "deployment.scaled": {
-    readonly deployment_id: string;
+    readonly deployment_id: DeploymentId;
     readonly replicas: number;
     readonly idempotency: IdempotencyNote | null;
   };
   /** `target_id`: the deployment that the app's machines shall be of from now on. */
   "deployment.moved": {
-    readonly deployment_id: string;
-    readonly app_id: string;
+    readonly deployment_id: DeploymentId;
+    readonly app_id: AppId;
     readonly state: DeploymentState;
     readonly reason: string | null;
-    readonly target_id: string;
+    readonly target_id: DeploymentId;
   };
   /** `why`: what spoke for the host, in words and numbers; null with no host. */
   "machine.created": {
     readonly machine: MachineSpec;
-    readonly host_id: string | null;
-    readonly replaces: string | null;
+    readonly host_id: HostId | null;
+    readonly replaces: MachineId | null;
     readonly why: string | null;
   };
   /** A machine that had no host, or was stopped and is started again, is given one. */
-  "machine.placed": { readonly machine_id: string; readonly host_id: string; readonly why: string };
+  "machine.placed": { readonly machine_id: MachineId; readonly host_id: HostId; readonly why: string };
   /** They have been up without a break for as long as is asked, so that they count from now on. */
-  "machine.healthy": { readonly app_id: string; readonly machine_ids: readonly string[] };
+  "machine.healthy": { readonly app_id: AppId; readonly machine_ids: readonly MachineId[] };
   /**
    * A replacement came to nothing and goes; its original stays. `failed`: by its own or its host's fault, so that other
    * hosts are tried.
    */
   "machine.given_up": {
-    readonly machine_id: string;
-    readonly original_id: string;
-    readonly host_id: string | null;
+    readonly machine_id: MachineId;
+    readonly original_id: MachineId;
+    readonly host_id: HostId | null;
     readonly failed: boolean;
     readonly reason: string;
   };
   /** Told to stop for good: replaced, too many, or deleted. */
-  "machine.removed": { readonly machine_ids: readonly string[]; readonly reason: string };
+  "machine.removed": { readonly machine_ids: readonly MachineId[]; readonly reason: string };
   /** An operator's stop: it stays a replica, and may be started again. */
-  "machine.stop_requested": { readonly machine_id: string; readonly idempotency: IdempotencyNote | null };
-  "machine.start_requested": { readonly machine_id: string; readonly idempotency: IdempotencyNote | null };
+  "machine.stop_requested": { readonly machine_id: MachineId; readonly idempotency: IdempotencyNote | null };
+  "machine.start_requested": { readonly machine_id: MachineId; readonly idempotency: IdempotencyNote | null };
   /** Ended machines and idempotency keys that were kept long enough. */
-  "workload.expired": { readonly machine_ids: readonly string[]; readonly idempotency_keys: readonly string[] };
+  "workload.expired": {
+    readonly machine_ids: readonly MachineId[];
+    readonly idempotency_keys: readonly IdempotencyKey[];
+  };
   "image.added": {
-    readonly digest: string;
+    readonly digest: ImageDigest;
     readonly size_bytes: number;
-    readonly org_id: string;
+    readonly org_id: OrgId;
     readonly app_id: string | null;
   };
-  "image.removed": { readonly digest: string; readonly org_id: string };
+  "image.removed": { readonly digest: ImageDigest; readonly org_id: OrgId };
   "org.created": { readonly org: Org };
-  "member.set": { readonly org_id: string; readonly user_id: string; readonly role: Role };
+  "member.set": { readonly org_id: OrgId; readonly user_id: UserId; readonly role: Role };
   /** Ends what the user holds in that org. */
-  "member.removed": { readonly org_id: string; readonly user_id: string };
+  "member.removed": { readonly org_id: OrgId; readonly user_id: UserId };
   /** `org_id`: the org the user is a member of from the start, or null. */
-  "user.created": { readonly user: Omit<User, "created_at">; readonly org_id: string | null };
+  "user.created": { readonly user: Omit<User, "created_at">; readonly org_id: OrgId | null };
   /** Ends the user's sessions, unless only the parameters were raised (`same_password`). */
-  "user.password_set": { readonly user_id: string; readonly password: PasswordHash; readonly same_password: boolean };
+  "user.password_set": { readonly user_id: UserId; readonly password: PasswordHash; readonly same_password: boolean };
   /** Ends everything that the user holds. */
-  "user.removed": { readonly user_id: string };
+  "user.removed": { readonly user_id: UserId };
   /**
    * `expired`: token hashes of the user's sessions that go: those that are over, and the oldest where there are too
    * many.
    */
   "session.created": { readonly session: Omit<Session, "created_at">; readonly expired: readonly string[] };
   "session.renewed": { readonly token_hash: string; readonly expires_at: string };
-  "session.ended": { readonly id: string; readonly token_hash: string };
+  "session.ended": { readonly id: SessionId; readonly token_hash: string };
   "api_key.created": { readonly key: Omit<ApiKey, "created_at"> };
-  "api_key.revoked": { readonly id: string; readonly token_hash: string };
+  "api_key.revoked": { readonly id: KeyId; readonly token_hash: string };
 }
 
 export type EventType = keyof EventData;

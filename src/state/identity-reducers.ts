@@ -2,6 +2,7 @@
  * What events do to people, their orgs and what they hold. Removal takes everything with it, so that nothing of a
  * person outlives them.
  */
+import type { MembershipKey, OrgId, UserId } from "../lib/id-types.ts";
 import type { EventType, Recorded } from "./events.ts";
 import type { State } from "./state.ts";
 
@@ -11,16 +12,16 @@ type IdentityEvent = Extract<
 >;
 
 /** The key of a membership. */
-export function membershipKey(orgId: string, userId: string): string {
+export function membershipKey(orgId: OrgId, userId: UserId): MembershipKey {
   return `${orgId}/${userId}`;
 }
 
-function endSessions(state: State, userId: string, orgId: string | null): void {
+function endSessions(state: State, userId: UserId, orgId: OrgId | null): void {
   for (const session of state.sessions.group(userId))
     if (orgId === null || session.org_id === orgId) state.sessions.delete(session.token_hash);
 }
 
-function revokeKeys(state: State, userId: string, orgId: string | null): void {
+function revokeKeys(state: State, userId: UserId, orgId: OrgId | null): void {
   for (const key of state.apiKeys.group(userId))
     if (orgId === null || key.org_id === orgId) state.apiKeys.delete(key.token_hash);
 }

@@ -1,6 +1,7 @@
 /**
  * What each event does to the state. No clock, no randomness, no I/O, no refusal: whatever was decided is simply so.
  */
+import type { HostId, ImageDigest, ImageRefKey, OrgId } from "../lib/id-types.ts";
 import type { EventType, Recorded } from "./events.ts";
 import type { Drain, Host } from "./types.ts";
 import { identityReducers } from "./identity-reducers.ts";
@@ -18,16 +19,16 @@ import type { State } from "./state.ts";
 type Reducers = { readonly [T in EventType]: (state: State, event: Recorded<T>) => void };
 
 /** The key of an org's reference to an image. */
-export function imageRefKey(orgId: string, digest: string): string {
+export function imageRefKey(orgId: OrgId, digest: ImageDigest): ImageRefKey {
   return `${orgId}/${digest}`;
 }
 
-function patchHost(state: State, id: string, change: Partial<Host>): void {
+function patchHost(state: State, id: HostId, change: Partial<Host>): void {
   const host = state.hosts.get(id);
   if (host !== undefined) state.hosts.set(id, { ...host, ...change });
 }
 
-function patchDrain(state: State, hostId: string, change: Partial<Drain>): void {
+function patchDrain(state: State, hostId: HostId, change: Partial<Drain>): void {
   const drain = state.drains.get(hostId);
   if (drain !== undefined) state.drains.set(hostId, { ...drain, ...change });
 }

@@ -1,4 +1,6 @@
 /** The whole state as tables, and how it goes into a snapshot and comes back. Changed by reducers only. */
+import type { AppId, DeploymentId, HostId, ImageDigest, MachineId, OrgId, UserId } from "../lib/id-types.ts";
+import type { IdempotencyKey, ImageRefKey, MembershipKey } from "../lib/id-types.ts";
 import type {
   ApiKey,
   App,
@@ -23,20 +25,26 @@ import { completeRow } from "./upgrade.ts";
 export const CLUSTER_KEY = "cluster";
 
 /** The tables by their names in the code: what is said of each table (tables that are total) is keyed by these. */
-export type TableName = { [K in keyof State]: State[K] extends Table<infer _V> ? K : never }[keyof State];
-export type RowOf<N extends TableName> = State[N] extends Table<infer V> ? V : never;
+export type TableName = {
+  [K in keyof State]: State[K] extends Table<infer _V, infer _K, infer _G> ? K : never;
+}[keyof State];
+export type RowOf<N extends TableName> = State[N] extends Table<infer V, infer _K, infer _G> ? V : never;
 
 export class State {
   readonly undo = new UndoLog();
   readonly cluster = new Table<Cluster>("cluster", this.undo);
-  readonly orgs = new Table<Org>("orgs", this.undo);
-  readonly hosts = new Table<Host>("hosts", this.undo);
-  readonly departedHosts = new Table<DepartedHost>("departed_hosts", this.undo);
-  readonly drains = new Table<Drain>("drains", this.undo);
-  readonly apps = new Table<App>("apps", this.undo, (app) => app.org_id);
-  readonly deployments = new Table<Deployment>("deployments", this.undo, (deployment) => deployment.app_id);
+  readonly orgs = new Table<Org, OrgId>("orgs", this.undo);
+  readonly hosts = new Table<Host, HostId>("hosts", this.undo);
+  readonly departedHosts = new Table<DepartedHost, HostId>("departed_hosts", this.undo);
+  readonly drains = new Table<Drain, HostId>("drains", this.undo);
+  readonly apps = new Table<App, AppId, [OrgId]>("apps", this.undo, (app) => app.org_id);
+  readonly deployments = new Table<Deployment, DeploymentId, [AppId]>(
+    "deployments",
+    this.undo,
+    (deployment) => deployment.app_id,
+  );
   /** Grouped by host, by app, and by app without those that are gone. */
-  readonly machines = new Table<Machine>(
+  readonly machines = new Table<Machine, MachineId, [HostId, AppId, AppId]>(
     "machines",
     this.undo,
     (machine) => machine.host_id,
@@ -44,24 +52,30 @@ export class State {
     (machine) => (isGone(machine) ? null : machine.app_id),
   );
   /** By `<org_id>/<key>`. */
-  readonly idempotency = new Table<IdempotencyRow>("idempotency", this.undo);
-  readonly images = new Table<Image>("images", this.undo);
+  readonly idempotency = new Table<IdempotencyRow, IdempotencyKey>("idempotency", this.undo);
+  readonly images = new Table<Image, ImageDigest>("images", this.undo);
   /** By `<org_id>/<digest>`, grouped by digest. */
-  readonly imageRefs = new Table<ImageRef>("image_refs", this.undo, (ref) => ref.digest);
+  readonly imageRefs = new Table<ImageRef, ImageRefKey, [ImageDigest]>("image_refs", this.undo, (ref) => ref.digest);
 
-  readonly users = new Table<User>("users", this.undo);
+  readonly users = new Table<User, UserId>("users", this.undo);
   /** By `<org_id>/<user_id>`, grouped by user. */
-  readonly memberships = new Table<Membership>("memberships", this.undo, (membership) => membership.user_id);
+  readonly memberships = new Table<Membership, MembershipKey, [UserId]>(
+    "memberships",
+    this.undo,
+    (membership) => membership.user_id,
+  );
   /** By token hash, which is how a request finds it; grouped by user. */
-  readonly sessions = new Table<Session>("sessions", this.undo, (session) => session.user_id);
+  readonly sessions = new Table<Session, string, [UserId]>("sessions", this.undo, (session) => session.user_id);
   /** By token hash, grouped by user. */
-  readonly apiKeys = new Table<ApiKey>("api_keys", this.undo, (key) => key.user_id);
+  readonly apiKeys = new Table<ApiKey, string, [UserId]>("api_keys", this.undo, (key) => key.user_id);
 
   /** Every table that stands above, in the order of a snapshot: nobody has to remember a new one here. */
-  readonly tables: readonly Table<unknown>[] = Object.values(this).filter((value) => value instanceof Table);
+  readonly tables: readonly Table<unknown, string, readonly string[]>[] = Object.values(this).filter(
+    (value) => value instanceof Table,
+  );
 
   /** All of an app's machines, with those that are gone and only remembered. */
-  machinesOf(appId: string): Machine[] {
+  machinesOf(appId: AppId): Machine[] {
     return this.machines.group(appId, 1);
   }
 
@@ -69,7 +83,7 @@ export class State {
    * Those of an app's machines that are not gone. What fails all day leaves a thousand behind; decisions are made from
    * these.
    */
-  presentOf(appId: string): Machine[] {
+  presentOf(appId: AppId): Machine[] {
     return this.machines.group(appId, 2);
   }
 

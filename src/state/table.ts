@@ -45,7 +45,10 @@ export class UndoLog {
 }
 
 /** The group that a row belongs to, or null for none. */
-type GroupOf<V> = (row: V) => string | null;
+type GroupOf<V, G extends string = string> = (row: V) => G | null;
+
+/** A grouping for each of the kinds of names that groups have. */
+type Groupings<V, G extends readonly string[]> = { readonly [N in keyof G]: GroupOf<V, G[N]> };
 
 /** The rows of each group, with a version a group, so that what is derived from a group can be cached. */
 class Grouping<V> {
@@ -93,18 +96,21 @@ class Grouping<V> {
   }
 }
 
-/** Rows by key, grouped in one or more ways (machines by host, and by app). */
-export class Table<V> {
+/**
+ * Rows by key, grouped in one or more ways (machines by host, and by app). `K` is the type of its keys, `G` those of
+ * the names of its groups: to ask with the id of another thing does not compile.
+ */
+export class Table<V, K extends string = string, G extends readonly string[] = readonly []> {
   readonly name: string;
   readonly #undo: UndoLog;
   readonly #groupings: readonly Grouping<V>[];
-  readonly #rows = new Map<string, V>();
+  readonly #rows = new Map<K, V>();
 
   /**
    * `groupings`: how the rows are grouped; `group` and `groupVersion` name one by its place, the first where they name
    * none.
    */
-  constructor(name: string, undo: UndoLog, ...groupings: GroupOf<V>[]) {
+  constructor(name: string, undo: UndoLog, ...groupings: Groupings<V, G>) {
     this.name = name;
     this.#undo = undo;
     this.#groupings = groupings.map((of) => new Grouping(of));
@@ -114,11 +120,17 @@ export class Table<V> {
     return this.#rows.size;
   }
 
-  get(key: string): V | undefined {
-    return this.#rows.get(key);
+  /** The row of a key; null, where there is nobody to ask for, has none. */
+  get(key: K | null): V | undefined {
+    return key === null ? undefined : this.#rows.get(key);
   }
 
-  keys(): IterableIterator<string> {
+  /** The row whose key is this text, which may be none: a person names a thing by its id or its name. */
+  find(text: string): V | undefined {
+    return this.#rows.get(text as K);
+  }
+
+  keys(): IterableIterator<K> {
     return this.#rows.keys();
   }
 
@@ -126,27 +138,31 @@ export class Table<V> {
     return this.#rows.values();
   }
 
-  entries(): IterableIterator<[string, V]> {
+  entries(): IterableIterator<[K, V]> {
     return this.#rows.entries();
   }
 
   /** The rows of one group, in no order. */
+  group(name: G[0]): V[];
+  group<N extends number>(name: G[N], grouping: N): V[];
   group(name: string, grouping = 0): V[] {
     return this.#groupings[grouping]?.rows(name) ?? [];
   }
 
   /** Differs after every change in the group; equal versions mean equal rows. 0 where the group is empty. */
+  groupVersion(name: G[0]): number;
+  groupVersion<N extends number>(name: G[N], grouping: N): number;
   groupVersion(name: string, grouping = 0): number {
     return this.#groupings[grouping]?.version(name) ?? 0;
   }
 
-  set(key: string, row: V): void {
+  set(key: K, row: V): void {
     const before = this.#rows.get(key);
     this.#undo.record(() => this.#put(key, before));
     this.#put(key, row);
   }
 
-  delete(key: string): void {
+  delete(key: K): void {
     const before = this.#rows.get(key);
     if (before === undefined) return;
     this.#undo.record(() => this.#put(key, before));
@@ -158,7 +174,7 @@ export class Table<V> {
     for (const grouping of this.#groupings) grouping.clear();
   }
 
-  #put(key: string, row: V | undefined): void {
+  #put(key: K, row: V | undefined): void {
     const before = this.#rows.get(key);
     if (row === undefined) this.#rows.delete(key);
     else this.#rows.set(key, row);

@@ -1,5 +1,7 @@
 /** The things that the state knows, as flat rows; a row is never changed, only replaced. */
 
+import type { AppId, DeploymentId, HostId, ImageDigest, KeyId, MachineId, OrgId } from "../lib/id-types.ts";
+import type { ResourceId, SessionId, UserId } from "../lib/id-types.ts";
 import type { DEPLOYMENT_STATE } from "../wire/apps.ts";
 import type { DRAIN_STATE, HEALTH, HOST_STATUS, MODE } from "../wire/hosts.ts";
 import type { MACHINE_STATE } from "../wire/machines.ts";
@@ -29,7 +31,7 @@ export interface HostFacts {
 }
 
 export interface Host extends HostFacts {
-  readonly id: string;
+  readonly id: HostId;
   readonly capacity: Capacity;
   readonly health: Health;
   readonly mode: Mode;
@@ -59,13 +61,13 @@ export interface Host extends HostFacts {
 /** What is wrong with a host, as its agent says. */
 export interface Trouble {
   readonly reason: string;
-  readonly machine_id: string;
+  readonly machine_id: MachineId;
   readonly at: string;
 }
 
 /** A host that deregistered: what its id must find again when it comes back. */
 export interface DepartedHost {
-  readonly id: string;
+  readonly id: HostId;
   readonly mode: Mode;
   readonly mode_reason: string | null;
   readonly key_hash: string | null;
@@ -76,7 +78,7 @@ export type DrainState = TypeOf<typeof DRAIN_STATE>;
 
 /** A host's latest drain. */
 export interface Drain {
-  readonly host_id: string;
+  readonly host_id: HostId;
   readonly state: DrainState;
   readonly started_at: string;
   readonly finished_at: string | null;
@@ -88,14 +90,14 @@ export interface Drain {
   readonly forced: boolean;
   readonly reason: string | null;
   /** The machines that the host had when the drain started, sorted. */
-  readonly machine_ids: readonly string[];
+  readonly machine_ids: readonly MachineId[];
 }
 
 export type MachineState = TypeOf<typeof MACHINE_STATE>;
 
 /** What runs where the deployment asks for it, and how; a machine takes it over as it stands at its creation. */
 export interface Workload {
-  readonly image: string;
+  readonly image: ImageDigest;
   readonly cpus: number;
   readonly memory_mb: number;
   readonly env: Readonly<Record<string, string>>;
@@ -115,10 +117,10 @@ export interface Workload {
  * gigabytes out of one request.
  */
 export interface MachineSpec extends Omit<Workload, "env"> {
-  readonly id: string;
-  readonly app_id: string;
-  readonly org_id: string;
-  readonly deployment_id: string;
+  readonly id: MachineId;
+  readonly app_id: AppId;
+  readonly org_id: OrgId;
+  readonly deployment_id: DeploymentId;
   /** How many machines before it, each replacing the one before, gave up soon after their start. */
   readonly streak: number;
 }
@@ -126,7 +128,7 @@ export interface MachineSpec extends Omit<Workload, "env"> {
 /** The replacements of a machine that came to nothing. */
 export interface Retry {
   /** Hosts tried in this round. */
-  readonly tried: readonly string[];
+  readonly tried: readonly HostId[];
   /** Rounds in which every host that fitted was tried. */
   readonly rounds: number;
   /** All of them. */
@@ -137,7 +139,7 @@ export interface Retry {
 }
 
 export interface Machine extends MachineSpec {
-  readonly host_id: string | null;
+  readonly host_id: HostId | null;
   readonly state: MachineState;
   readonly ready: boolean;
   readonly desired_state: "running" | "stopped";
@@ -147,8 +149,8 @@ export interface Machine extends MachineSpec {
   readonly removing: boolean;
   readonly reason: string | null;
   readonly exit_code: number | null;
-  readonly replaces: string | null;
-  readonly replaced_by: string | null;
+  readonly replaces: MachineId | null;
+  readonly replaced_by: MachineId | null;
   readonly retry: Retry | null;
   readonly created_at: string;
   /** When it was given its host, and what spoke for that host. */
@@ -169,22 +171,22 @@ export interface Machine extends MachineSpec {
 }
 
 export interface App {
-  readonly id: string;
+  readonly id: AppId;
   readonly name: string;
-  readonly org_id: string;
+  readonly org_id: OrgId;
   readonly created_at: string;
   /** The deployment that its machines shall be of. */
-  readonly deployment_id: string | null;
+  readonly deployment_id: DeploymentId | null;
   /** The last one that completed: where a roll-back goes. */
-  readonly stable_id: string | null;
+  readonly stable_id: DeploymentId | null;
 }
 
 export type DeploymentState = TypeOf<typeof DEPLOYMENT_STATE>;
 
 export interface Deployment extends Workload {
-  readonly id: string;
-  readonly app_id: string;
-  readonly org_id: string;
+  readonly id: DeploymentId;
+  readonly app_id: AppId;
+  readonly org_id: OrgId;
   readonly replicas: number;
   readonly state: DeploymentState;
   readonly reason: string | null;
@@ -197,7 +199,7 @@ export interface Deployment extends Workload {
 }
 
 export interface LastFailure {
-  readonly machine_id: string;
+  readonly machine_id: MachineId;
   /** A sentence that names the machine and its host. */
   readonly reason: string;
 }
@@ -205,30 +207,30 @@ export interface LastFailure {
 /** What an Idempotency-Key led to. */
 export interface IdempotencyRow {
   readonly key: string;
-  readonly org_id: string;
+  readonly org_id: OrgId;
   /** SHA-256 of method, path and body. */
   readonly body_sum: string;
-  readonly resource_id: string;
+  readonly resource_id: ResourceId;
   readonly at: string;
 }
 
 export interface Org {
-  readonly id: string;
+  readonly id: OrgId;
   readonly slug: string;
   readonly name: string;
 }
 
 /** Bytes on disk, shared between orgs. */
 export interface Image {
-  readonly digest: string;
+  readonly digest: ImageDigest;
   readonly size_bytes: number;
   readonly created_at: string;
 }
 
 /** One org's own reference to an image. */
 export interface ImageRef {
-  readonly org_id: string;
-  readonly digest: string;
+  readonly org_id: OrgId;
+  readonly digest: ImageDigest;
   /** Sorted, without repeats. */
   readonly app_ids: readonly string[];
   readonly created_at: string;
@@ -236,7 +238,7 @@ export interface ImageRef {
 
 export interface Cluster {
   readonly id: string;
-  readonly default_org_id: string;
+  readonly default_org_id: OrgId;
 }
 
 /** A password by scrypt; its parameters stand beside, so that they can be raised later. Salt and hash are base64url. */
@@ -250,7 +252,7 @@ export interface PasswordHash {
 }
 
 export interface User {
-  readonly id: string;
+  readonly id: UserId;
   /** Lower-case. */
   readonly email: string;
   readonly name: string;
@@ -262,28 +264,28 @@ export interface User {
 export type { Role, Scope };
 
 export interface Membership {
-  readonly org_id: string;
-  readonly user_id: string;
+  readonly org_id: OrgId;
+  readonly user_id: UserId;
   readonly role: Role;
 }
 
 /** A login. Only the SHA-256 of its token is kept. */
 export interface Session {
-  readonly id: string;
+  readonly id: SessionId;
   readonly token_hash: string;
-  readonly user_id: string;
-  readonly org_id: string;
+  readonly user_id: UserId;
+  readonly org_id: OrgId;
   readonly created_at: string;
   readonly expires_at: string;
 }
 
 /** A token for programs. Only its SHA-256 is kept. */
 export interface ApiKey {
-  readonly id: string;
+  readonly id: KeyId;
   readonly token_hash: string;
   readonly name: string;
-  readonly user_id: string;
-  readonly org_id: string;
+  readonly user_id: UserId;
+  readonly org_id: OrgId;
   /** null: all that its user may. */
   readonly scopes: readonly Scope[] | null;
   readonly created_at: string;

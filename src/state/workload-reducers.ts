@@ -1,4 +1,5 @@
 /** What events do to apps, deployments and machines. */
+import type { AppId, DeploymentId, HostId, IdempotencyKey, MachineId, OrgId, ResourceId } from "../lib/id-types.ts";
 import type { EventType, IdempotencyNote, MachineReport, Recorded } from "./events.ts";
 import type { State } from "./state.ts";
 import type { App, Deployment, Machine } from "./types.ts";
@@ -25,11 +26,11 @@ export function isOrphaned(machine: Machine): boolean {
   return machine.removing && machine.state === "unknown";
 }
 
-export function idempotencyKey(orgId: string, key: string): string {
+export function idempotencyKey(orgId: OrgId, key: string): IdempotencyKey {
   return `${orgId}/${key}`;
 }
 
-export function patchMachine(state: State, id: string, change: Partial<Machine>): void {
+export function patchMachine(state: State, id: MachineId, change: Partial<Machine>): void {
   const machine = state.machines.get(id);
   if (machine !== undefined) state.machines.set(id, { ...machine, ...change });
 }
@@ -38,7 +39,7 @@ export function patchMachine(state: State, id: string, change: Partial<Machine>)
 export const DOWN = { ready: false, up_since: null, healthy: false } as const;
 
 /** Tells a machine to go for good. Where no agent could ever say that it is gone, it is gone now. */
-export function removeMachine(state: State, id: string, reason: string, at: string): void {
+export function removeMachine(state: State, id: MachineId, reason: string, at: string): void {
   const machine = state.machines.get(id);
   if (machine === undefined) return;
   const ended = machine.host_id === null || state.hosts.get(machine.host_id) === undefined;
@@ -87,38 +88,38 @@ function noteVerdict(state: State, machine: Machine, reason: string): void {
 }
 
 function noteTrouble(state: State, { id, host_id }: Machine, reason: string, at: string): void {
-  const host = state.hosts.get(host_id ?? "");
+  const host = state.hosts.get(host_id);
   if (host !== undefined) state.hosts.set(host.id, { ...host, trouble: { reason, machine_id: id, at } });
 }
 
 /** One that was put there since is well: whatever was wrong with its host is over. */
 function endTrouble(state: State, machine: Machine): void {
-  const host = state.hosts.get(machine.host_id ?? "");
+  const host = state.hosts.get(machine.host_id);
   if (host === undefined || host.trouble === null || (machine.placed_at ?? "") < host.trouble.at) return;
   state.hosts.set(host.id, { ...host, trouble: null });
 }
 
-function patchApp(state: State, id: string, change: Partial<App>): void {
+function patchApp(state: State, id: AppId, change: Partial<App>): void {
   const app = state.apps.get(id);
   if (app !== undefined) state.apps.set(id, { ...app, ...change });
 }
 
-function patchDeployment(state: State, id: string, change: Partial<Deployment>): void {
+function patchDeployment(state: State, id: DeploymentId, change: Partial<Deployment>): void {
   const deployment = state.deployments.get(id);
   if (deployment !== undefined) state.deployments.set(id, { ...deployment, ...change });
 }
 
-function remember(state: State, note: IdempotencyNote | null, orgId: string, resourceId: string, at: string): void {
+function remember(state: State, note: IdempotencyNote | null, orgId: OrgId, resourceId: ResourceId, at: string): void {
   if (note === null) return;
   state.idempotency.set(idempotencyKey(orgId, note.key), { ...note, org_id: orgId, resource_id: resourceId, at });
 }
 
 /** Lets go of an app's oldest deployments, but of none that a machine or a roll-back needs. */
-function dropOldDeployments(state: State, appId: string): void {
+function dropOldDeployments(state: State, appId: AppId): void {
   const app = state.apps.get(appId);
   const all = state.deployments.group(appId);
   if (all.length <= KEPT_DEPLOYMENTS) return;
-  const needed = new Set<string | null>([
+  const needed = new Set<DeploymentId | null>([
     app?.deployment_id ?? null,
     app?.stable_id ?? null,
     ...state.machinesOf(appId).map((machine) => machine.deployment_id),
@@ -142,7 +143,7 @@ export const workloadReducers: { readonly [T in WorkloadEvent]: (state: State, e
 
   "deployment.created": (state, { data, at }) => {
     const { deployment, idempotency } = data;
-    const before = state.deployments.get(state.apps.get(deployment.app_id)?.deployment_id ?? "");
+    const before = state.deployments.get(state.apps.get(deployment.app_id)?.deployment_id ?? null);
     if (before?.state === "pending" || before?.state === "rolling")
       patchDeployment(state, before.id, {
         state: "superseded",
@@ -291,7 +292,7 @@ export const workloadReducers: { readonly [T in WorkloadEvent]: (state: State, e
   },
 };
 
-function assign(state: State, hostId: string): void {
+function assign(state: State, hostId: HostId): void {
   const host = state.hosts.get(hostId);
   if (host !== undefined && !host.ever_assigned) state.hosts.set(hostId, { ...host, ever_assigned: true });
 }

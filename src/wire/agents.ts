@@ -1,8 +1,9 @@
 /** What host agents say and are told: registration, heartbeat, leave (PROTOCOL.md has them as a sequence). */
 import type { Calls } from "./call.ts";
 import { isIP } from "node:net";
+import type { MachineId } from "../lib/id-types.ts";
 import { list, map, named, object, optional } from "./compound.ts";
-import { DIGEST, HOST_ID, RESTART } from "./common.ts";
+import { DIGEST_TEXT, HOST_ID, id, RESTART } from "./common.ts";
 import { HOST } from "./hosts.ts";
 import type { Schema, TypeOf } from "./schema.ts";
 import { about, anything, boolean, fail, integer, number, oneOf, pattern, scalar, string, text } from "./schema.ts";
@@ -78,7 +79,7 @@ const FAULT: Schema<"host" | undefined> = scalar(
 export const MACHINE_REPORT = named(
   "MachineReport",
   object({
-    id: ID,
+    id: id<MachineId>(ID),
     state: oneOf("starting", "running", "stopping", "stopped", "failed"),
     started_at: optional(timestamp),
     reason: optional(string({ min: 0, max: 1000 })),
@@ -88,7 +89,9 @@ export const MACHINE_REPORT = named(
   }),
 );
 /** A machine as its agent reports it. */
-export type MachineReport = TypeOf<typeof MACHINE_REPORT>;
+export type ReportedMachine = TypeOf<typeof MACHINE_REPORT>;
+/** The same as the agent sends it, to whom an id is any text. */
+export type MachineReport = Omit<ReportedMachine, "id"> & { readonly id: string };
 
 export const HEARTBEAT_BODY = named(
   "Heartbeat",
@@ -121,7 +124,7 @@ export const DESIRED_MACHINE = named(
   object({
     id: pattern(MACHINE_ID_PATTERN, "1 to 128 of A-Z a-z 0-9 . _ -, not starting with a dot"),
     app_id: string({ min: 0, max: 256 }),
-    image: DIGEST,
+    image: DIGEST_TEXT,
     cpus: number({ min: 0, max: 65_536 }),
     memory_mb: number(MEBIBYTES),
     // Any name here: one that no environment can hold fails its own machine when it is started.

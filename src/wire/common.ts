@@ -1,4 +1,5 @@
 /** What several shapes share: ids and names, resources, and pages of a list. */
+import type { HostId, ImageDigest } from "../lib/id-types.ts";
 import { DIGEST_PATTERN, LABEL_PATTERN, NAME_PATTERN } from "../lib/ids.ts";
 import type { QueryOf } from "./call.ts";
 import { list, named, object, whenAsked } from "./compound.ts";
@@ -9,9 +10,16 @@ import { timestamp } from "./time.ts";
 /** One or the other, as a query says it. */
 export const FLAG = oneOf("true", "false");
 
-export const HOST_ID = pattern(NAME_PATTERN, "1 to 64 of A-Z a-z 0-9 . _ -, not starting with a dot");
+/** The same schema, of a text that is an id: it is one because it came where one was asked for. */
+export function id<I extends string>(of: Schema<string>): Schema<I> {
+  return of as Schema<string, unknown> as Schema<I>;
+}
+
+export const HOST_ID = id<HostId>(pattern(NAME_PATTERN, "1 to 64 of A-Z a-z 0-9 . _ -, not starting with a dot"));
 export const LABEL = pattern(LABEL_PATTERN, "1 to 64 of A-Z a-z 0-9 . _ -");
-export const DIGEST = pattern(DIGEST_PATTERN, "sha256: and 64 lower-case hex characters");
+/** To an agent, which keeps files and no state, a digest is a text. */
+export const DIGEST_TEXT = pattern(DIGEST_PATTERN, "sha256: and 64 lower-case hex characters");
+export const DIGEST = id<ImageDigest>(DIGEST_TEXT);
 
 /** A time in an answer: shown as it comes. */
 export const time = about({ ...timestamp, receive: text.receive }, "RFC 3339, UTC, milliseconds.");

@@ -1,7 +1,8 @@
 /** Machines as people see them, and why one is where it is. */
+import type { HostId } from "../lib/id-types.ts";
 import type { Calls } from "./call.ts";
 import { added, list, named, nullable, object } from "./compound.ts";
-import { page, PAGE_QUERY, RESTART, time } from "./common.ts";
+import { id, page, PAGE_QUERY, RESTART, time } from "./common.ts";
 import type { Received, TypeOf } from "./schema.ts";
 import { anything, about, amount, boolean, integer, oneOf, text } from "./schema.ts";
 
@@ -40,7 +41,7 @@ export const MACHINES = page("machines", MACHINE);
 export const MACHINES_QUERY = {
   ...PAGE_QUERY,
   app_id: about(text, "An app's id or name."),
-  host_id: text,
+  host_id: id<HostId>(text),
   state: MACHINE_STATE,
 };
 

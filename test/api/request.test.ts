@@ -16,6 +16,7 @@ import { callerNow } from "../../src/identity/standing.ts";
 import type { ProtectedAccess } from "../../src/identity/standing.ts";
 import { sha256Hex } from "../../src/lib/ids.ts";
 import type { Event } from "../../src/state/events.ts";
+import { idOf } from "../support/ids.ts";
 import { apply } from "../support/rows.ts";
 import { addUser, callerOf, createLab, refusal, sessionCreated } from "../identity/lab.ts";
 import type { Lab } from "../identity/lab.ts";
@@ -53,7 +54,7 @@ function request(
 
 /** A change that would be written if its sender may make it. */
 function orgCreated(slug: string): Event {
-  return { type: "org.created", data: { org: { id: `o_${slug}`, slug, name: slug } } };
+  return { type: "org.created", data: { org: { id: idOf(`o_${slug}`), slug, name: slug } } };
 }
 
 test("a host-admin who is removed while the new password is hashed sets none", async () => {
@@ -65,7 +66,7 @@ test("a host-admin who is removed while the new password is hashed sets none", a
   apply(lab.state, { type: "user.removed", data: { user_id: "root" } });
   const change = (): unknown =>
     asked.change((state, caller) => ({
-      event: decidePassword(state, caller, "ann", hash, null),
+      event: decidePassword(state, caller, idOf("ann"), hash, null),
       answer: () => undefined,
     }));
   assert.equal(await refusal(change), "unauthorized");
@@ -107,7 +108,10 @@ test("what an Idempotency-Key led to is shown again to whoever still stands, and
       (_state, note) => {
         decided += 1;
         return {
-          event: { type: "app.created", data: { app_id: "app_1", org_id: "o_2", name: "web", idempotency: note } },
+          event: {
+            type: "app.created",
+            data: { app_id: idOf("app_1"), org_id: idOf("o_2"), name: "web", idempotency: note },
+          },
           answer: () => json(201, {}),
         };
       },

@@ -1,17 +1,25 @@
 /**
- * What a row of the route table does not let through: each line below is an error of the type checker, and this file
- * does not compile once one of them is none.
+ * What a row of the route table does not let through, nor whoever asks for a thing by the id of another: each line
+ * below is an error of the type checker, and this file does not compile once one of them is none.
  */
 import assert from "node:assert/strict";
 import test from "node:test";
 import type { App, Services } from "../../src/api/app.ts";
 import type { AgentRequest, PersonRequest, Request } from "../../src/api/request.ts";
 import { admin, internal, open, scoped } from "../../src/api/route.ts";
+import { decideApp, findMachine } from "../../src/fleet/workloads.ts";
 import { empty, json } from "../../src/http/respond.ts";
 import type { EmptyReply, JsonReply } from "../../src/http/respond.ts";
+import { newId } from "../../src/lib/ids.ts";
+import type { EventOf } from "../../src/state/events.ts";
+import { membershipKey } from "../../src/state/identity-reducers.ts";
+import { imageRefKey } from "../../src/state/reducers.ts";
+import type { State } from "../../src/state/state.ts";
+import type { Host, Machine, App as StoredApp, User } from "../../src/state/types.ts";
 import { STREAM } from "../../src/wire/call.ts";
 import { object, optional } from "../../src/wire/compound.ts";
 import { integer, oneOf, text } from "../../src/wire/schema.ts";
+import { idOf } from "../support/ids.ts";
 
 const BODY = object({ replicas: integer({ min: 0, max: 9 }), region: optional(text) });
 const THING = object({ id: text });
@@ -23,7 +31,7 @@ const gone = empty(204);
 const ofThing = (request: Request<"id">): JsonReply<200, { id: string }> => json(200, { id: request.params.id });
 const byPerson = ({ caller }: PersonRequest): JsonReply<200, { id: string }> => json(200, { id: caller.org.id });
 const byAgent = async (request: AgentRequest): Promise<EmptyReply<204>> => {
-  await request.deregister("h-1", null, null);
+  await request.deregister(idOf("h-1"), null, null);
   return gone;
 };
 
@@ -80,6 +88,46 @@ function mistakes(): void {
   scoped("apps:write")("POST", path, spec, (_request, app: App) => app.store.change());
 }
 
+/** Only read by the type checker. */
+function strangers(state: State, host: Host, app: StoredApp, machine: Machine, user: User): void {
+  const ofMachine = ({ params }: PersonRequest<"machines/{id}">): JsonReply<200, { id: string }> =>
+    json(200, { id: findMachine(state, app.org_id, params.id).id });
+  scoped("apps:read")("GET", "/v1/machines/{id}", spec, ofMachine);
+  // @ts-expect-error: the path names a user
+  scoped("apps:read")("GET", "/v1/users/{id}", spec, ofMachine);
+  // @ts-expect-error: the path names a host
+  open("GET", "/v1/hosts/{host_id}", spec, ({ params }) => json(200, findMachine(state, app.org_id, params.host_id)));
+  // @ts-expect-error: an app of a path is named by its id or its name
+  open("GET", "/v1/apps/{id}", spec, ({ params }) => json(200, { id: String(state.apps.get(params.id)) }));
+  // @ts-expect-error: a host's id is no machine's
+  state.machines.get(host.id);
+  // @ts-expect-error: nor is that of a machine's app
+  state.machines.get(machine.app_id);
+  // @ts-expect-error: machines are grouped by host first
+  state.machines.group(machine.app_id);
+  // @ts-expect-error: and by app second
+  state.machines.group(host.id, 1);
+  // @ts-expect-error: an app's name is no app's id
+  state.machinesOf(app.name);
+  // @ts-expect-error: nor can it become one
+  decideApp(state, app.org_id, app.name, app.name, null);
+  // @ts-expect-error: the org comes first
+  membershipKey(user.id, app.org_id);
+  // @ts-expect-error: a membership is named by an org and a user
+  state.memberships.get(imageRefKey(app.org_id, machine.image));
+  // @ts-expect-error: a machine is made of a deployment, and not of an app
+  state.deployments.get(app.id);
+  // @ts-expect-error: an image is named by its digest
+  state.images.get("web:latest");
+  // @ts-expect-error: two ids of different kinds are never the same
+  assert.ok(host.id !== machine.id);
+  // @ts-expect-error: what is made for an app names no machine
+  state.machines.get(newId("app"));
+  // @ts-expect-error: an event's ids are those of its things
+  const placed: EventOf<"machine.placed">["data"] = { machine_id: host.id, host_id: host.id, why: "room" };
+  assert.ok(placed.machine_id === machine.id && placed.host_id === host.id);
+}
+
 /** Compiles only while the first type has none of these keys. */
 type Lacks<T, K extends string> = Extract<keyof T, K> extends never ? true : never;
 
@@ -96,4 +144,5 @@ test("what a handler is given beside its request has no way to change the state"
   ];
   assert.equal(lacks.length, 8);
   assert.equal(typeof mistakes, "function");
+  assert.equal(typeof strangers, "function");
 });

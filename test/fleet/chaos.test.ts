@@ -8,6 +8,7 @@ import { decideStart, decideStop } from "../../src/fleet/workloads.ts";
 import { toRfc3339 } from "../../src/lib/clock.ts";
 import { ApiError } from "../../src/lib/errors.ts";
 import { holdsCapacity } from "../../src/state/workload-reducers.ts";
+import { idOf } from "../support/ids.ts";
 import { random } from "../support/random.ts";
 import { APP, Stage } from "./stage.ts";
 import type { Fate } from "./stage.ts";
@@ -73,14 +74,14 @@ class Chaos {
     const { stage } = this;
     const { state } = stage;
     const id = this.#pick();
-    const host = state.hosts.get(id);
-    const machines = state.machinesOf(this.#app());
+    const host = state.hosts.get(idOf(id));
+    const machines = state.machinesOf(idOf(this.#app()));
     const machine = machines[this.#random(Math.max(1, machines.length))];
     switch (this.#random(14)) {
       case 0:
         return this.#deploy();
       case 1:
-        return void stage.scale(this.#random(7), state.apps.get(this.#app())?.deployment_id ?? "");
+        return void stage.scale(this.#random(7), state.apps.get(idOf(this.#app()))?.deployment_id ?? "");
       case 2:
         return void (host?.mode === "active" && stage.drain(id, this.#terms()));
       case 3:
@@ -118,7 +119,7 @@ class Chaos {
       default:
         return void stage.do({
           type: "host.replacement_allowed",
-          data: { host_ids: [...HOSTS].filter((other) => state.hosts.get(other)?.replacement_held === true) },
+          data: { host_ids: [...HOSTS].filter((other) => state.hosts.get(idOf(other))?.replacement_held === true) },
         });
     }
   }
@@ -148,10 +149,11 @@ class Chaos {
     if (this.#short) for (const app of APPS) this.stage.deploy(`dep_last_${app}`, 3, {}, app);
     for (const id of HOSTS) {
       stage.find(id);
-      const host = state.hosts.get(id);
+      const host = state.hosts.get(idOf(id));
       if (host === undefined) stage.host(id);
       else if (host.mode === "draining") stage.undrain(id);
-      if (state.hosts.get(id)?.mode === "maintenance") stage.do({ type: "host.activated", data: { host_id: id } });
+      if (state.hosts.get(idOf(id))?.mode === "maintenance")
+        stage.do({ type: "host.activated", data: { host_id: id } });
     }
     stage.ticks(60);
     for (const machine of state.machines.values())
@@ -173,8 +175,8 @@ function assertCapacity({ state }: Stage, why: string): void {
 }
 
 function assertWhole(stage: Stage, app: string): void {
-  const target = stage.deployment(stage.state.apps.get(app)?.deployment_id ?? "");
-  const members = stage.state.machinesOf(app).filter(({ removing }) => !removing);
+  const target = stage.deployment(stage.state.apps.get(idOf(app))?.deployment_id ?? "");
+  const members = stage.state.machinesOf(idOf(app)).filter(({ removing }) => !removing);
   assert.equal(stage.ready(app).length, target.replicas, `ready of ${target.id}: ${JSON.stringify(members)}`);
   assert.equal(stage.running(app).length, target.replicas, `nothing else runs of ${app}`);
   assert.ok(

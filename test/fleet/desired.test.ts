@@ -2,7 +2,9 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import { DesiredLists, computeDesired } from "../../src/fleet/desired.ts";
+import type { AppId, DeploymentId, ImageDigest } from "../../src/lib/id-types.ts";
 import { State } from "../../src/state/state.ts";
+import { idOf } from "../support/ids.ts";
 import {
   apply,
   created,
@@ -31,13 +33,13 @@ function world(): State {
 }
 
 function revisionOf(state: State, hostId = "h-1"): string {
-  return new DesiredLists().of(state, hostId).revision;
+  return new DesiredLists().of(state, idOf(hostId)).revision;
 }
 
 test(
   "a list has every machine of the host that has not ended, sorted, with what the agent needs and " + "nothing else",
   () => {
-    const { machines, revision } = new DesiredLists().of(world(), "h-1");
+    const { machines, revision } = new DesiredLists().of(world(), idOf("h-1"));
     const { app_id, image, cpus, memory_mb, restart } = specOf("m");
     const rest = { app_id, image, cpus, memory_mb, env: {}, restart };
     assert.deepEqual(machines, [
@@ -51,10 +53,10 @@ test(
 test("a host without machines has the empty list, and all empty lists have one revision", () => {
   const lists = new DesiredLists();
   const state = world();
-  assert.deepEqual(lists.of(state, "h-9").machines, []);
-  assert.equal(lists.of(state, "h-9").revision, computeDesired(state, []).revision);
+  assert.deepEqual(lists.of(state, idOf("h-9")).machines, []);
+  assert.equal(lists.of(state, idOf("h-9")).revision, computeDesired(state, []).revision);
   apply(state, heard("h-2", [{ id: "m-3", state: "stopped" }]));
-  assert.equal(lists.of(state, "h-2").revision, lists.of(state, "h-9").revision);
+  assert.equal(lists.of(state, idOf("h-2")).revision, lists.of(state, idOf("h-9")).revision);
 });
 
 test("the revision is the same after a restart, from the log and from a snapshot, and whatever the order", () => {
@@ -104,7 +106,7 @@ test("a machine that was told to stop stays in the list until the agent has repo
   const state = world();
   apply(state, { type: "host.drain_forced", data: { host_id: "h-1", machine_ids: ["m-1", "m-2"] } });
   assert.deepEqual(
-    new DesiredLists().of(state, "h-1").machines.map(({ id, desired_state }) => [id, desired_state]),
+    new DesiredLists().of(state, idOf("h-1")).machines.map(({ id, desired_state }) => [id, desired_state]),
     [
       ["m-1", "stopped"],
       ["m-2", "stopped"],
@@ -118,20 +120,20 @@ test("a machine that was told to stop stays in the list until the agent has repo
     ]),
   );
   assert.deepEqual(
-    new DesiredLists().of(state, "h-1").machines.map(({ id }) => id),
+    new DesiredLists().of(state, idOf("h-1")).machines.map(({ id }) => id),
     ["m-1"],
   );
 });
 
 for (const [what, change] of [
-  ["image", { image: `sha256:${"b".repeat(64)}` }],
+  ["image", { image: idOf<ImageDigest>(`sha256:${"b".repeat(64)}`) }],
   ["cpus", { cpus: 2 }],
   ["memory_mb", { memory_mb: 512 }],
-  ["env", { deployment_id: "dep_2" }],
+  ["env", { deployment_id: idOf<DeploymentId>("dep_2") }],
   ["starts", { starts: 1 }],
   ["restart", { restart: "always" }],
   ["check", { check: { type: "tcp", port: 2 } }],
-  ["app_id", { app_id: "api" }],
+  ["app_id", { app_id: idOf<AppId>("api") }],
 ] as const) {
   test(`two lists that differ in ${what} have two revisions`, () => {
     const state = stateAfter(
@@ -148,14 +150,14 @@ for (const [what, change] of [
 test("a list is made anew only when the host's machines changed, and a rollback is a change", () => {
   const lists = new DesiredLists();
   const state = world();
-  const first = lists.of(state, "h-1");
+  const first = lists.of(state, idOf("h-1"));
   apply(state, heard("h-2", [{ id: "m-3", state: "running" }]));
-  assert.equal(lists.of(state, "h-1"), first);
+  assert.equal(lists.of(state, idOf("h-1")), first);
   state.undo.begin();
   apply(state, created(specOf("m-7"), "h-1"));
-  assert.equal(lists.of(state, "h-1").machines.length, 3);
+  assert.equal(lists.of(state, idOf("h-1")).machines.length, 3);
   state.undo.abort();
-  assert.deepEqual(lists.of(state, "h-1"), first);
-  lists.forget("h-1");
-  assert.deepEqual(lists.of(state, "h-1"), first);
+  assert.deepEqual(lists.of(state, idOf("h-1")), first);
+  lists.forget(idOf("h-1"));
+  assert.deepEqual(lists.of(state, idOf("h-1")), first);
 });

@@ -4,6 +4,7 @@ import test from "node:test";
 import { planRows } from "../../src/fleet/drain-rows.ts";
 import { heldMachines } from "../../src/fleet/drain.ts";
 import { toRfc3339 } from "../../src/lib/clock.ts";
+import { idOf } from "../support/ids.ts";
 import { created, heard, hostOf, specOf } from "../support/rows.ts";
 import { Stage } from "./stage.ts";
 
@@ -26,7 +27,7 @@ function brief(stage: Stage, hostId = "h-1"): string[] {
 }
 
 function plan(stage: Stage, hostId = "h-1"): string[] {
-  return planRows(stage.scene, hostOf(stage.state, hostId), heldMachines(stage.state, hostId)).map(
+  return planRows(stage.scene, hostOf(stage.state, hostId), heldMachines(stage.state, idOf(hostId))).map(
     ({ id, state, target_host_id, reason }) => [id, state, target_host_id ?? "-", reason ?? "-"].join(" "),
   );
 }
@@ -193,7 +194,7 @@ test("where the dry run says that machines would go, they go", () => {
       .host("h-3", { capacity: { cpus: 4 } })
       .host("h-4", { capacity: { cpus: 2 } });
     stage.strategy = strategy;
-    const planned = planRows(stage.scene, hostOf(stage.state, "h-1"), heldMachines(stage.state, "h-1")).map(
+    const planned = planRows(stage.scene, hostOf(stage.state, "h-1"), heldMachines(stage.state, idOf("h-1"))).map(
       ({ target_host_id }) => target_host_id,
     );
     stage.drain("h-1", { max_parallel: 10 }).ticks(6);

@@ -11,6 +11,7 @@ import { drainView, hostView } from "../../src/fleet/view.ts";
 import type { Event } from "../../src/state/events.ts";
 import type { State } from "../../src/state/state.ts";
 import { START_WALL } from "../support/clock.ts";
+import { idOf } from "../support/ids.ts";
 import {
   AT,
   CAPACITY,
@@ -37,13 +38,13 @@ const DEADLINE = "2026-01-02T03:05:05.678Z";
 const AT_DEADLINE = START_WALL + 60_000;
 
 function drain(state: State, request: Partial<DrainRequest> = {}, now = START_WALL): Event {
-  const event = decideDrain(state, "h-1", { ...NO_TERMS, ...request }, now);
+  const event = decideDrain(state, idOf("h-1"), { ...NO_TERMS, ...request }, now);
   apply(state, event);
   return event;
 }
 
 function plan(state: State, reported: number | null, now = START_WALL): Event | null {
-  const running = runningDrain(state, "h-1");
+  const running = runningDrain(state, idOf("h-1"));
   assert.ok(running !== null);
   return planDrain(state, hostOf(state, "h-1"), running, reported, sinceAt(now));
 }
@@ -76,7 +77,7 @@ function busy(): State {
 test("a drain has its defaults, and remembers the machines that it has to move, in order", () => {
   const state = busy();
   assert.deepEqual(
-    heldMachines(state, "h-1").map(({ id }) => id),
+    heldMachines(state, idOf("h-1")).map(({ id }) => id),
     ["m-1", "m-2"],
   );
   assert.deepEqual(drain(state), {
@@ -90,7 +91,7 @@ test("a drain has its defaults, and remembers the machines that it has to move, 
       machine_ids: ["m-1", "m-2"],
     },
   });
-  const { state: name, started_at, finished_at, forced } = getDrain(state, "h-1");
+  const { state: name, started_at, finished_at, forced } = getDrain(state, idOf("h-1"));
   assert.deepEqual(
     { name, started_at, finished_at, forced },
     { name: "draining", started_at: AT, finished_at: null, forced: false },
@@ -120,7 +121,7 @@ test("draining already: given fields replace the old ones, the others stay, and 
     data: { host_id: "h-1", max_parallel: 1, deadline_at: DEADLINE, force: true, reason: "disk" },
   });
   drain(state, { deadline_seconds: 55, force: false }, START_WALL + 10_000);
-  const { deadline_at, force, max_parallel, machine_ids, started_at } = getDrain(state, "h-1");
+  const { deadline_at, force, max_parallel, machine_ids, started_at } = getDrain(state, idOf("h-1"));
   assert.deepEqual(
     [deadline_at, force, max_parallel, machine_ids, started_at],
     ["2026-01-02T03:05:10.678Z", false, 1, ["m-1", "m-2"], AT],
@@ -134,10 +135,10 @@ test("a host that never had a machine is drained without its agent's word, also 
     take(state, plan(state, null));
     const { mode, mode_reason } = hostOf(state, "h-1");
     assert.deepEqual(
-      [mode, mode_reason, getDrain(state, "h-1").state, getDrain(state, "h-1").finished_at],
+      [mode, mode_reason, getDrain(state, idOf("h-1")).state, getDrain(state, idOf("h-1")).finished_at],
       ["maintenance", "disk", "completed", AT],
     );
-    assert.equal(runningDrain(state, "h-1"), null);
+    assert.equal(runningDrain(state, idOf("h-1")), null);
   }
 });
 
@@ -199,7 +200,7 @@ test("the deadline fails the drain, to the millisecond: the mode stays, nothing 
   });
   take(state, plan(state, 2, AT_DEADLINE));
   assert.deepEqual(
-    [hostOf(state, "h-1").mode, getDrain(state, "h-1").state, runningDrain(state, "h-1")],
+    [hostOf(state, "h-1").mode, getDrain(state, idOf("h-1")).state, runningDrain(state, idOf("h-1"))],
     ["draining", "failed", null],
   );
   assert.deepEqual(
@@ -224,11 +225,11 @@ test("a failed drain starts anew, without the old deadline; undrain activates", 
       machine_ids: ["m-1", "m-2"],
     },
   });
-  assert.equal(getDrain(state, "h-1").state, "draining");
+  assert.equal(getDrain(state, idOf("h-1")).state, "draining");
   const other = busy();
   drain(other, { deadline_seconds: 60 });
   take(other, plan(other, 2, AT_DEADLINE));
-  apply(other, decideUndrain(other, "h-1"));
+  apply(other, decideUndrain(other, idOf("h-1")));
   assert.deepEqual([hostOf(other, "h-1").mode, hostOf(other, "h-1").mode_reason], ["active", null]);
 });
 
@@ -250,7 +251,7 @@ test("with force the deadline stops what is left, once, and the drain completes 
     [false, true, true],
   );
   assert.equal(machineOf(state, "m-1").reason, "stopped at the deadline of a drain with force");
-  assert.equal(getDrain(state, "h-1").forced, true);
+  assert.equal(getDrain(state, idOf("h-1")).forced, true);
   assert.equal(plan(state, 2, AT_DEADLINE + 60_000), null);
   apply(
     state,
@@ -261,7 +262,7 @@ test("with force the deadline stops what is left, once, and the drain completes 
   );
   assert.equal(plan(state, 2, AT_DEADLINE + 60_000), null);
   take(state, plan(state, 0, AT_DEADLINE + 60_000));
-  assert.deepEqual([hostOf(state, "h-1").mode, getDrain(state, "h-1").state], ["maintenance", "completed"]);
+  assert.deepEqual([hostOf(state, "h-1").mode, getDrain(state, idOf("h-1")).state], ["maintenance", "completed"]);
 });
 
 test("a host that is empty by its deadline completes rather than fails", () => {
@@ -275,13 +276,13 @@ test("a host that is empty by its deadline completes rather than fails", () => {
 test("undrain cancels: the mode is active and the reason gone", () => {
   const state = busy();
   drain(state, { reason: "disk" });
-  apply(state, decideUndrain(state, "h-1"));
+  apply(state, decideUndrain(state, idOf("h-1")));
   assert.deepEqual(
     [
       hostOf(state, "h-1").mode,
       hostOf(state, "h-1").mode_reason,
-      getDrain(state, "h-1").state,
-      getDrain(state, "h-1").finished_at,
+      getDrain(state, idOf("h-1")).state,
+      getDrain(state, idOf("h-1")).finished_at,
     ],
     ["active", null, "cancelled", AT],
   );
@@ -289,8 +290,8 @@ test("undrain cancels: the mode is active and the reason gone", () => {
 
 test("there is no drain of a host that was never drained, or is not there", () => {
   const state = stateAfter(registered("h-1"));
-  assert.throws(() => getDrain(state, "h-1"), { code: "no_drain", status: 404 });
-  assert.throws(() => getDrain(state, "h-2"), { code: "host_not_found", status: 404 });
+  assert.throws(() => getDrain(state, idOf("h-1")), { code: "no_drain", status: 404 });
+  assert.throws(() => getDrain(state, idOf("h-2")), { code: "host_not_found", status: 404 });
 });
 
 test("the view counts the rows", () => {
@@ -299,7 +300,7 @@ test("the view counts the rows", () => {
   const row = { app_id: "a_1", app_name: "web", replacement_id: null, target_host_id: null, reason: null };
   const states = ["pending", "starting", "stopping", "migrated", "migrated", "blocked", "failed"] as const;
   const rows = states.map((name, index) => ({ id: `m-${index}`, state: name, ...row }));
-  const { machines, ...head } = drainView(hostOf(state, "h-1"), getDrain(state, "h-1"), rows);
+  const { machines, ...head } = drainView(hostOf(state, "h-1"), getDrain(state, idOf("h-1")), rows);
   assert.deepEqual(machines, rows);
   const terms = { host_id: "h-1", state: "draining", started_at: AT, finished_at: null, deadline_at: DEADLINE };
   assert.deepEqual(head, { ...terms, total: 7, migrated: 2, remaining: 4, failed: 1 });
@@ -332,8 +333,8 @@ test("a host's view shows the newest contact and its usage, and no key", () => {
     [before.last_heartbeat_at, before.usage, before.status, before.health, before.mode],
     [AT, null, "offline", "offline", "draining"],
   );
-  presence.hear("h-1", 0, START_WALL + 1_000);
-  presence.report("h-1", { cpus: 0.5, memory_mb: 10, disk_mb: 20 }, null);
+  presence.hear(idOf("h-1"), 0, START_WALL + 1_000);
+  presence.report(idOf("h-1"), { cpus: 0.5, memory_mb: 10, disk_mb: 20 }, null);
   const after = hostView(state, presence, hostOf(state, "h-1"), sinceAt(START_WALL));
   assert.deepEqual(
     [after.last_heartbeat_at, after.usage],

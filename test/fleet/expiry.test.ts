@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import test from "node:test";
 import { decideExpired } from "../../src/fleet/expiry.ts";
 import { START_WALL } from "../support/clock.ts";
+import { idOf } from "../support/ids.ts";
 import { created, heard, specOf } from "../support/rows.ts";
 import { APP, Stage } from "./stage.ts";
 
@@ -15,7 +16,7 @@ test("an ended machine that went for good is let go after 24 h, to the milliseco
   const event = decideExpired(stage.state, ended + DAY);
   assert.deepEqual(event?.data, { machine_ids: ["m-001"], idempotency_keys: [] });
   assert.ok(event !== null);
-  assert.equal(stage.do(event).state.machinesOf(APP).length, 0);
+  assert.equal(stage.do(event).state.machinesOf(idOf(APP)).length, 0);
   assert.equal(decideExpired(stage.state, ended + 2 * DAY), null);
 });
 

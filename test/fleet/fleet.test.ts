@@ -7,6 +7,7 @@ import test from "node:test";
 import type { Event, EventData } from "../../src/state/events.ts";
 import { SYSTEM } from "../../src/state/events.ts";
 import { START_WALL, turn } from "../support/clock.ts";
+import { idOf } from "../support/ids.ts";
 import { created, hostOf, linesOf, machineOf, registered, specOf } from "../support/rows.ts";
 import { KEY, OFFLINE_AFTER, OTHER, beat, beatOf, begin, happen, join, says, watch } from "./world.ts";
 
@@ -132,7 +133,7 @@ test("hosts lost longer ago than offline_after make no storm with one that falls
 test("a beat that changes nothing is answered at once and writes nothing", () => {
   const world = begin(registered("h-1"));
   const answer = world.fleet.agentCalls.heartbeat(
-    "h-1",
+    idOf("h-1"),
     null,
     beatOf({ usage: { cpus: 1, memory_mb: 2, disk_mb: 3 }, machines: [] }),
     SYSTEM,
@@ -140,7 +141,7 @@ test("a beat that changes nothing is answered at once and writes nothing", () =>
   assert.ok(!(answer instanceof Promise));
   assert.deepEqual([answer.host_id, answer.cluster_id, answer.status, answer.machines], ["h-1", "c_1", "active", []]);
   assert.equal(world.log.lastSeq, 0);
-  assert.deepEqual(world.fleet.presence.usageOf("h-1"), { cpus: 1, memory_mb: 2, disk_mb: 3 });
+  assert.deepEqual(world.fleet.presence.usageOf(idOf("h-1")), { cpus: 1, memory_mb: 2, disk_mb: 3 });
 });
 
 test("the list is in the answer whenever the observed revision is not the current one", async () => {
@@ -184,7 +185,7 @@ test("an older beat that arrives late is answered and otherwise ignored", async 
   });
   assert.equal(late.host_id, "h-1");
   assert.equal(machineOf(world.state, "m-1").state, "running");
-  assert.equal(world.fleet.presence.usageOf("h-1"), null);
+  assert.equal(world.fleet.presence.usageOf(idOf("h-1")), null);
 });
 
 test("two agents under one id: the one that was there first is refused while the other is alive", async () => {
@@ -212,7 +213,7 @@ test("an unknown host, one that left, and one with another key are refused, and 
   await assert.rejects(beat(world), { code: "host_key_mismatch" });
   await happen(world, { type: "host.deregistered", data: { host_id: "h-1", reason: null } });
   await assert.rejects(beat(world, {}, "h-1", KEY), { code: "host_not_registered" });
-  assert.equal(world.fleet.presence.heardWall("h-1"), null);
+  assert.equal(world.fleet.presence.heardWall(idOf("h-1")), null);
 });
 
 test("a refusal is not given before what it was computed from is on disk", async () => {
@@ -242,7 +243,7 @@ test("a key mismatch is not given before the key that bound the id is on disk", 
 test("a registration is new once, and said so", async () => {
   const world = begin();
   assert.deepEqual([await join(world), await join(world), world.log.lastSeq], [true, false, 1]);
-  assert.equal(world.fleet.presence.heardWall("h-1"), START_WALL);
+  assert.equal(world.fleet.presence.heardWall(idOf("h-1")), START_WALL);
 });
 
 test("a host that registers again while its leave is on its way to the disk is not forgotten", async () => {
@@ -253,8 +254,12 @@ test("a host that registers again while its leave is on its way to the disk is n
   const again = join(world);
   world.log.sync();
   assert.equal(await again, true);
-  assert.equal(world.fleet.presence.isSilent("h-1", world.clock.mono()), false);
-  assert.equal(world.fleet.presence.reportedMachines("h-1"), null, "what the host said before it left counts no more");
+  assert.equal(world.fleet.presence.isSilent(idOf("h-1"), world.clock.mono()), false);
+  assert.equal(
+    world.fleet.presence.reportedMachines(idOf("h-1")),
+    null,
+    "what the host said before it left counts no more",
+  );
 });
 
 test("while the journal is off heartbeats are heard and answered, and nobody is called offline", async () => {
@@ -266,7 +271,7 @@ test("while the journal is off heartbeats are heard and answered, and nobody is 
     const heard = beat(world, { machines: [says("m-1", "running")] });
     if (!untilRestart) world.log.fail("no space");
     assert.equal((await heard).status, "active");
-    assert.equal(world.fleet.presence.reportedMachines("h-1"), 1);
+    assert.equal(world.fleet.presence.reportedMachines(idOf("h-1")), 1);
     await world.clock.run(60_000, 500);
     assert.deepEqual(linesOf(world.state), before);
   }
@@ -297,7 +302,7 @@ test("two agents under one id are one line of the log for as long as it lasts, a
     told.map(({ data }) => data),
     [{ host_id: "h-1", boot_ids: ["b", "a"] }],
   );
-  const host = world.state.hosts.get("h-1");
+  const host = world.state.hosts.get(idOf("h-1"));
   assert.ok(host !== undefined);
   assert.match(world.fleet.view(world.state, host).trouble ?? "", /two agents beat under this id \(boot ids b and a\)/);
 });

@@ -6,6 +6,7 @@ import assert from "node:assert/strict";
 import test from "node:test";
 import { isHealthy } from "../../src/fleet/plan/health.ts";
 import type { Machine } from "../../src/state/types.ts";
+import { idOf } from "../support/ids.ts";
 import { random } from "../support/random.ts";
 import type { Fate } from "./stage.ts";
 import { APP, Stage } from "./stage.ts";
@@ -208,7 +209,7 @@ test(
     behaves(stage, () => "hangs");
     stage.deploy("dep_2", 4, TERMS).ticks(3);
     const [id] = stage.state
-      .machinesOf(APP)
+      .machinesOf(idOf(APP))
       .filter(({ deployment_id: of }) => of === "dep_2")
       .map((machine) => machine.id);
     const host = stage.machine(id ?? "").host_id ?? "";
@@ -237,7 +238,7 @@ test("how a machine ended says more than that another one was given up for lack 
   behaves(stage, () => "hangs");
   stage.deploy("dep_2", 8, { ...TERMS, progress_deadline_seconds: 20 }).ticks(3);
   const [first, second] = stage.state
-    .machinesOf(APP)
+    .machinesOf(idOf(APP))
     .filter(({ deployment_id: of }) => of === "dep_2")
     .map((machine) => machine.id);
   assert.ok(first !== undefined && second !== undefined);
@@ -351,11 +352,11 @@ function step(stage: Stage, why: string): void {
 }
 
 function judge(stage: Stage, ids: readonly string[], why: string): void {
-  const members = stage.state.presentOf(APP).filter(({ removing }) => !removing);
+  const members = stage.state.presentOf(idOf(APP)).filter(({ removing }) => !removing);
   for (const id of ids) {
     const machine = stage.machine(id);
     if (!(machine.state === "running" && machine.ready)) continue;
-    const target = stage.state.deployments.get(stage.state.apps.get(APP)?.deployment_id ?? "");
+    const target = stage.state.deployments.get(stage.state.apps.get(idOf(APP))?.deployment_id ?? null);
     const heads = members.filter(
       (other) =>
         other.replaces === null ||

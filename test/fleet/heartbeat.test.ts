@@ -4,10 +4,11 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import { decideHeard } from "../../src/fleet/heartbeat.ts";
-import type { MachineReport as ReportedMachine } from "../../src/wire/agents.ts";
+import type { ReportedMachine } from "../../src/wire/agents.ts";
 import { sha256Hex } from "../../src/lib/ids.ts";
 import type { MachineReport } from "../../src/state/events.ts";
 import type { State } from "../../src/state/state.ts";
+import { idOf } from "../support/ids.ts";
 import {
   apply,
   created,
@@ -25,7 +26,15 @@ const CHECK = { type: "http", port: 80 };
 const STARTED = "2026-01-01T00:00:00.000Z";
 
 function says(id: string, state: ReportedMachine["state"], more: Partial<ReportedMachine> = {}): ReportedMachine {
-  return { id, state, started_at: undefined, reason: undefined, exit_code: undefined, ready: undefined, ...more };
+  return {
+    id: idOf(id),
+    state,
+    started_at: undefined,
+    reason: undefined,
+    exit_code: undefined,
+    ready: undefined,
+    ...more,
+  };
 }
 
 /** h-1 with m-1 (running) and m-2 (pending), h-2 with m-9. */
@@ -127,7 +136,7 @@ for (const [why, report, change] of REPORTS) {
     `a running machine that is reported as ${why} ` + `${change === null ? "changes nothing" : "changes by just that"}`,
     () => {
       const before: MachineReport = {
-        id: "m-1",
+        id: idOf("m-1"),
         state: "running",
         ready: true,
         reason: null,

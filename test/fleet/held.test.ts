@@ -4,13 +4,19 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import { turn } from "../support/clock.ts";
+import { idOf } from "../support/ids.ts";
 import { created, drainStarted, hostOf, registered, specOf } from "../support/rows.ts";
 import { beat, begin, happen, says, watch } from "./world.ts";
 import type { World } from "./world.ts";
 
 /** A heartbeat's answer that is held for `ms`. */
 async function held(world: World, ms: number, onCancel: (cancel: () => void) => void = () => undefined): Promise<void> {
-  await world.fleet.assignments.waitForChange("h-1", world.fleet.assignments.desired("h-1").revision, ms, onCancel);
+  await world.fleet.assignments.waitForChange(
+    idOf("h-1"),
+    world.fleet.assignments.desired(idOf("h-1")).revision,
+    ms,
+    onCancel,
+  );
 }
 
 test("a held answer leaves when the list changes, once the change is on disk", async () => {
@@ -79,7 +85,7 @@ test("a host without machines is in maintenance as soon as its drain is on disk"
   await happen(world, drainStarted("h-1"));
   await turn();
   assert.deepEqual(
-    [hostOf(world.state, "h-1").mode, world.state.drains.get("h-1")?.state],
+    [hostOf(world.state, "h-1").mode, world.state.drains.get(idOf("h-1"))?.state],
     ["maintenance", "completed"],
   );
 });
@@ -104,9 +110,12 @@ test("a deadline is seen without anyone asking", async () => {
     drainStarted("h-1", { deadline_at: "2026-01-02T03:04:08.678Z", machine_ids: ["m-1"] }),
   );
   await world.clock.run(2_500, 100);
-  assert.equal(world.state.drains.get("h-1")?.state, "draining");
+  assert.equal(world.state.drains.get(idOf("h-1"))?.state, "draining");
   await world.clock.run(1_100, 100);
-  assert.deepEqual([world.state.drains.get("h-1")?.state, hostOf(world.state, "h-1").mode], ["failed", "draining"]);
+  assert.deepEqual(
+    [world.state.drains.get(idOf("h-1"))?.state, hostOf(world.state, "h-1").mode],
+    ["failed", "draining"],
+  );
 });
 
 test("a drain goes on after a restart, and after a write of it that failed", async () => {

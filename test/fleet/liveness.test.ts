@@ -9,8 +9,10 @@ import {
   quietAfter,
   sweepInterval,
 } from "../../src/fleet/liveness.ts";
+import type { HostId } from "../../src/lib/id-types.ts";
 import type { State } from "../../src/state/state.ts";
 import type { Event } from "../../src/state/events.ts";
+import { idsOf } from "../support/ids.ts";
 import {
   CALM,
   apply,
@@ -24,7 +26,7 @@ import {
   stateAfter,
 } from "../support/rows.ts";
 
-const NOBODY: ReadonlySet<string> = new Set();
+const NOBODY: ReadonlySet<HostId> = new Set();
 
 /** Hosts that have had a machine each. */
 function fleetOf(count: number): State {
@@ -34,6 +36,10 @@ function fleetOf(count: number): State {
       created(specOf(`m-${index}`), `h-${index}`),
     ]).flat(),
   );
+}
+
+function hosts(...ids: string[]): ReadonlySet<HostId> {
+  return new Set(idsOf<HostId>(...ids));
 }
 
 /** The first `count` hosts of a fleet fall silent. */
@@ -149,12 +155,9 @@ test("hosts lost longer ago than offline_after, or heard again since, count for 
   apply(state, lost("h-0", "h-1", "h-2"));
   assert.deepEqual(decideLost(state, silent(4), NOBODY, CALM)?.data.held_host_ids, []);
   apply(state, heard("h-0", [], true), heard("h-1", [], true));
-  assert.deepEqual(
-    decideLost(state, (id) => id === "h-3", new Set(["h-0", "h-1", "h-2"]), CALM)?.data.held_host_ids,
-    [],
-  );
+  assert.deepEqual(decideLost(state, (id) => id === "h-3", hosts("h-0", "h-1", "h-2"), CALM)?.data.held_host_ids, []);
   apply(state, { type: "host.deregistered", data: { host_id: "h-2", reason: null } });
-  assert.deepEqual(decideLost(state, (id) => id === "h-3", new Set(["h-2", "h-9"]), CALM)?.data.held_host_ids, []);
+  assert.deepEqual(decideLost(state, (id) => id === "h-3", hosts("h-2", "h-9"), CALM)?.data.held_host_ids, []);
 });
 
 test("hosts that never had a machine make no storm, and are no part of one", () => {
@@ -174,13 +177,10 @@ test("a third is counted of the hosts that were online before the storm began", 
   // question.
   const state = fleetOf(12);
   apply(state, lost("h-0", "h-1", "h-2", "h-3"));
-  assert.equal(decideLost(state, silent(5), new Set(["h-0", "h-1", "h-2", "h-3"]), CALM)?.data.held_host_ids.length, 5);
+  assert.equal(decideLost(state, silent(5), hosts("h-0", "h-1", "h-2", "h-3"), CALM)?.data.held_host_ids.length, 5);
   const larger = fleetOf(15);
   apply(larger, lost("h-0", "h-1", "h-2", "h-3"));
-  assert.equal(
-    decideLost(larger, silent(5), new Set(["h-0", "h-1", "h-2", "h-3"]), CALM)?.data.held_host_ids.length,
-    0,
-  );
+  assert.equal(decideLost(larger, silent(5), hosts("h-0", "h-1", "h-2", "h-3"), CALM)?.data.held_host_ids.length, 0);
 });
 
 test("the hold is lifted by a host-admin, for every held host at once, and by being heard", () => {

@@ -16,6 +16,7 @@ import type { Event } from "../../src/state/events.ts";
 import type { State } from "../../src/state/state.ts";
 import type { Health, Mode } from "../../src/state/types.ts";
 import { START_WALL } from "../support/clock.ts";
+import { idOf } from "../support/ids.ts";
 import {
   CALM,
   CAPACITY,
@@ -119,25 +120,25 @@ function stateOf(mode: Mode, health: Health): State {
 const DECIDE: Readonly<Record<Action, (state: State) => Event | null>> = {
   register: (state) =>
     decideRegister(state, {
-      host_id: "h-1",
+      host_id: idOf("h-1"),
       facts: factsOf("h-1", { agent_version: "2.0.0" }),
       capacity: CAPACITY,
       key: null,
     }),
   heartbeat: (state) => decideHeard(state, hostOf(state, "h-1"), { key: null, machines: [], current: true }),
-  deregister: (state) => decideDeregister(state, "h-1", null, null),
-  remove: (state) => decideRemove(state, "h-1"),
+  deregister: (state) => decideDeregister(state, idOf("h-1"), null, null),
+  remove: (state) => decideRemove(state, idOf("h-1")),
   drain: (state) =>
     decideDrain(
       state,
-      "h-1",
+      idOf("h-1"),
       { max_parallel: undefined, deadline_seconds: undefined, reason: undefined, force: undefined },
       START_WALL,
     ),
-  undrain: (state) => decideUndrain(state, "h-1"),
-  activate: (state) => decideActivate(state, "h-1"),
+  undrain: (state) => decideUndrain(state, idOf("h-1")),
+  activate: (state) => decideActivate(state, idOf("h-1")),
   complete: (state) => {
-    const drain = runningDrain(state, "h-1");
+    const drain = runningDrain(state, idOf("h-1"));
     return drain === null ? null : planDrain(state, hostOf(state, "h-1"), drain, 0, sinceAt(START_WALL));
   },
   lose: (state) => decideLost(state, () => true, new Set(), CALM),
@@ -193,8 +194,8 @@ for (const [action, mode, health, outcome] of TABLE) {
     }
     if (event !== null) apply(state, event);
     if (action === "deregister" || action === "remove") {
-      assert.equal(state.hosts.get("h-1"), undefined);
-      assert.equal(state.departedHosts.get("h-1")?.mode ?? "active", outcome);
+      assert.equal(state.hosts.get(idOf("h-1")), undefined);
+      assert.equal(state.departedHosts.get(idOf("h-1"))?.mode ?? "active", outcome);
       return;
     }
     assert.deepEqual(

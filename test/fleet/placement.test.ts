@@ -4,23 +4,20 @@
  */
 import assert from "node:assert/strict";
 import test from "node:test";
-import type { Need } from "../../src/fleet/placement.ts";
+import type { Excluded, Need } from "../../src/fleet/placement.ts";
 import { Imagined, choose, explain, whyNowhere } from "../../src/fleet/placement.ts";
+import { idOf } from "../support/ids.ts";
 import { AT, created, heard, specOf } from "../support/rows.ts";
 import { Stage } from "./stage.ts";
 
-const NEED: Need = { app_id: "web", cpus: 2, memory_mb: 512, region: null };
-const NONE = new Map<string, string>();
+const NEED: Need = { app_id: idOf("web"), cpus: 2, memory_mb: 512, region: null };
+const NONE: Excluded = new Map();
 
-function pick(stage: Stage, need: Partial<Need> = {}, excluded: ReadonlyMap<string, string> = NONE): string | null {
+function pick(stage: Stage, need: Partial<Need> = {}, excluded: Excluded = NONE): string | null {
   return choose(stage.scene, { ...NEED, ...need }, excluded)?.hostId ?? null;
 }
 
-function reasons(
-  stage: Stage,
-  need: Partial<Need> = {},
-  excluded: ReadonlyMap<string, string> = NONE,
-): Record<string, string> {
+function reasons(stage: Stage, need: Partial<Need> = {}, excluded: Excluded = NONE): Record<string, string> {
   return Object.fromEntries(
     explain(stage.scene, { ...NEED, ...need }, excluded, null).map((row) => [
       row.host_id,
@@ -84,7 +81,7 @@ test("machines that have ended hold nothing; those that are unknown or stopping 
 
 test("an excluded host is not taken, and the row gives the reason for which it is", () => {
   const stage = new Stage().hosts("h-1", "h-2");
-  const excluded = new Map([["h-1", "tried: exit code 3"]]);
+  const excluded: Excluded = new Map([[idOf("h-1"), "tried: exit code 3"]]);
   assert.equal(pick(stage, {}, excluded), "h-2");
   assert.equal(reasons(stage, {}, excluded)["h-1"], "no: tried: exit code 3");
 });
@@ -113,14 +110,14 @@ test("replicas are kept apart: by host first, then by datacenter, and only then 
   occupy(stage, "m-4", "h-2", 1, "web");
   assert.equal(pick(stage, { cpus: 1 }), "h-3", "all hosts have one: the datacenter with fewer");
   stage.strategy = "pack";
-  assert.equal(pick(stage, { app_id: "third", cpus: 1 }), "h-3", "another app's machines are no company");
+  assert.equal(pick(stage, { app_id: idOf("third"), cpus: 1 }), "h-3", "another app's machines are no company");
 });
 
 test("machines of the app that have ended or go for good are no company, nor is the machine itself", () => {
   const stage = new Stage().hosts("h-1", "h-2");
   occupy(stage, "m-1", "h-1", 1, "web");
   assert.equal(pick(stage), "h-2");
-  assert.equal(pick(stage, { machine_id: "m-1" }), "h-2", "by load");
+  assert.equal(pick(stage, { machine_id: idOf("m-1") }), "h-2", "by load");
   stage.do({ type: "machine.removed", data: { machine_ids: ["m-1"], reason: "deleted" } });
   occupy(stage, "m-2", "h-2", 4);
   assert.equal(pick(stage), "h-1");
@@ -146,7 +143,7 @@ test("the decision says by which strategy, among how many, and what spoke for it
 test("explain marks the host that was taken, also where another one would be taken now", () => {
   const stage = new Stage().hosts("h-1", "h-2");
   assert.deepEqual(
-    explain(stage.scene, NEED, NONE, "h-2").map((row) => [row.host_id, row.chosen]),
+    explain(stage.scene, NEED, NONE, idOf("h-2")).map((row) => [row.host_id, row.chosen]),
     [
       ["h-1", false],
       ["h-2", true],
@@ -163,7 +160,7 @@ test("machines that are imagined take room and are company, and the state knows 
     return choice?.hostId;
   });
   assert.deepEqual(taken, ["h-1", "h-2", "h-1", "h-2", "h-1"], "apart as long as there is room");
-  for (let i = 0; i < 5; i++) imagined.add(NEED, "h-1");
+  for (let i = 0; i < 5; i++) imagined.add(NEED, idOf("h-1"));
   assert.equal(choose(imagined, NEED, NONE), null);
   assert.equal(pick(stage), "h-1");
 });
@@ -183,9 +180,9 @@ test("nowhere, because there is no host, none in the region, or none that is act
 
 test("nowhere, because each active host was tried", () => {
   const stage = new Stage().hosts("h-1", "h-2");
-  const excluded = new Map([
-    ["h-1", "tried: exit code 3"],
-    ["h-2", "tried: exit code 4"],
+  const excluded: Excluded = new Map([
+    [idOf("h-1"), "tried: exit code 3"],
+    [idOf("h-2"), "tried: exit code 4"],
   ]);
   assert.equal(whyNowhere(stage.scene, NEED, excluded), "each of the 2 active hosts was tried (tried: exit code 4)");
 });
@@ -245,7 +242,7 @@ test(
     fail(stage, "m-1", "h-1", "no space left on device");
     occupy(stage, "m-4", "h-1");
     stage.do({ type: "machine.healthy", data: { app_id: "other", machine_ids: ["m-4"] } });
-    assert.equal(stage.state.hosts.get("h-1")?.trouble, null);
+    assert.equal(stage.state.hosts.get(idOf("h-1"))?.trouble, null);
   },
 );
 

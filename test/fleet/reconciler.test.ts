@@ -5,15 +5,16 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import type { Deployment } from "../../src/state/types.ts";
-import type { Event } from "../../src/state/events.ts";
 import { turn } from "../support/clock.ts";
+import { idOf } from "../support/ids.ts";
+import type { Told } from "../support/ids.ts";
 import { created, drainStarted, heard, linesOf, registered, specOf, workloadOf } from "../support/rows.ts";
 import type { World } from "./world.ts";
 import { beat, begin, happen, watch } from "./world.ts";
 
-const APP: Event = { type: "app.created", data: { app_id: "web", org_id: "o_1", name: "web", idempotency: null } };
+const APP: Told = { type: "app.created", data: { app_id: "web", org_id: "o_1", name: "web", idempotency: null } };
 
-function deployed(replicas: number, id = "dep_1", more: Partial<Deployment> = {}): Event {
+function deployed(replicas: number, id = "dep_1", more: Partial<Deployment> = {}): Told {
   const workload = workloadOf();
   const { cpus = workload.cpus } = more;
   return {
@@ -32,7 +33,7 @@ async function rest(world: World): Promise<void> {
 
 function placed({ state }: World): string[] {
   return state
-    .machinesOf("web")
+    .machinesOf(idOf("web"))
     .filter(({ removing }) => !removing)
     .map(({ host_id }) => host_id ?? "-")
     .sort();
@@ -88,7 +89,7 @@ test("two apps never get the same room", async () => {
     happen(world, { ...other, data: { ...other.data, deployment: { ...other.data.deployment, app_id: "api" } } }),
   ]);
   await world.clock.run(2_000, 100);
-  const on = world.state.machines.group("h-1");
+  const on = world.state.machines.group(idOf("h-1"));
   assert.equal(
     on.reduce((sum, machine) => sum + machine.cpus, 0),
     8,
@@ -156,7 +157,7 @@ test(
       for (const id of ["h-1", "h-2"]) await beat(world, {}, id);
       await world.clock.run(5_000, 500);
     }
-    assert.equal(world.state.machines.get("m-1")?.replaced_by, "m-new-1");
+    assert.equal(world.state.machines.get(idOf("m-1"))?.replaced_by, "m-new-1");
   },
 );
 

@@ -14,6 +14,8 @@ import { sha256Hex } from "../../src/lib/ids.ts";
 import type { Event } from "../../src/state/events.ts";
 import type { State } from "../../src/state/state.ts";
 import type { HostFacts } from "../../src/state/types.ts";
+import { idOf } from "../support/ids.ts";
+import type { Told } from "../support/ids.ts";
 import {
   AT,
   CAPACITY,
@@ -33,7 +35,7 @@ const KEY = "k".repeat(32);
 const OTHER = "o".repeat(32);
 
 function asks(more: Partial<Registration> & { facts?: HostFacts } = {}): Registration {
-  return { host_id: "h-1", facts: factsOf("h-1"), capacity: CAPACITY, key: null, ...more };
+  return { host_id: idOf("h-1"), facts: factsOf("h-1"), capacity: CAPACITY, key: null, ...more };
 }
 
 function decide(state: State, event: Event | null): State {
@@ -135,7 +137,7 @@ for (const [what, bound] of [
   test(`the id of ${what} takes its own key only`, () => {
     for (const key of [null, OTHER, "", KEY.slice(1), sha256Hex(KEY)]) {
       assert.equal(
-        codeOf(() => checkHostKey(bound, "h-1", key)),
+        codeOf(() => checkHostKey(bound, idOf("h-1"), key)),
         "host_key_mismatch",
         String(key),
       );
@@ -144,12 +146,12 @@ for (const [what, bound] of [
         "host_key_mismatch",
       );
       assert.equal(
-        codeOf(() => decideDeregister(bound, "h-1", key, null)),
+        codeOf(() => decideDeregister(bound, idOf("h-1"), key, null)),
         "host_key_mismatch",
       );
     }
     assert.equal(
-      codeOf(() => checkHostKey(bound, "h-1", KEY)),
+      codeOf(() => checkHostKey(bound, idOf("h-1"), KEY)),
       "done",
     );
     assert.equal(
@@ -157,7 +159,7 @@ for (const [what, bound] of [
       "done",
     );
     assert.equal(
-      codeOf(() => checkHostKey(bound, "h-2", null)),
+      codeOf(() => checkHostKey(bound, idOf("h-2"), null)),
       "done",
     );
   });
@@ -166,14 +168,14 @@ for (const [what, bound] of [
 test("a mismatch is a 403 that says what was sent and how to unbind, and shows no key", () => {
   const state = stateAfter(registered("h-1", { key_hash: sha256Hex(KEY) }));
   assert.throws(
-    () => checkHostKey(state, "h-1", null),
+    () => checkHostKey(state, idOf("h-1"), null),
     (error) =>
       error instanceof ApiError &&
       error.status === 403 &&
       /no X-Zwrm-Host-Key.*zwrm host unbind-key h-1/.test(error.message),
   );
   assert.throws(
-    () => checkHostKey(state, "h-1", OTHER),
+    () => checkHostKey(state, idOf("h-1"), OTHER),
     (error) =>
       error instanceof ApiError &&
       /another X-Zwrm-Host-Key/.test(error.message) &&
@@ -185,13 +187,13 @@ test("a mismatch is a 403 that says what was sent and how to unbind, and shows n
 test("an unbound id, of a host or of one that left, is bound by the next key", () => {
   for (const left of [false, true]) {
     const state = stateAfter(registered("h-1", { key_hash: sha256Hex(KEY) }));
-    if (left) decide(state, decideDeregister(state, "h-1", KEY, null));
-    decide(state, decideUnbindKey(state, "h-1"));
-    assert.equal(decideUnbindKey(state, "h-1"), null);
+    if (left) decide(state, decideDeregister(state, idOf("h-1"), KEY, null));
+    decide(state, decideUnbindKey(state, idOf("h-1")));
+    assert.equal(decideUnbindKey(state, idOf("h-1")), null);
     decide(state, decideRegister(state, asks({ key: OTHER })));
     assert.equal(hostOf(state, "h-1").key_hash, sha256Hex(OTHER));
     assert.equal(
-      codeOf(() => checkHostKey(state, "h-1", KEY)),
+      codeOf(() => checkHostKey(state, idOf("h-1"), KEY)),
       "host_key_mismatch",
     );
   }
@@ -199,30 +201,30 @@ test("an unbound id, of a host or of one that left, is bound by the next key", (
 
 test("there is no key to unbind of an id that was never here", () => {
   assert.equal(
-    codeOf(() => decideUnbindKey(stateAfter(), "h-1")),
+    codeOf(() => decideUnbindKey(stateAfter(), idOf("h-1"))),
     "host_not_found",
   );
 });
 
 test("a host that left is not in the list, and a second leave is a 404", () => {
   const state = stateAfter(registered("h-1"));
-  decide(state, decideDeregister(state, "h-1", null, "rack 4 goes"));
+  decide(state, decideDeregister(state, idOf("h-1"), null, "rack 4 goes"));
   assert.equal(
-    codeOf(() => getHost(state, "h-1")),
+    codeOf(() => getHost(state, idOf("h-1"))),
     "host_not_found",
   );
   assert.equal(
-    codeOf(() => decideDeregister(state, "h-1", null, null)),
+    codeOf(() => decideDeregister(state, idOf("h-1"), null, null)),
     "host_not_registered",
   );
   assert.equal(
-    codeOf(() => decideDeregister(state, "h-2", null, null)),
+    codeOf(() => decideDeregister(state, idOf("h-2"), null, null)),
     "host_not_registered",
   );
 });
 
 test("an id that leaves while draining or in maintenance comes back in maintenance, with reason, key and past", () => {
-  const events: readonly [name: string, event: Event][] = [
+  const events: readonly [name: string, event: Told][] = [
     ["draining", drainStarted("h-1")],
     ["maintenance", { type: "host.drain_finished", data: { host_id: "h-1", state: "completed", mode: "maintenance" } }],
   ];
@@ -232,8 +234,8 @@ test("an id that leaves while draining or in maintenance comes back in maintenan
       created(specOf("m-1"), "h-1"),
       event,
     );
-    decide(state, decideDeregister(state, "h-1", KEY, null));
-    assert.equal(state.drains.get("h-1")?.state, name === "draining" ? "cancelled" : undefined, name);
+    decide(state, decideDeregister(state, idOf("h-1"), KEY, null));
+    assert.equal(state.drains.get(idOf("h-1"))?.state, name === "draining" ? "cancelled" : undefined, name);
     decide(state, decideRegister(state, asks({ key: KEY })));
     const { mode, health, key_hash, ever_assigned } = hostOf(state, "h-1");
     assert.deepEqual(
@@ -241,26 +243,26 @@ test("an id that leaves while draining or in maintenance comes back in maintenan
       { mode: "maintenance", health: "online", key_hash: sha256Hex(KEY), ever_assigned: true },
       name,
     );
-    assert.equal(state.departedHosts.get("h-1"), undefined);
+    assert.equal(state.departedHosts.get(idOf("h-1")), undefined);
   }
 });
 
 test("an active id that leaves comes back active, as a new host", () => {
   const state = stateAfter(registered("h-1"));
-  decide(state, decideDeregister(state, "h-1", null, null));
+  decide(state, decideDeregister(state, idOf("h-1"), null, null));
   decide(state, decideRegister(state, asks()));
   assert.deepEqual([hostOf(state, "h-1").mode, hostOf(state, "h-1").ever_assigned], ["active", false]);
 });
 
 test("the machines of a host that left are unknown, until placed elsewhere", () => {
   const state = stateAfter(registered("h-1"), created(specOf("m-1"), "h-1"));
-  decide(state, decideDeregister(state, "h-1", null, null));
+  decide(state, decideDeregister(state, idOf("h-1"), null, null));
   assert.deepEqual([machineOf(state, "m-1").state, machineOf(state, "m-1").reason], ["unknown", "host_deregistered"]);
 });
 
 test("an active id without a key and without a past leaves nothing behind", () => {
   const state = stateAfter(registered("h-1"));
-  decide(state, decideDeregister(state, "h-1", null, null));
+  decide(state, decideDeregister(state, idOf("h-1"), null, null));
   assert.equal(state.departedHosts.size, 0);
   assert.equal(state.drains.size, 0);
 });

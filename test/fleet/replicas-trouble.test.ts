@@ -4,6 +4,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import { toRfc3339 } from "../../src/lib/clock.ts";
+import { idOf } from "../support/ids.ts";
 import { APP, Stage } from "./stage.ts";
 
 /** An app of so many replicas, all up, on hosts with room. */
@@ -20,7 +21,7 @@ function running(replicas: number, hosts = 4): Stage {
 
 function hostsOf(stage: Stage): string[] {
   return stage.state
-    .machinesOf(APP)
+    .machinesOf(idOf(APP))
     .filter(({ removing, state }) => !removing && state !== "failed")
     .map(({ host_id }) => host_id ?? "-")
     .sort();
@@ -44,7 +45,7 @@ test(
     assert.equal(stage.running().length, 5, "while the partition lasts both copies may run");
     stage.find("h-1").ticks(3);
     assert.deepEqual(
-      [stage.ready().length, stage.running().length, stage.state.hosts.get("h-1")?.health],
+      [stage.ready().length, stage.running().length, stage.state.hosts.get(idOf("h-1"))?.health],
       [4, 4, "online"],
     );
     assert.ok(hostsOf(stage).every((id) => id !== "h-1"));
@@ -73,7 +74,7 @@ test("while a host that is back has not said how its machine is, the replacement
   stage.fate = () => "hangs";
   stage.lose("h-1").ticks(2).host("h-1").settle();
   assert.deepEqual(
-    [stage.state.hosts.get("h-1")?.health, stage.machine("m-001").state, stage.machine("m-002").removing],
+    [stage.state.hosts.get(idOf("h-1"))?.health, stage.machine("m-001").state, stage.machine("m-002").removing],
     ["online", "unknown", false],
   );
 });
@@ -109,7 +110,7 @@ test("a stopped machine counts as a replica, holds no capacity, and is placed an
     .ticks(3);
   stop(stage, "m-001");
   stage.ticks(3);
-  assert.deepEqual([stage.members(), stage.scene.allocated("h-1").cpus], [["m-001@h-1 stopped"], 0]);
+  assert.deepEqual([stage.members(), stage.scene.allocated(idOf("h-1")).cpus], [["m-001@h-1 stopped"], 0]);
   stage.host("h-0").ticks(3);
   assert.equal(stage.count("machine.created"), 1);
   start(stage, "m-001");
@@ -162,7 +163,9 @@ test("the machines of a deleted app all go, also when their host is heard again 
   );
   stage.find("h-1").ticks(3);
   assert.deepEqual(stage.running(), []);
-  assert.ok(stage.state.machinesOf(APP).every((machine) => machine.state === "stopped" && machine.ended_at !== null));
+  assert.ok(
+    stage.state.machinesOf(idOf(APP)).every((machine) => machine.state === "stopped" && machine.ended_at !== null),
+  );
 });
 
 test(
@@ -227,7 +230,7 @@ test("a new deployment does not wait for the streak of the old one", () => {
     if (up !== undefined && stage.machine(up).ready && !stage.machine(up).removing) stage.crash(up);
     stage.tick();
   }
-  const last = stage.state.machinesOf(APP).find((machine) => !machine.removing);
+  const last = stage.state.machinesOf(idOf(APP)).find((machine) => !machine.removing);
   assert.ok(last !== undefined && last.streak >= 7, `streak ${last?.streak}`);
   stage.crash(last.id).ticks(2);
   stage.deploy("dep_2", 1).ticks(3);
@@ -240,7 +243,7 @@ test("what has done its work is left in peace, and counts as up", () => {
   stage.fate = () => "ends";
   stage.deploy("dep_1", 2, { restart: "on-failure" }).settle().ticks(4);
   assert.deepEqual([stage.count("machine.created"), stage.deployment("dep_1").state], [2, "completed"]);
-  assert.ok(stage.state.machinesOf(APP).every(({ state, removing }) => state === "stopped" && !removing));
+  assert.ok(stage.state.machinesOf(idOf(APP)).every(({ state, removing }) => state === "stopped" && !removing));
 });
 
 test("with restart never a machine that failed stays as it is", () => {

@@ -7,6 +7,7 @@ import { nextStep } from "../../src/fleet/plan/next-step.ts";
 import { surgeOf } from "../../src/fleet/plan/replace.ts";
 import type { Event } from "../../src/state/events.ts";
 import type { Machine } from "../../src/state/types.ts";
+import { idOf } from "../support/ids.ts";
 import { APP, Stage } from "./stage.ts";
 
 /** An app of so many replicas, all up, on hosts with room. */
@@ -23,7 +24,7 @@ function running(replicas: number, hosts = 4): Stage {
 
 function hostsOf(stage: Stage): string[] {
   return stage.state
-    .machinesOf(APP)
+    .machinesOf(idOf(APP))
     .filter(({ removing, state }) => !removing && state !== "failed")
     .map(({ host_id }) => host_id ?? "-")
     .sort();
@@ -47,7 +48,7 @@ test("an app that was never deployed needs nothing", () => {
   const stage = new Stage()
     .hosts("h-1")
     .do({ type: "app.created", data: { app_id: APP, org_id: "o_1", name: APP, idempotency: null } });
-  const app = stage.state.apps.get(APP);
+  const app = stage.state.apps.get(idOf(APP));
   assert.ok(app !== undefined);
   assert.deepEqual(nextStep(stage.scene, app), { events: [], waits: false });
 });
@@ -115,7 +116,7 @@ test("machines that wait for the same room cost one look at the hosts, however m
     .host("h-1", { capacity: { cpus: 1 } })
     .deploy("dep_1", 400)
     .settle();
-  const app = stage.state.apps.get(APP);
+  const app = stage.state.apps.get(idOf(APP));
   assert.ok(app !== undefined);
   let looks = 0;
   const { scene } = stage;
@@ -173,14 +174,14 @@ test(
     assert.deepEqual([1, 2, 4, 5, 8, 9].map(surgeOf), [1, 1, 1, 2, 2, 3]);
     stage.deploy("dep_2", 8).settle();
     const isNew = (machine: Machine): boolean => machine.deployment_id === "dep_2";
-    assert.equal(stage.state.machinesOf(APP).filter(isNew).length, 2);
+    assert.equal(stage.state.machinesOf(idOf(APP)).filter(isNew).length, 2);
     let most = 0;
     const fewest = fewestReady(stage, () => {
-      most = Math.max(most, stage.state.machinesOf(APP).filter((machine) => !machine.removing).length);
+      most = Math.max(most, stage.state.machinesOf(idOf(APP)).filter((machine) => !machine.removing).length);
       return stage.deployment("dep_2").state === "completed";
     });
     assert.deepEqual([fewest, most], [8, 10]);
-    assert.ok(stage.state.machinesOf(APP).every((machine) => isNew(machine) || machine.removing));
+    assert.ok(stage.state.machinesOf(idOf(APP)).every((machine) => isNew(machine) || machine.removing));
     assert.equal(stage.running().length, 8);
   },
 );
@@ -190,7 +191,7 @@ test("a deployment that is not ready keeps the old ones where they are", () => {
   stage.fate = (machine) => (machine.deployment_id === "dep_1" ? "runs" : "unready");
   stage.deploy("dep_2", 4, { check: { type: "tcp", port: 1 } }).ticks(30);
   assert.deepEqual(stage.ready(), ["m-001", "m-002", "m-003", "m-004"]);
-  assert.equal(stage.state.machinesOf(APP).length, 5);
+  assert.equal(stage.state.machinesOf(idOf(APP)).length, 5);
 });
 
 test("what still waited for room is not replaced but superseded", () => {
@@ -202,7 +203,7 @@ test("what still waited for room is not replaced but superseded", () => {
     .deploy("dep_2", 2)
     .settle();
   const waiting = stage.state
-    .machinesOf(APP)
+    .machinesOf(idOf(APP))
     .find((machine) => machine.host_id === null && machine.deployment_id === "dep_1");
   assert.deepEqual(
     [waiting?.state, waiting?.removing, waiting?.reason],
@@ -221,12 +222,12 @@ test("a drain moves max_parallel at a time, each original only after its replace
       .drain("h-1", { max_parallel: most });
     let moving = 0;
     const fewest = fewestReady(stage, () => {
-      const own = stage.state.machines.group("h-1").filter((machine) => machine.state !== "stopped");
+      const own = stage.state.machines.group(idOf("h-1")).filter((machine) => machine.state !== "stopped");
       moving = Math.max(moving, own.filter((machine) => machine.removing || machine.replaced_by !== null).length);
       return stage.drainState("h-1") === "completed";
     });
     assert.deepEqual([fewest, moving, stage.ready().length, stage.running().length], [6, most, 6, 6]);
-    assert.equal(stage.state.hosts.get("h-1")?.mode, "maintenance");
+    assert.equal(stage.state.hosts.get(idOf("h-1"))?.mode, "maintenance");
   }
 });
 
@@ -338,10 +339,10 @@ test(
       .hosts("h-2", "h-3")
       .drain("h-1", { max_parallel: 1 });
     stage.ticks(3);
-    const [first] = stage.state.machines.group("h-1").filter((machine) => machine.removing);
+    const [first] = stage.state.machines.group(idOf("h-1")).filter((machine) => machine.removing);
     assert.ok(first !== undefined && first.state !== "stopped", "the first is stopping");
     stage.drain("h-1", { max_parallel: 3 }).settle();
-    const starting = stage.state.machinesOf(APP).filter((machine) => machine.state === "pending");
+    const starting = stage.state.machinesOf(idOf(APP)).filter((machine) => machine.state === "pending");
     assert.ok(starting.length > 0);
     stage.undrain("h-1").settle();
     assert.ok(
@@ -357,7 +358,7 @@ test(
 
 test("at rest an app costs nothing: it neither writes nor waits", () => {
   const stage = running(3);
-  const app = stage.state.apps.get(APP);
+  const app = stage.state.apps.get(idOf(APP));
   assert.ok(app !== undefined);
   assert.deepEqual(nextStep(stage.scene, app), { events: [], waits: false });
   assert.deepEqual(

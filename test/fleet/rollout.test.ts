@@ -5,6 +5,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import type { Deployment } from "../../src/state/types.ts";
+import { idOf } from "../support/ids.ts";
 import { APP, Stage } from "./stage.ts";
 
 function begin(replicas = 2): Stage {
@@ -31,7 +32,7 @@ test("a deployment is rolling when its first machine is made, and completed when
   stage.fate = () => "runs";
   stage.ticks(2);
   assert.deepEqual(brief(stage.deployment("dep_1")), ["completed", null, true]);
-  assert.equal(stage.state.apps.get(APP)?.stable_id, "dep_1");
+  assert.equal(stage.state.apps.get(idOf(APP))?.stable_id, "dep_1");
 });
 
 test("without a host it is rolling and waits; with one it completes", () => {
@@ -51,7 +52,7 @@ test(
     assert.equal(stage.deployment("dep_2").state, "rolling");
     stage.lose("h-1", "h-2");
     const here = stage.state
-      .machinesOf(APP)
+      .machinesOf(idOf(APP))
       .filter(({ removing }) => removing)
       .every(({ state }) => state === "unknown");
     assert.ok(here);
@@ -113,7 +114,7 @@ test(
     );
     stage.ticks(5);
     assert.deepEqual(
-      [stage.ready(), stage.running(), stage.state.apps.get(APP)?.deployment_id],
+      [stage.ready(), stage.running(), stage.state.apps.get(idOf(APP))?.deployment_id],
       [["m-001", "m-002"], ["m-001", "m-002"], "dep_1"],
     );
     assert.equal(stage.deployment("dep_1").state, "completed");
@@ -139,7 +140,7 @@ test("a newer deployment supersedes one that is still rolling, and its machines 
   const stage = stuck();
   stage.deploy("dep_3", 2).settle();
   assert.ok(
-    stage.state.machinesOf(APP).every((machine) => machine.deployment_id !== "dep_2" || machine.removing),
+    stage.state.machinesOf(idOf(APP)).every((machine) => machine.deployment_id !== "dep_2" || machine.removing),
     "at once, not when their time is over",
   );
   assert.deepEqual(brief(stage.deployment("dep_2")), ["superseded", "superseded by dep_3", true]);

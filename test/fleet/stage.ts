@@ -6,10 +6,11 @@ import assert from "node:assert/strict";
 import { Allocations } from "../../src/fleet/allocations.ts";
 import { computeDesired } from "../../src/fleet/desired.ts";
 import { drainRows } from "../../src/fleet/drain-rows.ts";
+import type { AppId, MachineId } from "../../src/lib/id-types.ts";
 import type { DrainRow } from "../../src/wire/hosts.ts";
 import { getDrain, planDrain } from "../../src/fleet/drain.ts";
 import { runningDrain } from "../../src/fleet/drain-terms.ts";
-import type { MachineReport as ReportedMachine } from "../../src/wire/agents.ts";
+import type { ReportedMachine } from "../../src/wire/agents.ts";
 import { decideHeard } from "../../src/fleet/heartbeat.ts";
 import type { Strategy } from "../../src/fleet/placement.ts";
 import type { PlanScene } from "../../src/fleet/plan/scene.ts";
@@ -22,6 +23,8 @@ import { reduce } from "../../src/state/reducers.ts";
 import { State } from "../../src/state/state.ts";
 import type { Capacity, Deployment, Drain, HostFacts, Machine } from "../../src/state/types.ts";
 import { START_WALL } from "../support/clock.ts";
+import { idOf, withIds } from "../support/ids.ts";
+import type { Plain, Told } from "../support/ids.ts";
 import { CAPACITY, factsOf, hostOf, machineOf, workloadOf } from "../support/rows.ts";
 
 export const APP = "web";
@@ -57,8 +60,8 @@ export class Stage {
   readonly #allocations = new Allocations();
   #made = 0;
 
-  do(...events: Event[]): this {
-    for (const event of events) {
+  do(...events: Told[]): this {
+    for (const event of events.map((one) => withIds<Event>(one))) {
       this.events.push(event);
       reduce(this.state, { ...event, seq: this.events.length, at: toRfc3339(this.now), actor: SYSTEM } as Recorded);
     }
@@ -83,8 +86,8 @@ export class Stage {
     return this;
   }
 
-  deploy(id: string, replicas: number, more: Partial<Deployment> = {}, appId = APP): this {
-    if (this.state.apps.get(appId) === undefined)
+  deploy(id: string, replicas: number, more: Partial<Plain<Deployment>> = {}, appId: string = APP): this {
+    if (this.state.apps.find(appId) === undefined)
       this.do({ type: "app.created", data: { app_id: appId, org_id: "o_1", name: appId, idempotency: null } });
     const {
       state: _state,
@@ -104,13 +107,13 @@ export class Stage {
     });
   }
 
-  scale(replicas: number, deploymentId = this.state.apps.get(APP)?.deployment_id ?? ""): this {
+  scale(replicas: number, deploymentId = this.state.apps.get(idOf(APP))?.deployment_id ?? ""): this {
     return this.do({ type: "deployment.scaled", data: { deployment_id: deploymentId, replicas, idempotency: null } });
   }
 
   drain(hostId: string, more: { max_parallel?: number; deadline_at?: string | null; force?: boolean } = {}): this {
     const machineIds = this.state.machines
-      .group(hostId)
+      .group(idOf(idOf(hostId)))
       .filter(({ state }) => state !== "stopped" && state !== "failed")
       .map(({ id }) => id)
       .sort();
@@ -149,7 +152,7 @@ export class Stage {
   }
 
   get scene(): PlanScene {
-    const newMachineId = (): string => `m-${String(++this.#made).padStart(3, "0")}`;
+    const newMachineId = (): MachineId => idOf(`m-${String(++this.#made).padStart(3, "0")}`);
     const allocated: PlanScene["allocated"] = (hostId) => this.#allocations.of(this.state, hostId);
     return {
       state: this.state,
@@ -173,7 +176,7 @@ export class Stage {
     assert.fail(`never at rest: ${JSON.stringify(this.events.slice(-6))}`);
   }
 
-  #next(appId: string): Event[] {
+  #next(appId: AppId): Event[] {
     const app = this.state.apps.get(appId);
     const events = app === undefined ? [] : [...nextStep(this.scene, app).events];
     this.do(...events);
@@ -222,7 +225,7 @@ export class Stage {
   #beat(hostId: string): void {
     const locals = this.#locals.get(hostId) ?? new Map<string, Local>();
     this.#locals.set(hostId, locals);
-    const { machines } = computeDesired(this.state, this.state.machines.group(hostId));
+    const { machines } = computeDesired(this.state, this.state.machines.group(idOf(hostId)));
     const wanted = new Map(machines.map((machine) => [machine.id, machine.desired_state]));
     for (const [id, local] of locals) {
       if (local.state === "stopped" || local.state === "failed") {
@@ -234,7 +237,7 @@ export class Stage {
       if (!locals.has(id) && desired === "running")
         locals.set(id, { state: "starting", ready: false, exit_code: undefined });
     const reports = [...locals].map(([id, { state, ready, exit_code }]) => ({
-      id,
+      id: idOf<MachineId>(id),
       state,
       ready: state === "running" && ready,
       exit_code,
@@ -275,7 +278,7 @@ export class Stage {
     const own = [...this.#locals.values()].flatMap((locals) =>
       [...locals].filter(([, { state }]) => state === "running" || state === "stopping").map(([id]) => id),
     );
-    return own.filter((id) => this.state.machines.get(id)?.app_id === appId).sort();
+    return own.filter((id) => this.state.machines.find(id)?.app_id === appId).sort();
   }
 
   /** Machines of the app that are ready, by the agents' own view. */
@@ -283,7 +286,7 @@ export class Stage {
     const own = [...this.#locals.values()].flatMap((locals) =>
       [...locals].filter(([, { state, ready }]) => state === "running" && ready).map(([id]) => id),
     );
-    return own.filter((id) => this.state.machines.get(id)?.app_id === appId).sort();
+    return own.filter((id) => this.state.machines.find(id)?.app_id === appId).sort();
   }
 
   machine(id: string): Machine {
@@ -293,24 +296,24 @@ export class Stage {
   /** Members of the app (not on their way out) as `id@host state`. */
   members(appId = APP): string[] {
     return this.state
-      .machinesOf(appId)
+      .machinesOf(idOf(appId))
       .filter(({ removing }) => !removing)
       .map(({ id, host_id, state }) => `${id}@${host_id ?? "-"} ${state}`)
       .sort();
   }
 
   deployment(id: string): Deployment {
-    const deployment = this.state.deployments.get(id);
+    const deployment = this.state.deployments.find(id);
     assert.ok(deployment !== undefined, `no deployment ${id}`);
     return deployment;
   }
 
   rows(hostId: string): DrainRow[] {
-    return drainRows(this.scene, hostOf(this.state, hostId), getDrain(this.state, hostId));
+    return drainRows(this.scene, hostOf(this.state, hostId), getDrain(this.state, idOf(hostId)));
   }
 
   drainState(hostId: string): string {
-    return getDrain(this.state, hostId).state;
+    return getDrain(this.state, idOf(hostId)).state;
   }
 
   /** How often an event of that type happened. */

@@ -3,6 +3,8 @@ import assert from "node:assert/strict";
 import test from "node:test";
 import { touchedBy } from "../../src/fleet/touched.ts";
 import type { Event, EventType } from "../../src/state/events.ts";
+import { withIds } from "../support/ids.ts";
+import type { Told } from "../support/ids.ts";
 import { AT, created, deployed, drainStarted, heard, lost, registered, specOf, stateAfter } from "../support/rows.ts";
 
 /** h-1 has a machine of web and one of api, h-2 one of web; m-4 of web has no host. */
@@ -19,7 +21,7 @@ const ONE = { machine_id: "m-1", idempotency: null };
 const ENDED = { original_id: "m-3", host_id: "h-1", failed: true, reason: "r" };
 const TERMS = { host_id: "h-1", max_parallel: 2, deadline_at: null, force: false, reason: null };
 
-const TOUCHED: readonly [event: Event, hosts: readonly string[], apps: readonly string[]][] = [
+const TOUCHED: readonly [event: Told, hosts: readonly string[], apps: readonly string[]][] = [
   [registered("h-1"), ["h-1"], ["web", "api"]],
   [heard("h-1", [], true), ["h-1"], ["web", "api"]],
   [heard("h-1", [{ id: "m-2", state: "running" }]), ["h-1"], ["api"]],
@@ -62,7 +64,7 @@ const TOUCHED: readonly [event: Event, hosts: readonly string[], apps: readonly 
 for (const [event, hosts, apps] of TOUCHED) {
   const whom = [...hosts, ...apps].join(", ");
   test(`${event.type} ${JSON.stringify(event.data).slice(0, 50)} touches ${whom === "" ? "nobody" : whom}`, () => {
-    assert.deepEqual(touchedBy(STATE, event), { hosts, apps });
+    assert.deepEqual(touchedBy(STATE, withIds<Event>(event)), { hosts, apps });
   });
 }
 

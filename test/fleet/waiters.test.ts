@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import test from "node:test";
 import { Waiters } from "../../src/fleet/waiters.ts";
 import { FakeClock, turn } from "../support/clock.ts";
+import { idOf } from "../support/ids.ts";
 
 interface Held {
   readonly cancel: () => void;
@@ -12,15 +13,15 @@ interface Held {
 function hold(waiters: Waiters, hostId: string, ms: number): Held {
   let done = false;
   let cancel = (): void => undefined;
-  void waiters.wait(hostId, ms, (way) => (cancel = way)).then(() => (done = true));
+  void waiters.wait(idOf(hostId), ms, (way) => (cancel = way)).then(() => (done = true));
   return { cancel: () => cancel(), done: () => done };
 }
 
 test("a change wakes everyone who waits for that host, and nobody else", async () => {
   const waiters = new Waiters(new FakeClock());
   const [one, two, other] = [hold(waiters, "h-1", 1_000), hold(waiters, "h-1", 1_000), hold(waiters, "h-2", 1_000)];
-  waiters.wake("h-1");
-  waiters.wake("h-9");
+  waiters.wake(idOf("h-1"));
+  waiters.wake(idOf("h-9"));
   await turn();
   assert.deepEqual([one.done(), two.done(), other.done()], [true, true, false]);
 });
@@ -62,7 +63,7 @@ test("a client that leaves is let go at once, once", async () => {
   gone.cancel();
   await turn();
   assert.deepEqual([gone.done(), stays.done()], [true, false]);
-  waiters.wake("h-1");
+  waiters.wake(idOf("h-1"));
   await turn();
   assert.equal(stays.done(), true);
   stays.cancel();

@@ -18,13 +18,14 @@ import { appView, deploymentView, machineView, machineViews, placementView } fro
 import { WAITING_AT_MOST } from "../../src/fleet/plan/missing.ts";
 import type { App } from "../../src/state/types.ts";
 import { idempotencyKey } from "../../src/state/workload-reducers.ts";
+import { idOf } from "../support/ids.ts";
 import { machineOf, workloadOf } from "../support/rows.ts";
 import { APP, Stage } from "./stage.ts";
 
 const NOTE = { key: "k-1", body_sum: "s" };
 
 function appOf(stage: Stage): App {
-  return findApp(stage.state, "o_1", APP);
+  return findApp(stage.state, idOf("o_1"), APP);
 }
 
 function running(replicas = 1): Stage {
@@ -37,39 +38,42 @@ test(
     const stage = new Stage()
       .do({ type: "app.created", data: { app_id: "app_1", org_id: "o_1", name: "shop", idempotency: null } })
       .do({ type: "app.created", data: { app_id: "app_2", org_id: "o_2", name: "shop", idempotency: null } });
-    assert.equal(findApp(stage.state, "o_1", "app_1").id, "app_1");
-    assert.equal(findApp(stage.state, "o_1", "shop").id, "app_1");
-    assert.equal(findApp(stage.state, "o_2", "shop").id, "app_2");
+    assert.equal(findApp(stage.state, idOf("o_1"), "app_1").id, "app_1");
+    assert.equal(findApp(stage.state, idOf("o_1"), "shop").id, "app_1");
+    assert.equal(findApp(stage.state, idOf("o_2"), "shop").id, "app_2");
     for (const [org, id] of [
       ["o_1", "app_2"],
       ["o_3", "shop"],
       ["o_1", "none"],
     ] as const)
-      assert.throws(() => findApp(stage.state, org, id), { code: "app_not_found", status: 404 });
+      assert.throws(() => findApp(stage.state, idOf(org), id), { code: "app_not_found", status: 404 });
   },
 );
 
 test("a deployment is found in its app only, a machine in its org only", () => {
   const stage = running().deploy("dep_9", 1, {}, "api");
-  assert.equal(findDeployment(stage.state, appOf(stage), "dep_1").id, "dep_1");
+  assert.equal(findDeployment(stage.state, appOf(stage), idOf("dep_1")).id, "dep_1");
   for (const id of ["dep_9", "none"])
-    assert.throws(() => findDeployment(stage.state, appOf(stage), id), { code: "deployment_not_found", status: 404 });
-  assert.equal(findMachine(stage.state, "o_1", "m-001").id, "m-001");
+    assert.throws(() => findDeployment(stage.state, appOf(stage), idOf(id)), {
+      code: "deployment_not_found",
+      status: 404,
+    });
+  assert.equal(findMachine(stage.state, idOf("o_1"), idOf("m-001")).id, "m-001");
   for (const [org, id] of [
     ["o_2", "m-001"],
     ["o_1", "none"],
   ] as const)
-    assert.throws(() => findMachine(stage.state, org, id), { code: "machine_not_found", status: 404 });
+    assert.throws(() => findMachine(stage.state, idOf(org), idOf(id)), { code: "machine_not_found", status: 404 });
 });
 
 test("a name is taken once an org, and the refusal names the app that has it", () => {
   const stage = running();
-  assert.throws(() => decideApp(stage.state, "o_1", APP, "app_2", null), {
+  assert.throws(() => decideApp(stage.state, idOf("o_1"), APP, idOf("app_2"), null), {
     code: "app_exists",
     status: 409,
     extra: { id: APP },
   });
-  assert.deepEqual(decideApp(stage.state, "o_2", APP, "app_2", NOTE), {
+  assert.deepEqual(decideApp(stage.state, idOf("o_2"), APP, idOf("app_2"), NOTE), {
     type: "app.created",
     data: { app_id: "app_2", org_id: "o_2", name: APP, idempotency: NOTE },
   });
@@ -88,7 +92,7 @@ test(
         ready,
         image,
         deployed_at: at,
-      } = appView(stage.state, findApp(stage.state, "o_1", "app_1"));
+      } = appView(stage.state, findApp(stage.state, idOf("o_1"), "app_1"));
       return [state, replicas, ready, image, at];
     };
     assert.deepEqual(shown(), [null, 0, 0, null, null]);
@@ -140,13 +144,13 @@ test("an image that the org has not pushed is unknown to it, also where another 
   const stage = running();
   const workload = workloadOf();
   stage.do({ type: "image.added", data: { digest: workload.image, size_bytes: 1, org_id: "o_2", app_id: null } });
-  assert.throws(() => decideDeployment(stage.state, appOf(stage), "dep_2", 1, workload, null), {
+  assert.throws(() => decideDeployment(stage.state, appOf(stage), idOf("dep_2"), 1, workload, null), {
     code: "image_unknown",
     status: 422,
     field: "image",
   });
   stage.do({ type: "image.added", data: { digest: workload.image, size_bytes: 1, org_id: "o_1", app_id: null } });
-  assert.deepEqual(decideDeployment(stage.state, appOf(stage), "dep_2", 3, workload, null).data.deployment, {
+  assert.deepEqual(decideDeployment(stage.state, appOf(stage), idOf("dep_2"), 3, workload, null).data.deployment, {
     id: "dep_2",
     app_id: APP,
     org_id: "o_1",
@@ -184,7 +188,8 @@ test(
 
 test("every command with a key remembers what it led to", () => {
   const stage = running(2);
-  const row = (key: string): string | undefined => stage.state.idempotency.get(idempotencyKey("o_1", key))?.resource_id;
+  const row = (key: string): string | undefined =>
+    stage.state.idempotency.get(idempotencyKey(idOf("o_1"), key))?.resource_id;
   stage.do({
     type: "app.created",
     data: { app_id: "app_9", org_id: "o_1", name: "nine", idempotency: { key: "a", body_sum: "s" } },
@@ -195,7 +200,7 @@ test("every command with a key remembers what it led to", () => {
   });
   stage.do({ type: "machine.stop_requested", data: { machine_id: "m-001", idempotency: { key: "c", body_sum: "s" } } });
   assert.deepEqual(["a", "b", "c", "d"].map(row), ["app_9", "dep_1", "m-001", undefined]);
-  assert.equal(stage.state.idempotency.get(idempotencyKey("o_2", "a")), undefined);
+  assert.equal(stage.state.idempotency.get(idempotencyKey(idOf("o_2"), "a")), undefined);
 });
 
 test("stopping twice is stopping once; deleting twice is deleting once", () => {
@@ -268,7 +273,7 @@ test("a deployment's view counts its own machines and names its env without the 
   );
   assert.ok(
     !JSON.stringify(views).includes("secret") &&
-      !JSON.stringify(stage.state.machinesOf(APP).map((machine) => machineView(stage.scene, machine))).includes(
+      !JSON.stringify(stage.state.machinesOf(idOf(APP)).map((machine) => machineView(stage.scene, machine))).includes(
         "secret",
       ),
   );
@@ -294,7 +299,7 @@ test("machines that wait for the same room are listed for the cost of one", () =
     .deploy("dep_1", 60, { cpus: 4 })
     .settle();
   let looks = 0;
-  const scene = { ...stage.scene, allocated: (hostId: string) => ((looks += 1), stage.scene.allocated(hostId)) };
+  const scene = { ...stage.scene, allocated: (hostId: string) => ((looks += 1), stage.scene.allocated(idOf(hostId))) };
   const [first] = [...stage.state.machines.values()];
   assert.ok(first !== undefined);
   machineView(scene, first);

@@ -1,7 +1,7 @@
 /** A fleet's executor over a journal whose test says what is durable. */
 import { Fleet } from "../../src/fleet/fleet.ts";
 import type { Heartbeat, HeartbeatAnswer } from "../../src/wire/agents.ts";
-import type { MachineReport as ReportedMachine } from "../../src/wire/agents.ts";
+import type { ReportedMachine } from "../../src/wire/agents.ts";
 import { ApiError } from "../../src/lib/errors.ts";
 import type { Log } from "../../src/lib/log.ts";
 import type { Event } from "../../src/state/events.ts";
@@ -9,6 +9,8 @@ import { SYSTEM } from "../../src/state/events.ts";
 import { State } from "../../src/state/state.ts";
 import { Store } from "../../src/state/store.ts";
 import { FakeClock } from "../support/clock.ts";
+import { idOf, withIds } from "../support/ids.ts";
+import type { Told } from "../support/ids.ts";
 import { MemoryLog } from "../support/memory-log.ts";
 import { CAPACITY, CLUSTER, apply, factsOf } from "../support/rows.ts";
 
@@ -28,7 +30,7 @@ export interface World {
 }
 
 /** A daemon that has just replayed these events. Lines are durable at once, until a test says otherwise. */
-export function begin(...events: Event[]): World {
+export function begin(...events: Told[]): World {
   const state = new State();
   apply(state, CLUSTER, ...events);
   const log = new MemoryLog();
@@ -51,7 +53,7 @@ export function begin(...events: Event[]): World {
     offlineAfterMs: OFFLINE_AFTER,
     checkIntervalMs: 15_000,
     strategy: "spread",
-    newMachineId: () => `m-new-${++made}`,
+    newMachineId: () => idOf(`m-new-${++made}`),
     onPlacement: (result) => placements.push(result),
     onIdConflict: () => undefined,
   });
@@ -76,20 +78,28 @@ export async function beat(
   hostId = "h-1",
   key: string | null = null,
 ): Promise<HeartbeatAnswer> {
-  return fleet.agentCalls.heartbeat(hostId, key, beatOf(more), SYSTEM);
+  return fleet.agentCalls.heartbeat(idOf(hostId), key, beatOf(more), SYSTEM);
 }
 
 export async function join({ fleet }: World, hostId = "h-1", key: string | null = null): Promise<boolean> {
-  return (await fleet.agentCalls.register({ host_id: hostId, facts: factsOf(hostId), capacity: CAPACITY, key }, SYSTEM))
-    .created;
+  return (
+    await fleet.agentCalls.register({ host_id: idOf(hostId), facts: factsOf(hostId), capacity: CAPACITY, key }, SYSTEM)
+  ).created;
 }
 
-export async function happen({ store }: World, event: Event): Promise<void> {
-  await store.change(SYSTEM, () => ({ event, answer: () => undefined }));
+export async function happen({ store }: World, event: Told): Promise<void> {
+  await store.change(SYSTEM, () => ({ event: withIds<Event>(event), answer: () => undefined }));
 }
 
-export function says(id: string, state: ReportedMachine["state"]): ReportedMachine {
-  return { id, state, started_at: undefined, reason: undefined, exit_code: undefined, ready: undefined };
+export function says(machineId: string, state: ReportedMachine["state"]): ReportedMachine {
+  return {
+    id: idOf(machineId),
+    state,
+    started_at: undefined,
+    reason: undefined,
+    exit_code: undefined,
+    ready: undefined,
+  };
 }
 
 /** How a promise stands, without waiting for it. */

@@ -8,6 +8,7 @@ import { authenticate } from "../../src/identity/authenticate.ts";
 import { ApiError } from "../../src/lib/errors.ts";
 import { sha256Hex } from "../../src/lib/ids.ts";
 import { State } from "../../src/state/state.ts";
+import { idOf } from "../support/ids.ts";
 import { CLUSTER, stateAfter } from "../support/rows.ts";
 
 const HASH = sha256Hex("a licence key");
@@ -160,7 +161,7 @@ test("auth.localhost_bypass = false turns the bypass off on TCP; the socket is l
 
 test("X-Zwrm-Org names the org by slug or id", () => {
   const state = stateAfter(CLUSTER);
-  state.orgs.set("o_2", { id: "o_2", slug: "second", name: "Second" });
+  state.orgs.set(idOf("o_2"), { id: idOf("o_2"), slug: "second", name: "Second" });
   for (const [org, id] of [
     ["second", "o_2"],
     ["o_2", "o_2"],

@@ -11,6 +11,8 @@ import { State } from "../../src/state/state.ts";
 import { Store } from "../../src/state/store.ts";
 import type { PasswordHash, Scope } from "../../src/state/types.ts";
 import { FakeClock } from "../support/clock.ts";
+import { withIds } from "../support/ids.ts";
+import type { Plain } from "../support/ids.ts";
 import { MemoryLog } from "../support/memory-log.ts";
 import { CLUSTER, apply } from "../support/rows.ts";
 
@@ -50,7 +52,7 @@ export function userCreated(
     host_admin: more.host_admin ?? false,
     password: more.password ?? NO_PASSWORD,
   };
-  return { type: "user.created", data: { user, org_id: more.org_id ?? null } };
+  return withIds({ type: "user.created", data: { user, org_id: more.org_id ?? null } });
 }
 
 /** A user in acme whose password is `<id>'s password`. */
@@ -86,7 +88,7 @@ export function sessionCreated(
   expiresAtMs: number,
   expired: readonly string[] = [],
 ): Event {
-  return {
+  return withIds({
     type: "session.created",
     data: {
       session: {
@@ -98,7 +100,7 @@ export function sessionCreated(
       },
       expired,
     },
-  };
+  });
 }
 
 export function keyCreated(
@@ -116,11 +118,11 @@ export function keyCreated(
     scopes: more.scopes ?? null,
     expires_at: more.expires_at ?? null,
   };
-  return { type: "api_key.created", data: { key } };
+  return withIds({ type: "api_key.created", data: { key } });
 }
 
-export function callerOf(userId: string, more: Partial<PersonCaller> = {}): PersonCaller {
-  return {
+export function callerOf(userId: string, more: Partial<Plain<PersonCaller>> = {}): PersonCaller {
+  return withIds({
     kind: "person",
     authMethod: "session",
     access: "member",
@@ -131,7 +133,7 @@ export function callerOf(userId: string, more: Partial<PersonCaller> = {}): Pers
     tokenHash: null,
     actor: { kind: "user", id: userId, ip: "10.0.0.1" },
     ...more,
-  };
+  });
 }
 
 /** The code of the ApiError that `work` throws or rejects with. */

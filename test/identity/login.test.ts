@@ -6,6 +6,7 @@ import { findHolding } from "../../src/identity/tokens.ts";
 import { toRfc3339 } from "../../src/lib/clock.ts";
 import { ApiError } from "../../src/lib/errors.ts";
 import { turn } from "../support/clock.ts";
+import { idOf } from "../support/ids.ts";
 import { apply } from "../support/rows.ts";
 import type { PersonCaller } from "../../src/identity/access.ts";
 import { decidePassword } from "../../src/identity/login.ts";
@@ -23,7 +24,7 @@ async function setPassword(
 ): Promise<void> {
   const hash = await lab.logins.hash(password);
   await lab.store.change(caller.actor, (state) => ({
-    event: decidePassword(state, caller, userId, hash, proven),
+    event: decidePassword(state, caller, idOf(userId), hash, proven),
     answer: () => undefined,
   }));
 }
@@ -117,7 +118,7 @@ test("a password hashed with weaker parameters is hashed anew at a login, and en
     },
   });
   const { token } = await logIn(lab, "ann");
-  assert.equal(lab.state.users.get("ann")?.password.n, 32);
+  assert.equal(lab.state.users.get(idOf("ann"))?.password.n, 32);
   assert.deepEqual(
     lab.log.records.map((record) => record.type),
     ["user.password_set", "session.created"],
@@ -170,7 +171,7 @@ test("an upgrade that finds the queue full is left for the next login", async ()
   });
   passwords.full = true;
   assert.equal((await logIn(lab, "ann")).user.id, "ann");
-  assert.equal(lab.state.users.get("ann")?.password.n, 16);
+  assert.equal(lab.state.users.get(idOf("ann"))?.password.n, 16);
 });
 
 test("a password that is changed while a login checks the old one lets nobody in by the old one", async () => {
@@ -221,15 +222,15 @@ test("a new password ends the user's sessions and no one else's; keys stay", asy
 test("one's own password is changed with the current one, throttled like a login", async () => {
   const lab = createLab();
   await addUser(lab, "ann");
-  assert.ok((await lab.logins.prove("ann", "ann's password", "10.0.0.1")) !== null);
-  for (let count = 0; count < 6; count++) assert.equal(await lab.logins.prove("ann", "wrong", "10.0.0.1"), null);
-  assert.equal(await refusal(() => lab.logins.prove("ann", "ann's password", "10.0.0.1")), "login_throttled");
+  assert.ok((await lab.logins.prove(idOf("ann"), "ann's password", "10.0.0.1")) !== null);
+  for (let count = 0; count < 6; count++) assert.equal(await lab.logins.prove(idOf("ann"), "wrong", "10.0.0.1"), null);
+  assert.equal(await refusal(() => lab.logins.prove(idOf("ann"), "ann's password", "10.0.0.1")), "login_throttled");
 });
 
 test("of two changes of one password that prove the same old one, the second is refused", async () => {
   const lab = createLab();
   await addUser(lab, "ann");
-  const proven = await lab.logins.prove("ann", "ann's password", "10.0.0.1");
+  const proven = await lab.logins.prove(idOf("ann"), "ann's password", "10.0.0.1");
   await setPassword(lab, callerOf("ann"), "ann", "the owner's new one", proven);
   assert.equal(
     await refusal(() => setPassword(lab, callerOf("ann"), "ann", "the thief's new one", proven)),

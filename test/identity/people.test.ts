@@ -16,8 +16,9 @@ import {
   userView,
   visibleOrgs,
 } from "../../src/identity/people.ts";
-import type { Event } from "../../src/state/events.ts";
 import type { State } from "../../src/state/state.ts";
+import { idOf } from "../support/ids.ts";
+import type { Told } from "../support/ids.ts";
 import { CLUSTER, apply, stateAfter } from "../support/rows.ts";
 import { NO_PASSWORD, callerOf, refusal, userCreated } from "./lab.ts";
 
@@ -52,32 +53,33 @@ const ROOT = callerOf("root", { access: "host-admin", org: { id: "o_1", slug: "d
 test("an owner and a host-admin set members; a member may not, and to a stranger the org is not there", async () => {
   const state = people();
   for (const caller of [ANN, ROOT]) {
-    assert.deepEqual(decideMember(state, caller, "acme", "eve", "owner").data, {
+    assert.deepEqual(decideMember(state, caller, "acme", idOf("eve"), "owner").data, {
       org_id: "o_2",
       user_id: "eve",
       role: "owner",
     });
-    assert.deepEqual(decideMemberRemoval(state, caller, "o_2", "bob").data, { org_id: "o_2", user_id: "bob" });
+    assert.deepEqual(decideMemberRemoval(state, caller, "o_2", idOf("bob")).data, { org_id: "o_2", user_id: "bob" });
   }
   for (const work of [decideMember, decideMemberRemoval]) {
-    assert.equal(await refusal(() => work(state, BOB, "acme", "bob", "owner")), "forbidden");
-    assert.equal(await refusal(() => work(state, EVE, "acme", "eve", "owner")), "org_not_found");
-    assert.equal(await refusal(() => work(state, ANN, "nowhere", "eve", "owner")), "org_not_found");
+    assert.equal(await refusal(() => work(state, BOB, "acme", idOf("bob"), "owner")), "forbidden");
+    assert.equal(await refusal(() => work(state, EVE, "acme", idOf("eve"), "owner")), "org_not_found");
+    assert.equal(await refusal(() => work(state, ANN, "nowhere", idOf("eve"), "owner")), "org_not_found");
   }
 });
 
 test(
   "a session sets members in every org that its user owns, whichever it acts in; a " + "key in its own only",
   async () => {
-    const set = (caller: PersonCaller): unknown => decideMember(people(), caller, "default", "eve", "member").data;
+    const set = (caller: PersonCaller): unknown =>
+      decideMember(people(), caller, "default", idOf("eve"), "member").data;
     assert.deepEqual(set(BOB), { org_id: "o_1", user_id: "eve", role: "member" });
     assert.equal(await refusal(() => set({ ...BOB, authMethod: "api_key" })), "org_not_found");
   },
 );
 
 test("a user who is not there, or not in the org, is a 404", async () => {
-  assert.equal(await refusal(() => decideMember(people(), ANN, "acme", "nobody", "member")), "user_not_found");
-  assert.equal(await refusal(() => decideMemberRemoval(people(), ANN, "acme", "eve")), "user_not_found");
+  assert.equal(await refusal(() => decideMember(people(), ANN, "acme", idOf("nobody"), "member")), "user_not_found");
+  assert.equal(await refusal(() => decideMemberRemoval(people(), ANN, "acme", idOf("eve"))), "user_not_found");
 });
 
 test("members are seen by their own org and by host-admins, without a password", async () => {
@@ -184,7 +186,7 @@ test(
 test(
   "users of an old log are found by the letters that they were made with, and by others where only one " + "is meant",
   () => {
-    const old = (id: string, email: string): Event => ({
+    const old = (id: string, email: string): Told => ({
       type: "user.created",
       data: { user: { id, email, name: id, host_admin: false, password: NO_PASSWORD }, org_id: null },
     });
@@ -226,16 +228,19 @@ test(
   "the last host-admin does not remove itself; another may go, and the localhost " + "caller removes anyone",
   async () => {
     const state = people();
-    assert.equal(await refusal(() => decideUserRemoval(state, ROOT, "root")), "last_host_admin");
-    assert.equal(decideUserRemoval(state, ROOT, "ann").data.user_id, "ann");
+    assert.equal(await refusal(() => decideUserRemoval(state, ROOT, idOf("root"))), "last_host_admin");
+    assert.equal(decideUserRemoval(state, ROOT, idOf("ann")).data.user_id, "ann");
     assert.equal(
-      decideUserRemoval(state, callerOf("", { user: null, access: "host-admin", authMethod: "localhost" }), "root").data
-        .user_id,
+      decideUserRemoval(
+        state,
+        callerOf("", { user: null, access: "host-admin", authMethod: "localhost" }),
+        idOf("root"),
+      ).data.user_id,
       "root",
     );
     apply(state, userCreated("second", { host_admin: true }));
-    assert.equal(decideUserRemoval(state, ROOT, "root").data.user_id, "root");
-    assert.equal(await refusal(() => decideUserRemoval(state, ROOT, "nobody")), "user_not_found");
+    assert.equal(decideUserRemoval(state, ROOT, idOf("root")).data.user_id, "root");
+    assert.equal(await refusal(() => decideUserRemoval(state, ROOT, idOf("nobody"))), "user_not_found");
   },
 );
 
@@ -245,9 +250,9 @@ test(
   async () => {
     const state = people();
     const orgOf = (id: string, wanted: string | null): string => {
-      const user = state.users.get(id);
+      const user = state.users.get(idOf(id));
       assert.ok(user !== undefined);
-      return loginOrg(state, user, wanted, "o_1").slug;
+      return loginOrg(state, user, wanted, idOf("o_1")).slug;
     };
     assert.deepEqual(
       [orgOf("ann", null), orgOf("bob", null), orgOf("bob", "acme"), orgOf("root", null), orgOf("root", "rival")],
@@ -261,7 +266,7 @@ test(
 );
 
 test("a user on the wire has no password", () => {
-  const user = people().users.get("ann");
+  const user = people().users.get(idOf("ann"));
   assert.ok(user !== undefined);
   assert.deepEqual(Object.keys(userView(user)), ["id", "email", "name", "host_admin"]);
 });

@@ -10,9 +10,11 @@ import { callerNow, mayStill, toCaller } from "../../src/identity/standing.ts";
 import { findHolding, newToken } from "../../src/identity/tokens.ts";
 import { ApiError } from "../../src/lib/errors.ts";
 import { sha256Hex } from "../../src/lib/ids.ts";
-import type { Event } from "../../src/state/events.ts";
+import { membershipKey } from "../../src/state/identity-reducers.ts";
 import type { State } from "../../src/state/state.ts";
 import { START_WALL as NOW } from "../support/clock.ts";
+import { idOf } from "../support/ids.ts";
+import type { Told } from "../support/ids.ts";
 import { CLUSTER, apply, stateAfter } from "../support/rows.ts";
 import { callerOf, keyCreated, refusal, sessionCreated, userCreated } from "./lab.ts";
 
@@ -23,7 +25,7 @@ const [SESSION, KEY, ROOT, ROOT_KEY] = [newToken("ses"), newToken("key"), newTok
 
 /** ann is in acme (o_2), where her session began, and in rival (o_3), but not in third (o_4); root is host-admin. */
 function people(): State {
-  const orgs = ["acme", "rival", "third"].map((slug, index): Event => ({
+  const orgs = ["acme", "rival", "third"].map((slug, index): Told => ({
     type: "org.created",
     data: { org: { id: `o_${index + 2}`, slug, name: slug } },
   }));
@@ -49,7 +51,7 @@ function comesIn(state: State, token: string, org: string | null = null): Person
   return toCaller(state, holding, org, "10.0.0.1");
 }
 
-const ENDINGS: readonly [what: string, token: string, org: string | null, event: Event, code: string][] = [
+const ENDINGS: readonly [what: string, token: string, org: string | null, event: Told, code: string][] = [
   [
     "the session was ended",
     SESSION,
@@ -109,10 +111,14 @@ test("the role and the host-admin mark are those of the decision, not of the req
   assert.deepEqual([owner.org.role, callerNow(state, ANYONE, owner, NOW).org.role], ["owner", "member"]);
   const root = comesIn(state, ROOT);
   assert.equal(callerNow(state, ADMINS, root, NOW).access, "host-admin");
-  const user = state.users.get("root");
+  const user = state.users.get(idOf("root"));
   assert.ok(user !== undefined);
-  state.users.set("root", { ...user, host_admin: false });
-  state.memberships.set("o_1/root", { org_id: "o_1", user_id: "root", role: "member" });
+  state.users.set(idOf("root"), { ...user, host_admin: false });
+  state.memberships.set(membershipKey(idOf("o_1"), idOf("root")), {
+    org_id: idOf("o_1"),
+    user_id: idOf("root"),
+    role: "member",
+  });
   assert.equal(await refusal(() => callerNow(state, ADMINS, root, NOW)), "host_admin_required");
 });
 

@@ -17,6 +17,7 @@ import { sha256Hex } from "../../src/lib/ids.ts";
 import type { Scope } from "../../src/state/types.ts";
 import { SCOPES } from "../../src/wire/people.ts";
 import { START_WALL as NOW } from "../support/clock.ts";
+import { idOf } from "../support/ids.ts";
 import { CLUSTER, apply, stateAfter } from "../support/rows.ts";
 import { TTL_MS, callerOf, keyCreated, refusal, sessionCreated, userCreated } from "./lab.ts";
 
@@ -121,7 +122,12 @@ test("removal of a person ends everything that they hold, and nothing of anybody
   apply(state, keyCreated(others, "bob", "o_2"), { type: "user.removed", data: { user_id: "ann" } });
   for (const token of own) assert.equal(findHolding(state, token, NOW), null);
   assert.deepEqual(
-    [state.sessions.size, state.apiKeys.size, state.memberships.group("ann").length, state.users.get("ann")],
+    [
+      state.sessions.size,
+      state.apiKeys.size,
+      state.memberships.group(idOf("ann")).length,
+      state.users.get(idOf("ann")),
+    ],
     [0, 1, 0, undefined],
   );
   assert.equal(findHolding(state, others, NOW)?.user.id, "bob");
@@ -153,19 +159,19 @@ test("a renewal that comes after the session's end does not bring it back", () =
 
 test("a new login sweeps out what is over, and beyond a hundred sessions the oldest", () => {
   const state = people();
-  const user = state.users.get("ann");
+  const user = state.users.get(idOf("ann"));
   assert.ok(user !== undefined);
   apply(state, sessionCreated("over", "ann", "o_2", NOW - 1), sessionCreated("bob's", "bob", "o_2", NOW - 1));
   const tokens = Array.from({ length: 250 }, () => newToken("ses"));
   tokens.forEach((token, index) => {
-    const event = decideSession(state, user, "o_2", token, TTL_MS, NOW + index);
+    const event = decideSession(state, user, idOf("o_2"), token, TTL_MS, NOW + index);
     apply(state, event);
     // The log's own time is the same for all rows of these tests; the order of logins is what counts.
     const row = state.sessions.get(sha256Hex(token));
     assert.ok(row !== undefined);
     state.sessions.set(row.token_hash, { ...row, created_at: toRfc3339(NOW + index) });
   });
-  assert.equal(state.sessions.group("ann").length, 100);
+  assert.equal(state.sessions.group(idOf("ann")).length, 100);
   assert.equal(state.sessions.get(sha256Hex("over")), undefined);
   assert.ok(state.sessions.get(sha256Hex("bob's")) !== undefined, "other people's are theirs");
   assert.deepEqual(
@@ -238,14 +244,14 @@ test(
       ownKeys(state, callerOf("ann")).map((key) => key.id),
       ["key_a"],
     );
-    assert.equal(decideRevoke(state, callerOf("ann"), "key_a").data.token_hash, sha256Hex("a"));
-    assert.equal(decideRevoke(state, callerOf("ann"), "key_a1").data.id, "key_a1");
+    assert.equal(decideRevoke(state, callerOf("ann"), idOf("key_a")).data.token_hash, sha256Hex("a"));
+    assert.equal(decideRevoke(state, callerOf("ann"), idOf("key_a1")).data.id, "key_a1");
     const ofAcme = callerOf("ann", { authMethod: "api_key" });
-    assert.equal(decideRevoke(state, ofAcme, "key_a").data.id, "key_a");
-    assert.equal(await refusal(() => decideRevoke(state, ofAcme, "key_a1")), "token_not_found");
+    assert.equal(decideRevoke(state, ofAcme, idOf("key_a")).data.id, "key_a");
+    assert.equal(await refusal(() => decideRevoke(state, ofAcme, idOf("key_a1"))), "token_not_found");
     for (const id of ["key_b", "key_none", "__proto__"])
-      assert.equal(await refusal(() => decideRevoke(state, callerOf("ann"), id)), "token_not_found", id);
-    assert.equal(decideRevoke(state, callerOf("root", { access: "host-admin" }), "key_b").data.id, "key_b");
+      assert.equal(await refusal(() => decideRevoke(state, callerOf("ann"), idOf(id))), "token_not_found", id);
+    assert.equal(decideRevoke(state, callerOf("root", { access: "host-admin" }), idOf("key_b")).data.id, "key_b");
   },
 );
 
@@ -258,11 +264,11 @@ test("a key with scopes revokes itself and none that can do more; others' only w
     keyCreated("b", "bob", "o_2"),
   );
   const narrow = callerOf("root", { access: "host-admin", authMethod: "api_key", scopes: ["status:read"] });
-  assert.equal(decideRevoke(state, narrow, "key_narrow").data.id, "key_narrow");
-  assert.equal(await refusal(() => decideRevoke(state, narrow, "key_wide")), "forbidden");
-  assert.equal(await refusal(() => decideRevoke(state, narrow, "key_b")), "token_not_found");
+  assert.equal(decideRevoke(state, narrow, idOf("key_narrow")).data.id, "key_narrow");
+  assert.equal(await refusal(() => decideRevoke(state, narrow, idOf("key_wide"))), "forbidden");
+  assert.equal(await refusal(() => decideRevoke(state, narrow, idOf("key_b"))), "token_not_found");
   for (const id of ["key_wide", "key_b"])
-    assert.equal(decideRevoke(state, { ...narrow, scopes: ["admin"] }, id).data.id, id);
+    assert.equal(decideRevoke(state, { ...narrow, scopes: ["admin"] }, idOf(id)).data.id, id);
 });
 
 test("every scope of the contract is known, and no other", () => {

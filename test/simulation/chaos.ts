@@ -2,6 +2,8 @@
  * What befalls a simulated world, and what its people do meanwhile: one act at a time, each by seeded chance. It checks
  * nothing.
  */
+import type { AppId } from "../../src/lib/id-types.ts";
+import { idOf } from "../support/ids.ts";
 import type { Chance } from "./chance.ts";
 import type { SimClock } from "./clock.ts";
 import type { Commands } from "./commands.ts";
@@ -92,9 +94,9 @@ export class Chaos {
     control.start();
     for (const host of hosts) if (!host.hasLeft) host.start();
     this.#disturbAll();
-    const runsBad = (appId: string): boolean =>
-      BAD.includes(control.state?.deployments.get(control.state.apps.get(appId)?.deployment_id ?? "")?.image ?? "");
-    for (const app of [...commands.apps.values()]) if (runsBad(app.id)) this.#do(() => commands.deleteApp(app));
+    const runsBad = (appId: AppId): boolean =>
+      BAD.includes(control.state?.deployments.get(control.state.apps.get(appId)?.deployment_id ?? null)?.image ?? "");
+    for (const app of [...commands.apps.values()]) if (runsBad(idOf(app.id))) this.#do(() => commands.deleteApp(app));
     // Again when whoever was silent is heard or given up.
     for (const ms of [1_000, 60_000])
       time.after(ms, () => this.#do(() => commands.ask("POST", "/v1/hosts/replace-lost", {})));

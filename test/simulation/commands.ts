@@ -3,6 +3,7 @@
  * to the workload half of the daemon.
  */
 import type { State } from "../../src/state/state.ts";
+import { idOf } from "../support/ids.ts";
 import type { Chance } from "./chance.ts";
 import type { SimClock } from "./clock.ts";
 import type { Control } from "./control.ts";
@@ -167,9 +168,9 @@ export class Commands {
   lost(state: State): string[] {
     const found: string[] = [];
     for (const app of this.apps.values()) {
-      if (state.apps.get(app.id) === undefined) found.push(`app ${app.id} was acknowledged and is gone`);
+      if (state.apps.get(idOf(app.id)) === undefined) found.push(`app ${app.id} was acknowledged and is gone`);
       else if (app.deploymentId !== null && app.replicas !== null) {
-        const deployment = state.deployments.get(app.deploymentId);
+        const deployment = state.deployments.get(idOf(app.deploymentId));
         if (deployment === undefined)
           found.push(`deployment ${app.deploymentId} of ${app.id} was acknowledged and is gone`);
         else if (deployment.replicas !== app.replicas)
@@ -181,7 +182,7 @@ export class Commands {
     }
     for (const [hostId, asked] of this.#asked) {
       // One that left may come back; whether it may have left, the invariants know.
-      const mode = state.hosts.get(hostId)?.mode;
+      const mode = state.hosts.get(idOf(hostId))?.mode;
       if (mode !== undefined && (mode === "active") !== (asked === "active"))
         found.push(`host ${hostId} was acknowledged to be ${asked} and is ${mode}`);
     }

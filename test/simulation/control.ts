@@ -28,6 +28,7 @@ import { SYSTEM } from "../../src/state/events.ts";
 import { EventFeed } from "../../src/state/feed.ts";
 import { CLUSTER_KEY, State } from "../../src/state/state.ts";
 import { Replay, Store } from "../../src/state/store.ts";
+import { idOf, withIds } from "../support/ids.ts";
 import type { Chance } from "./chance.ts";
 import type { SimClock } from "./clock.ts";
 import { ProcessClock } from "./clock.ts";
@@ -333,7 +334,7 @@ export class Control {
     };
     write({ type: "cluster.created", data: { cluster_id: newUuid(), org } });
     for (const digest of IMAGES.keys())
-      write({ type: "image.added", data: { digest, size_bytes: 1, org_id: org.id, app_id: null } });
+      write(withIds({ type: "image.added", data: { digest, size_bytes: 1, org_id: org.id, app_id: null } }));
   }
 }
 
@@ -350,7 +351,7 @@ function operator(state: State): Caller {
     authMethod: "localhost",
     access: "host-admin",
     user: null,
-    org: { id, slug: "default", role: null },
+    org: { id: idOf(id), slug: "default", role: null },
     scopes: null,
     expiresAt: null,
     tokenHash: null,

@@ -3,6 +3,7 @@
  * for long.
  */
 import type { State } from "../../src/state/state.ts";
+import { idOf } from "../support/ids.ts";
 import type { SimClock } from "./clock.ts";
 import type { SimHost } from "./host.ts";
 import { STOP_GRACE_MS, temperOf } from "./images.ts";
@@ -119,7 +120,7 @@ export class Copies implements Witness {
     id: string,
     copy: Copy,
   ): { readonly text: string; readonly hosts: string[]; readonly machines: string[] } | null {
-    const machine = state.machines.get(id);
+    const machine = state.machines.get(idOf(id));
     const hosts = [copy.hostId];
     if (machine === undefined) return { text: "the daemon does not know it", hosts, machines: [] };
     if (machine.host_id !== copy.hostId)

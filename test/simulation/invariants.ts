@@ -2,11 +2,13 @@
  * What must hold at every moment of a simulated world, whatever happens to it: each check throws a Violation that says
  * what and about whom.
  */
+import type { HostId } from "../../src/lib/id-types.ts";
 import type { DrainView } from "../../src/wire/hosts.ts";
 import type { EventData, Recorded } from "../../src/state/events.ts";
 import { CLUSTER_KEY } from "../../src/state/state.ts";
 import type { State } from "../../src/state/state.ts";
 import { holdsCapacity } from "../../src/state/workload-reducers.ts";
+import { idOf } from "../support/ids.ts";
 import type { SimClock } from "./clock.ts";
 import { clockText } from "./trace.ts";
 import type { Commands } from "./commands.ts";
@@ -102,9 +104,9 @@ export class Invariants {
     const [lost] = this.#commands.lost(state);
     if (lost !== undefined) throw new Violation(`after a restart: ${lost}`, ["daemon", "operator"]);
     for (const { id, isKnown, lastTaken } of this.#hosts.values()) {
-      if (isKnown && state.hosts.get(id) === undefined)
+      if (isKnown && state.hosts.get(idOf(id)) === undefined)
         throw new Violation(`after a restart: host ${id} was registered and is not in the list`, [id, "daemon"]);
-      const gone = lastTaken.find((machineId) => state.machines.get(machineId) === undefined);
+      const gone = lastTaken.find((machineId) => state.machines.get(idOf(machineId)) === undefined);
       if (gone !== undefined)
         throw new Violation(`after a restart: machine ${gone} was given to ${id} to run and is not known`, [
           id,
@@ -119,7 +121,8 @@ export class Invariants {
     const { state } = this.#control;
     if (state === null) return;
     this.#copies.check(state);
-    for (const { id } of this.#hosts.values()) if (state.machines.groupVersion(id) !== 0) this.#checkRoom(state, id);
+    for (const { id } of this.#hosts.values())
+      if (state.machines.groupVersion(idOf(id)) !== 0) this.#checkRoom(state, idOf(id));
     for (const drain of state.drains.values()) if (drain.state === "draining") this.#checkDrain(drain.host_id);
   }
 
@@ -132,8 +135,8 @@ export class Invariants {
     }
   }
 
-  #checkRoom(state: State, hostId: string | null): void {
-    const host = state.hosts.get(hostId ?? "");
+  #checkRoom(state: State, hostId: HostId | null): void {
+    const host = state.hosts.get(hostId);
     if (host === undefined) return;
     const sum = { cpus: 0, memory_mb: 0 };
     for (const machine of state.machines.group(host.id)) {
@@ -170,8 +173,8 @@ export class Invariants {
    * replaced without an operator's word.
    */
   #checkStorm(state: State, { machine, replaces }: EventData["machine.created"]): void {
-    const original = state.machines.get(replaces ?? "");
-    const host = state.hosts.get(original?.host_id ?? "");
+    const original = state.machines.get(replaces);
+    const host = state.hosts.get(original?.host_id ?? null);
     // One of another deployment is replaced for that.
     if (original?.state !== "unknown" || host?.health !== "offline" || original.deployment_id !== machine.deployment_id)
       return;
@@ -179,7 +182,10 @@ export class Invariants {
       throw new Violation(`${original.id} is replaced, though it is to wait for its host`, [original.id, host.id]);
     const at = this.#lost.get(host.id) ?? 0;
     const silent = [...this.#lost]
-      .filter(([id]) => state.hosts.get(id)?.health === "offline" && state.hosts.get(id)?.ever_assigned === true)
+      .filter(([id]) => {
+        const lost = state.hosts.get(idOf(id));
+        return lost?.health === "offline" && lost.ever_assigned;
+      })
       .map(([, since]) => since);
     // Each stretch of that length that begins with a host's silence and has this host's in it.
     const stretches = silent
@@ -201,8 +207,8 @@ export class Invariants {
   #checkChurn(state: State, appId: string): void {
     const now = this.#time.now;
     // Deleted in the same write: with it has gone what it was asked to be.
-    if (state.apps.get(appId) === undefined) return;
-    const asked = Math.max(0, ...state.deployments.group(appId).map((deployment) => deployment.replicas));
+    if (state.apps.get(idOf(appId)) === undefined) return;
+    const asked = Math.max(0, ...state.deployments.group(idOf(appId)).map((deployment) => deployment.replicas));
     const made = [
       ...(this.#made.get(appId) ?? []).filter(({ at }) => now - at < MINUTE_MS),
       { at: now, replicas: asked },
@@ -222,12 +228,12 @@ export class Invariants {
   #checkReplaced(state: State, machineIds: readonly string[], reason: string): void {
     if (!reason.startsWith("replaced by ")) return;
     for (const id of machineIds) {
-      const by = state.machines.get(id)?.replaced_by ?? null;
+      const by = state.machines.get(idOf(id))?.replaced_by ?? null;
       if (by === null || !this.#copies.wasReady(by))
         throw new Violation(`${id} is told to go, ${reason}, which was never ready`, [
           id,
           by ?? "",
-          state.machines.get(id)?.host_id ?? "",
+          state.machines.get(idOf(id))?.host_id ?? "",
         ]);
     }
   }

@@ -6,6 +6,7 @@ import type { DrainView } from "../../src/wire/hosts.ts";
 import type { State } from "../../src/state/state.ts";
 import type { Machine } from "../../src/state/types.ts";
 import { holdsCapacity } from "../../src/state/workload-reducers.ts";
+import { idOf } from "../support/ids.ts";
 import type { Commands } from "./commands.ts";
 import type { Control } from "./control.ts";
 import type { Copies } from "./copies.ts";
@@ -26,7 +27,7 @@ export function checkSettled(settled: Settled): void {
   const { state } = control;
   if (state === null || !control.isAtRest) throw new Violation("the daemon is not at rest at the end", ["daemon"]);
   for (const { id, hasLeft } of hosts.values())
-    if (!hasLeft && state.hosts.get(id)?.health !== "online")
+    if (!hasLeft && state.hosts.get(idOf(id))?.health !== "online")
       throw new Violation(`${id} is not online at the end`, [id]);
   const [lost] = commands.lost(state);
   if (lost !== undefined) throw new Violation(`at the end: ${lost}`, ["operator", "daemon"]);
@@ -50,10 +51,10 @@ function checkReplay(control: Control, state: State): void {
 
 /** Each replica runs and is ready, or waits because there is no room. */
 function checkApp({ copies }: Settled, state: State, appId: string): void {
-  const app = state.apps.get(appId);
-  const deployment = state.deployments.get(app?.deployment_id ?? "");
+  const app = state.apps.get(idOf(appId));
+  const deployment = state.deployments.get(app?.deployment_id ?? null);
   if (deployment === undefined) return;
-  const replicas = state.machinesOf(appId).filter((machine) => !machine.removing && machine.replaced_by === null);
+  const replicas = state.machinesOf(idOf(appId)).filter((machine) => !machine.removing && machine.replaced_by === null);
   const stands = replicas.filter((machine) => !isExcused(state, copies, machine));
   if (stands.length > 0) {
     const [machine] = stands;
@@ -81,7 +82,7 @@ function isExcused(state: State, copies: Copies, machine: Machine): boolean {
   if (
     (machine.restart === "never" || machine.on_host_loss === "wait") &&
     machine.state === "unknown" &&
-    state.hosts.get(machine.host_id ?? "") === undefined
+    state.hosts.get(machine.host_id) === undefined
   )
     return true;
   if (machine.host_id !== null) return copies.isReady(machine.id) && machine.state === "running" && machine.ready;
@@ -121,12 +122,12 @@ function checkDrain(control: Control, hostId: string): void {
 function checkHost(state: State, { id, runtime }: SimHost): void {
   const thought = new Set(
     state.machines
-      .group(id)
+      .group(idOf(id))
       .filter(({ state: now }) => now === "running")
       .map((machine) => machine.id),
   );
   for (const copy of runtime.alive())
-    if (!thought.has(copy.id) && !UNSTEADY.includes(copy.machine.image))
+    if (!thought.has(idOf(copy.id)) && !UNSTEADY.includes(copy.machine.image))
       throw new Violation(`${copy.id} runs on ${id} at the end, where the daemon has no such machine running`, [
         id,
         copy.id,

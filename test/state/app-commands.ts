@@ -1,4 +1,6 @@
 /** Random commands on apps, deployments and machines, each by the program's own decisions. */
+import type { AppId, HostId, ImageDigest, MachineId, OrgId } from "../../src/lib/id-types.ts";
+import { idOf } from "../support/ids.ts";
 import { sinceAt } from "../support/rows.ts";
 import { Allocations } from "../../src/fleet/allocations.ts";
 import { decideExpired } from "../../src/fleet/expiry.ts";
@@ -21,8 +23,8 @@ import { pick } from "./workload.ts";
 
 const DAY_MS = 24 * 3600 * 1000;
 
-function appId(random: Random): string {
-  return `app_${random(2)}`;
+function appId(random: Random): AppId {
+  return idOf(`app_${random(2)}`);
 }
 
 function noteOf(random: Random): IdempotencyNote | null {
@@ -32,16 +34,16 @@ function noteOf(random: Random): IdempotencyNote | null {
 /**
  * The first id that no machine bears, of those that the agents of this world report; one of its own when all are taken.
  */
-function freeId(state: State, serial: number): string {
-  for (let i = 0; i < 12; i++) if (state.machines.get(`m-${i}`) === undefined) return `m-${i}`;
-  return `m-extra-${serial}`;
+function freeId(state: State, serial: number): MachineId {
+  for (let i = 0; i < 12; i++) if (state.machines.find(`m-${i}`) === undefined) return idOf(`m-${i}`);
+  return idOf(`m-extra-${serial}`);
 }
 
 /** What a decision on one of the machines comes to, where there is any. */
 function onMachine(random: Random, decide: (state: State, machine: Machine) => ReturnType<Command>): Command {
   const place = random(12);
   return (state) => {
-    const machine = state.machines.get([...state.machines.keys()].sort()[place % state.machines.size] ?? "");
+    const machine = state.machines.get([...state.machines.keys()].sort()[place % state.machines.size] ?? null);
     return machine === undefined ? null : decide(state, machine);
   };
 }
@@ -61,7 +63,7 @@ export const step: (random: Random, serial: number) => Command = (random, serial
       now,
       since: sinceAt(now),
       newMachineId: () => freeId(state, serial),
-      allocated: (hostId: string) => allocations.of(state, hostId),
+      allocated: (hostId: HostId) => allocations.of(state, hostId),
     };
     return app === undefined ? null : (nextStep(scene, app).events[0] ?? null);
   };
@@ -69,16 +71,16 @@ export const step: (random: Random, serial: number) => Command = (random, serial
 
 export const push: (random: Random) => Command = (random) => {
   const data = {
-    digest: `sha256:${random(3)}`,
+    digest: idOf<ImageDigest>(`sha256:${random(3)}`),
     size_bytes: 10,
-    org_id: `o_${random(2)}`,
+    org_id: idOf<OrgId>(`o_${random(2)}`),
     app_id: pick(random, [null, "web", "api"]),
   };
   return () => ({ type: "image.added", data });
 };
 
 export const create: (random: Random) => Command = (random) => {
-  const [id, org, name, note] = [appId(random), `o_${random(2)}`, `name-${random(3)}`, noteOf(random)];
+  const [id, org, name, note] = [appId(random), idOf<OrgId>(`o_${random(2)}`), `name-${random(3)}`, noteOf(random)];
   return (state) => (state.apps.get(id) === undefined ? decideApp(state, org, name, id, note) : null);
 };
 
@@ -98,10 +100,10 @@ export const deploy: (random: Random, serial: number) => Command = (random, seri
   return (state) => {
     const app = state.apps.get(id);
     // The image is one that its org has, where it has any; the refusal of another is tested elsewhere.
-    const image = [...state.imageRefs.values()].find((ref) => ref.org_id === app?.org_id)?.digest ?? "sha256:0";
+    const image = [...state.imageRefs.values()].find((ref) => ref.org_id === app?.org_id)?.digest ?? idOf("sha256:0");
     return app === undefined
       ? null
-      : decideDeployment(state, app, `dep_${serial}`, replicas, { ...workload, image }, note);
+      : decideDeployment(state, app, idOf(`dep_${serial}`), replicas, { ...workload, image }, note);
   };
 };
 

@@ -15,6 +15,7 @@ import { JournalBackground } from "../../src/state/background.ts";
 import { SYSTEM } from "../../src/state/events.ts";
 import { State } from "../../src/state/state.ts";
 import { Replay, Store } from "../../src/state/store.ts";
+import { idOf } from "../support/ids.ts";
 import { linesOf } from "../support/rows.ts";
 
 const quiet: Log = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined };
@@ -35,7 +36,10 @@ async function live(folder: string): Promise<readonly string[]> {
   const store = new Store(state, journal, systemClock);
   for (let i = 0; i < 20; i++) {
     await store.change(SYSTEM, () => ({
-      event: { type: "org.created", data: { org: { id: `o_${i % 7}`, slug: `org-${i}`, name: "x".repeat(100) } } },
+      event: {
+        type: "org.created",
+        data: { org: { id: idOf(`o_${i % 7}`), slug: `org-${i}`, name: "x".repeat(100) } },
+      },
       answer: () => undefined,
     }));
   }

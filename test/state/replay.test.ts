@@ -13,6 +13,7 @@ import { reducers } from "../../src/state/reducers.ts";
 import { State } from "../../src/state/state.ts";
 import { Replay, Store } from "../../src/state/store.ts";
 import { FakeClock, turn } from "../support/clock.ts";
+import { idOf } from "../support/ids.ts";
 import { MemoryLog } from "../support/memory-log.ts";
 import { random } from "../support/random.ts";
 import { linesOf } from "../support/rows.ts";
@@ -47,9 +48,9 @@ function assertDerived(state: State, { lists, allocations }: Caches, why: string
   for (let i = 0; i < 6; i++) {
     const id = `h-${i}`;
     const own = [...state.machines.values()].filter((machine) => machine.host_id === id);
-    assert.deepEqual(new Set(state.machines.group(id)), new Set(own), `${why}: machines of ${id}`);
-    assert.deepEqual(lists.of(state, id), computeDesired(state, own), `${why}: the list of ${id}`);
-    assert.deepEqual(allocations.of(state, id), allocationOf(state, id), `${why}: what is taken of ${id}`);
+    assert.deepEqual(new Set(state.machines.group(idOf(id))), new Set(own), `${why}: machines of ${id}`);
+    assert.deepEqual(lists.of(state, idOf(id)), computeDesired(state, own), `${why}: the list of ${id}`);
+    assert.deepEqual(allocations.of(state, idOf(id)), allocationOf(state, idOf(id)), `${why}: what is taken of ${id}`);
   }
   for (const machine of state.machines.values()) {
     const own = [...state.machines.values()].filter((other) => other.app_id === machine.app_id);

@@ -5,6 +5,7 @@ import type { JournalRecord } from "../../src/journal/types.ts";
 import { UnknownEvent, toRecorded } from "../../src/state/events.ts";
 import { State } from "../../src/state/state.ts";
 import { Replay } from "../../src/state/store.ts";
+import { idOf } from "../support/ids.ts";
 import {
   CLUSTER,
   created,
@@ -45,10 +46,10 @@ test("a state read back from its lines has the same lines and the same groups", 
   const again = reload(linesOf(state));
   assert.deepEqual(linesOf(again), linesOf(state));
   assert.deepEqual(
-    again.machines.group("h-1").map((machine) => machine.id),
+    again.machines.group(idOf("h-1")).map((machine) => machine.id),
     ["m-1"],
   );
-  assert.equal(again.imageRefs.group("sha256:aa").length, 2);
+  assert.equal(again.imageRefs.group(idOf("sha256:aa")).length, 2);
   assert.deepEqual(hostOf(again, "h-2"), hostOf(state, "h-2"));
 });
 
@@ -73,7 +74,7 @@ test("a key such as __proto__ survives a snapshot", () => {
   const state = stateAfter(registered("__proto__"));
   const host = hostOf(state, "__proto__");
   const labels = JSON.parse('{"__proto__":"x"}') as Record<string, string>;
-  state.hosts.set("__proto__", { ...host, labels });
+  state.hosts.set(idOf("__proto__"), { ...host, labels });
   const again = reload(linesOf(state));
   assert.deepEqual(linesOf(again), linesOf(state));
   assert.deepEqual(Object.keys(hostOf(again, "__proto__").labels), ["__proto__"]);
@@ -111,7 +112,7 @@ test("reset forgets every row of a snapshot that turned out bad", () => {
   const state = reload(linesOf(stateAfter(...FULL)));
   new Replay(state).reset();
   assert.deepEqual(linesOf(state), []);
-  assert.deepEqual(state.machines.group("h-1"), []);
+  assert.deepEqual(state.machines.group(idOf("h-1")), []);
 });
 
 function recordOf(type: string): JournalRecord {

@@ -11,6 +11,7 @@ import { State } from "../../src/state/state.ts";
 import type { Decision } from "../../src/state/store.ts";
 import { Replay, Store } from "../../src/state/store.ts";
 import { FakeClock, turn } from "../support/clock.ts";
+import { idOf } from "../support/ids.ts";
 import { MemoryLog } from "../support/memory-log.ts";
 import { linesOf, registered } from "../support/rows.ts";
 
@@ -38,7 +39,7 @@ function ids(state: State): string {
 /** Registers a host, and refuses one that is there. */
 function join(hostId: string): (state: State) => Decision<string> {
   return (state) => {
-    if (state.hosts.get(hostId) !== undefined) throw new ApiError("host_id_in_use", `${hostId} is there`);
+    if (state.hosts.get(idOf(hostId)) !== undefined) throw new ApiError("host_id_in_use", `${hostId} is there`);
     return { event: registered(hostId), answer: ids };
   };
 }
@@ -190,7 +191,7 @@ test("a command that changes nothing writes nothing, and waits only for what it 
 test("a command that changed nothing for the sake of a write that failed is decided anew", async () => {
   const { log, store } = setUp();
   const ensure = (state: State): Decision<string> => ({
-    event: state.hosts.get("h-1") === undefined ? registered("h-1") : null,
+    event: state.hosts.get(idOf("h-1")) === undefined ? registered("h-1") : null,
     answer: ids,
   });
   const first = watch(store.change(SYSTEM, ensure));

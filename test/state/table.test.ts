@@ -10,13 +10,15 @@ interface Row {
   readonly value: number;
 }
 
-function grouped(): { undo: UndoLog; table: Table<Row> } {
+type Grouped = Table<Row, string, [string]>;
+
+function grouped(): { undo: UndoLog; table: Grouped } {
   const undo = new UndoLog();
-  return { undo, table: new Table<Row>("rows", undo, (row) => row.group) };
+  return { undo, table: new Table<Row, string, [string]>("rows", undo, (row) => row.group) };
 }
 
 /** Everything that can be seen of a table. */
-function viewOf(table: Table<Row>): unknown {
+function viewOf(table: Grouped): unknown {
   const groups = ["a", "b", "c"].map((name) => [name, table.group(name).sort((x, y) => x.value - y.value)]);
   return { size: table.size, rows: [...table.entries()].sort(), groups };
 }

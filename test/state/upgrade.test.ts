@@ -6,7 +6,9 @@ import assert from "node:assert/strict";
 import test from "node:test";
 import { isHealthy } from "../../src/fleet/plan/health.ts";
 import { nextStep } from "../../src/fleet/plan/next-step.ts";
+import type { MachineId } from "../../src/lib/id-types.ts";
 import { State } from "../../src/state/state.ts";
+import { idOf } from "../support/ids.ts";
 import { apply, heard, machineOf, registered, sinceAt, specOf, workloadOf } from "../support/rows.ts";
 import { START_WALL } from "../support/clock.ts";
 
@@ -73,16 +75,19 @@ test("rows of an older snapshot get what they lack, and the next look finds the 
     [machine.up_since, machine.healthy, machine.fault, machine.min_healthy_seconds],
     [machine.ready_at, false, null, 10],
   );
-  assert.deepEqual([state.hosts.get("h-1")?.trouble, state.deployments.get("dep_1")?.last_failure], [null, null]);
-  assert.equal(state.drains.get("h-1")?.deadline_from, state.drains.get("h-1")?.started_at);
-  const app = state.apps.get("web");
+  assert.deepEqual(
+    [state.hosts.get(idOf("h-1"))?.trouble, state.deployments.get(idOf("dep_1"))?.last_failure],
+    [null, null],
+  );
+  assert.equal(state.drains.get(idOf("h-1"))?.deadline_from, state.drains.get(idOf("h-1"))?.started_at);
+  const app = state.apps.get(idOf("web"));
   assert.ok(app !== undefined);
   const scene = {
     state,
     strategy: "spread",
     now: START_WALL,
     since: sinceAt(START_WALL + 60_000),
-    newMachineId: () => "m-2",
+    newMachineId: () => idOf<MachineId>("m-2"),
     allocated: () => ({ cpus: 0, memory_mb: 0, machines: 0 }),
   } as const;
   const { events } = nextStep(scene, app);
@@ -107,5 +112,5 @@ test("an older event says online false, and none says how long a machine has to 
     data: { machine: spec as ReturnType<typeof specOf>, host_id: "h-1", replaces: null, why: null },
   });
   apply(state, heard("h-1", [{ id: "m-1", state: "running" }], false));
-  assert.deepEqual([machineOf(state, "m-1").min_healthy_seconds, state.hosts.get("h-1")?.health], [10, "online"]);
+  assert.deepEqual([machineOf(state, "m-1").min_healthy_seconds, state.hosts.get(idOf("h-1"))?.health], [10, "online"]);
 });

@@ -5,13 +5,15 @@
 import { runningDrain } from "../../src/fleet/drain-terms.ts";
 import { decideActivate, decideDrain, decideUndrain, planDrain } from "../../src/fleet/drain.ts";
 import { decideHeard } from "../../src/fleet/heartbeat.ts";
-import type { MachineReport as ReportedMachine } from "../../src/wire/agents.ts";
+import type { HostId, ImageDigest, MachineId, OrgId } from "../../src/lib/id-types.ts";
+import type { ReportedMachine } from "../../src/wire/agents.ts";
 import { decideLost, decideReplaceLost } from "../../src/fleet/liveness.ts";
 import { decideDeregister, decideRegister, decideUnbindKey } from "../../src/fleet/registration.ts";
 import { ApiError } from "../../src/lib/errors.ts";
 import type { Event } from "../../src/state/events.ts";
 import type { State } from "../../src/state/state.ts";
 import { START_WALL } from "../support/clock.ts";
+import { idOf, withIds } from "../support/ids.ts";
 import { CALM, CAPACITY, CLUSTER, created, factsOf, sinceAt, specOf } from "../support/rows.ts";
 import { APP_COMMANDS, create, deploy, push, start, step, stop } from "./app-commands.ts";
 
@@ -28,8 +30,8 @@ export function pick<T>(random: Random, values: readonly T[]): T {
   return values[random(values.length)] as T;
 }
 
-function hostId(random: Random): string {
-  return `h-${random(6)}`;
+function hostId(random: Random): HostId {
+  return idOf(`h-${random(6)}`);
 }
 
 /** The key that the host is bound to is not known to the state; half of the tries are right. */
@@ -83,7 +85,10 @@ const COMMANDS: readonly ((random: Random, serial: number) => Command)[] = [
             .group(id)
             .map((machine) => machine.id)
             .sort();
-      const reports = machines.map(({ place, ...rest }) => ({ ...rest, id: own[place % own.length] ?? `m-${place}` }));
+      const reports = machines.map(({ place, ...rest }) => ({
+        ...rest,
+        id: own[place % own.length] ?? idOf<MachineId>(`m-${place}`),
+      }));
       return host === undefined
         ? null
         : decideHeard(state, host, { key: sent, machines: silent ? undefined : reports, current });
@@ -149,7 +154,7 @@ const COMMANDS: readonly ((random: Random, serial: number) => Command)[] = [
   push,
 
   (random) => {
-    const data = { digest: `sha256:${random(3)}`, org_id: `o_${random(3)}` };
+    const data = { digest: idOf<ImageDigest>(`sha256:${random(3)}`), org_id: idOf<OrgId>(`o_${random(3)}`) };
     return () => ({ type: "image.removed", data });
   },
 
@@ -184,7 +189,7 @@ function personal(): ((random: Random, serial: number) => Command)[] {
   return [
     (random) => {
       const id = orgId(random);
-      return just({ type: "org.created", data: { org: { id, slug: id, name: `Org ${random(3)}` } } });
+      return just(withIds({ type: "org.created", data: { org: { id, slug: id, name: `Org ${random(3)}` } } }));
     },
     (random) => {
       const id = userId(random);
@@ -195,20 +200,24 @@ function personal(): ((random: Random, serial: number) => Command)[] {
         host_admin: random(2) === 0,
         password: password(random),
       };
-      return just({ type: "user.created", data: { user, org_id: pick(random, [null, orgId(random)]) } });
+      return just(withIds({ type: "user.created", data: { user, org_id: pick(random, [null, orgId(random)]) } }));
     },
     (random) =>
-      just({
-        type: "user.password_set",
-        data: { user_id: userId(random), password: password(random), same_password: random(2) === 0 },
-      }),
-    (random) => just({ type: "user.removed", data: { user_id: userId(random) } }),
+      just(
+        withIds({
+          type: "user.password_set",
+          data: { user_id: userId(random), password: password(random), same_password: random(2) === 0 },
+        }),
+      ),
+    (random) => just(withIds({ type: "user.removed", data: { user_id: userId(random) } })),
     (random) =>
-      just({
-        type: "member.set",
-        data: { org_id: orgId(random), user_id: userId(random), role: pick(random, ["owner", "member"]) },
-      }),
-    (random) => just({ type: "member.removed", data: { org_id: orgId(random), user_id: userId(random) } }),
+      just(
+        withIds({
+          type: "member.set",
+          data: { org_id: orgId(random), user_id: userId(random), role: pick(random, ["owner", "member"]) },
+        }),
+      ),
+    (random) => just(withIds({ type: "member.removed", data: { org_id: orgId(random), user_id: userId(random) } })),
     (random) => {
       const session = {
         id: `s_${random(4)}`,
@@ -217,14 +226,14 @@ function personal(): ((random: Random, serial: number) => Command)[] {
         org_id: orgId(random),
         expires_at: "2026-02-01T00:00:00.000Z",
       };
-      return just({ type: "session.created", data: { session, expired: [`t${random(4)}`] } });
+      return just(withIds({ type: "session.created", data: { session, expired: [`t${random(4)}`] } }));
     },
     (random) =>
       just({
         type: "session.renewed",
         data: { token_hash: `t${random(4)}`, expires_at: `2026-03-0${1 + random(9)}T00:00:00.000Z` },
       }),
-    (random) => just({ type: "session.ended", data: { id: "s", token_hash: `t${random(4)}` } }),
+    (random) => just(withIds({ type: "session.ended", data: { id: "s", token_hash: `t${random(4)}` } })),
     (random) => {
       const scopes = pick(random, [null, ["admin"] as const]);
       const apiKey = {
@@ -236,9 +245,9 @@ function personal(): ((random: Random, serial: number) => Command)[] {
         scopes,
         expires_at: null,
       };
-      return just({ type: "api_key.created", data: { key: apiKey } });
+      return just(withIds({ type: "api_key.created", data: { key: apiKey } }));
     },
-    (random) => just({ type: "api_key.revoked", data: { id: "k", token_hash: `a${random(4)}` } }),
+    (random) => just(withIds({ type: "api_key.revoked", data: { id: "k", token_hash: `a${random(4)}` } })),
   ];
 }
 

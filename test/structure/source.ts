@@ -98,6 +98,16 @@ export const BANS: readonly Ban[] = [
   { what: "any", pattern: /(?<![.\w"])any\b(?!["(:])/ },
   { what: "a non-null assertion", pattern: /[\w)\]]!(?![=])/ },
   { what: "a comment that turns the type checker off", pattern: /@ts-(?:ignore|expect-error|nocheck)/, raw: true },
+  {
+    what: "an id made of any text",
+    pattern: /\bas (?:I|K|\w*(?:Id|Digest|Key))\b(?!")|\bid<\w+>\(/,
+    owners: {
+      "lib/ids.ts": "new ids are made there",
+      "wire/": "its schemas read them",
+      "state/table.ts": "a lookup by what a person typed, which is a key or finds nothing",
+      "api/request.ts": "what an Idempotency-Key led to is of the kind that its request makes",
+    },
+  },
   { what: "module-level mutable state", pattern: /^(?:export )?(?:let|var)\s/m },
   { what: "require", pattern: /\b(?:require|createRequire)\(/ },
   { what: "NODE_ENV", pattern: /NODE_ENV/, raw: true },

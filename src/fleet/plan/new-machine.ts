@@ -1,4 +1,5 @@
 /** A machine that is to be: what it needs of a host, and the event that makes it. */
+import type { AppId, MachineId } from "../../lib/id-types.ts";
 import type { Event } from "../../state/events.ts";
 import type { App, Deployment } from "../../state/types.ts";
 import type { Choice, Need } from "../placement.ts";
@@ -11,7 +12,7 @@ import type { PlanScene } from "./scene.ts";
 export const PLACED_AT_ONCE = 25;
 
 export function needOf(
-  app: { readonly id: string },
+  app: { readonly id: AppId },
   workload: { readonly cpus: number; readonly memory_mb: number; readonly region: string | null },
 ): Need {
   return { app_id: app.id, cpus: workload.cpus, memory_mb: workload.memory_mb, region: workload.region };
@@ -23,7 +24,7 @@ export function create(
   app: App,
   target: Deployment,
   choice: Choice | null,
-  replaces: string | null,
+  replaces: MachineId | null,
   streak: number,
 ): Event {
   const {

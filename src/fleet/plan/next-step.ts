@@ -24,7 +24,7 @@ export interface Step {
 
 /** The next step of an app. */
 export function nextStep(scene: PlanScene, app: App): Step {
-  const target = scene.state.deployments.get(app.deployment_id ?? "");
+  const target = scene.state.deployments.get(app.deployment_id);
   if (target === undefined) return { events: [], waits: false };
   const machines = machinesOfApp(scene.state, app, target);
   for (const plan of PLANS) {

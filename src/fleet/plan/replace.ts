@@ -69,7 +69,7 @@ function mayStart(
   machine: Machine,
   cause: Cause,
 ): boolean {
-  if (cause === "lost") return isKnownToBeAlone(state.hosts.get(machine.host_id ?? ""), since);
+  if (cause === "lost") return isKnownToBeAlone(state.hosts.get(machine.host_id), since);
   // A new deployment may be the remedy: it does not wait for what the old one earned.
   if (cause === "failed") return machine.deployment_id !== target.id || nextTryOfFailed(since, machine) === "now";
   if (cause === "outdated") return rolling < surgeOf(target.replicas);

@@ -3,6 +3,7 @@
  * replicas.ts and drain.ts.
  */
 import type { Since } from "../../lib/elapsed.ts";
+import type { DeploymentId, HostId } from "../../lib/id-types.ts";
 import type { State } from "../../state/state.ts";
 import type { Host, Machine } from "../../state/types.ts";
 import { holdsCapacity } from "../../state/workload-reducers.ts";
@@ -17,7 +18,7 @@ import type { Excluded } from "../placement.ts";
 export type Cause = "lost" | "failed" | "draining" | "outdated";
 
 /** Why `machine` needs a replacement, or null. `targetId`: the deployment that it shall be of. */
-export function causeOf(state: State, targetId: string, machine: Machine): Cause | null {
+export function causeOf(state: State, targetId: DeploymentId, machine: Machine): Cause | null {
   if (machine.removing) return null;
   const outdated = machine.deployment_id === targetId ? null : "outdated";
   if (machine.state === "failed")
@@ -120,7 +121,7 @@ export function triedHosts(machine: Machine, cause: Cause): Excluded {
  * Machines that a drain of their host is moving at this moment: their replacement starts, or they stop. One that only
  * waits until others of its app are well holds up nobody else's.
  */
-export function movingFrom(state: State, hostId: string): number {
+export function movingFrom(state: State, hostId: HostId): number {
   return state.machines.group(hostId).filter((machine) => {
     if (!holdsCapacity(machine)) return false;
     const replacement = replacementOf(state, machine);

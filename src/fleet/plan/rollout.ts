@@ -27,7 +27,7 @@ export function planRollout(state: State, machines: AppMachines, since: Since): 
   if (target.state === "failed") return null;
   if (sinceProgress(machines, since) >= target.progress_deadline_seconds * 1000) {
     const reason = whyNot(machines);
-    const stable = state.deployments.get(app.stable_id ?? "");
+    const stable = state.deployments.get(app.stable_id);
     if (stable === undefined || stable.id === target.id) return move("failed", reason);
     return move("rolled_back", `${reason}; rolled back to ${stable.id}`, stable.id);
   }

@@ -31,7 +31,7 @@ export function removeSurplus({ state }: PlanScene, { target, present, replicas 
   const gone = ranked.slice(0, replicas.length - target.replicas).map(({ machine }) => machine);
   const ids = gone.flatMap((machine) => [
     machine.id,
-    ...(replacementOf(state, machine) === null ? [] : [machine.replaced_by ?? ""]),
+    ...[replacementOf(state, machine)].flatMap((one) => (one === null ? [] : [one.id])),
   ]);
   return [{ type: "machine.removed", data: { machine_ids: ids, reason: `scaled to ${target.replicas}` } }];
 }

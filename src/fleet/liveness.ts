@@ -74,7 +74,7 @@ export function decideLost(
     if (!isSilentNow && suspicion.isQuiet(host.id)) quiet++;
   }
   if (lost.length === 0) return null;
-  const counts = (id: string): boolean => state.hosts.get(id)?.ever_assigned === true;
+  const counts = (id: HostId): boolean => state.hosts.get(id)?.ever_assigned === true;
   const stillGone = [...recentlyLost].filter((id) => counts(id) && state.hosts.get(id)?.health === "offline");
   const window = [...lost.filter(counts), ...stillGone].sort();
   const held = isStorm(window.length, online + stillGone.length) ? window : [];

@@ -11,6 +11,7 @@ import type { Writability } from "../journal/types.ts";
 import type { Metrics } from "../metrics/catalogue.ts";
 import type { Registry } from "../metrics/registry.ts";
 import type { EventFeed } from "../state/feed.ts";
+import type { QuotaLimits } from "../wire/quota.ts";
 import type { Reads, Store } from "../state/store.ts";
 import { AgentDoor } from "./agent-door.ts";
 
@@ -27,6 +28,8 @@ export interface Services {
   readonly version: string;
   readonly offlineAfterMs: number;
   readonly maxImageBytes: number;
+  /** What an org may have where nothing was set for it; a reload changes it. */
+  quota(): QuotaLimits;
   /**
    * Looks whether what is written still lands where a start would find it, and gives whether changes can be written;
    * see Journal.look.

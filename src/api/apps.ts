@@ -15,6 +15,7 @@ import type { MaybePromise } from "../http/types.ts";
 import { ApiError } from "../lib/errors.ts";
 import type { AppId, DeploymentId } from "../lib/id-types.ts";
 import { newId } from "../lib/ids.ts";
+import { envBytes } from "../state/env-bytes.ts";
 import type { State } from "../state/state.ts";
 import type { Deployment, Workload } from "../state/types.ts";
 import { DEFAULT_MIN_HEALTHY_SECONDS } from "../state/upgrade.ts";
@@ -30,10 +31,7 @@ import type { PersonRequest } from "./request.ts";
 const MAX_ENV_BYTES = 64 * 1024;
 
 function boundedEnv(env: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
-  const bytes = Object.entries(env).reduce(
-    (sum, [name, value]) => sum + Buffer.byteLength(name) + Buffer.byteLength(value),
-    0,
-  );
+  const bytes = envBytes(env);
   if (bytes > MAX_ENV_BYTES)
     throw new ApiError(
       "invalid_field",

@@ -8,6 +8,7 @@ import { HOST_CALLS } from "../wire/hosts.ts";
 import { IMAGE_CALLS } from "../wire/images.ts";
 import { MACHINE_CALLS } from "../wire/machines.ts";
 import { PEOPLE_CALLS } from "../wire/people.ts";
+import { QUOTA_CALLS } from "../wire/quota.ts";
 import { RESERVED, SERVICE_CALLS } from "../wire/service.ts";
 import { deregisterHost, heartbeat, registerHost } from "./agents.ts";
 import {
@@ -54,6 +55,7 @@ import {
   setMember,
   setPassword,
 } from "./people.ts";
+import { setQuota, showQuota } from "./quota.ts";
 import type { ApiRoute } from "./route.ts";
 import { admin, internal, open, protectedBy, scoped } from "./route.ts";
 import { notAvailableYet, showHealth, showMetrics, showOpenApi, showReady, showService } from "./service.ts";
@@ -119,6 +121,8 @@ export const ROUTES: readonly ApiRoute[] = [
   protectedBy("POST", "/v1/auth/tokens", PEOPLE_CALLS.createToken, createToken),
   protectedBy("DELETE", "/v1/auth/tokens/{id}", PEOPLE_CALLS.revokeToken, revokeToken),
 
+  scoped("status:read")("GET", "/v1/org/quota", QUOTA_CALLS.show, showQuota),
+  admin("admin")("PUT", "/v1/orgs/{id}/quota", QUOTA_CALLS.set, setQuota),
   protectedBy("GET", "/v1/orgs", PEOPLE_CALLS.listOrgs, listOrgs),
   admin("admin")("POST", "/v1/orgs", PEOPLE_CALLS.createOrg, createOrg),
   scoped("admin")("GET", "/v1/orgs/{id}/members", PEOPLE_CALLS.listMembers, listOrgMembers),

@@ -13,6 +13,7 @@ import { hostDrain, hostDrainStatus } from "./host-drain.ts";
 import { imageList, imagePush, imageRemove } from "./image.ts";
 import { machines, machinesExplain, machinesRemove, machinesShow, machinesStart, machinesStop } from "./machines.ts";
 import { orgCreate, orgList, orgMembers, orgMembersRemove, orgMembersSet } from "./org.ts";
+import { quota, quotaSet } from "./quota.ts";
 import { scale } from "./scale.ts";
 import { status } from "./status.ts";
 import { tokensCreate, tokensList, tokensRevoke } from "./tokens.ts";
@@ -55,6 +56,8 @@ export const COMMANDS: readonly Command[] = [
   orgMembers,
   orgMembersSet,
   orgMembersRemove,
+  quota,
+  quotaSet,
   userCreate,
   userList,
   userPasswd,

@@ -8,7 +8,7 @@ import type { Session } from "./session.ts";
 import { understand } from "./session.ts";
 import { findUserId, isEmail, sameEmail, USER_ARGUMENT } from "./user.ts";
 
-const ORG_ARGUMENT: Argument<string> = {
+export const ORG_ARGUMENT: Argument<string> = {
   placeholder: "ORG",
   help: `the org's slug or id, as "zwrm org list" shows them`,
   read: readText,

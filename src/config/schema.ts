@@ -10,6 +10,7 @@ import { boolean, duration, durationOrForever, integer, list, oneOf, text } from
 const KIB = 1024;
 const MIB = 1024 * KIB;
 const GIB = 1024 * MIB;
+const TIB = 1024 * GIB;
 /** sun_path has 108 bytes on Linux, the last one a NUL. */
 export const MAX_SOCKET_PATH_BYTES = 107;
 
@@ -18,6 +19,12 @@ const folder = {
   expected: "the path of a folder",
   check: (given: string) => (given === "" ? "must be the path of a folder" : null),
 };
+
+/** What an org may have where nothing was set for it by `zwrm quota set`. */
+function bound(fallback: number, what: string): ReturnType<typeof integer> {
+  const docs = [`At most so many ${what}, an org. More is a 409 quota_exceeded.`];
+  return integer(fallback, { min: 0, max: Number.MAX_SAFE_INTEGER, reload: true, docs });
+}
 
 export const SCHEMA = {
   server: {
@@ -111,6 +118,16 @@ export const SCHEMA = {
       docs: ["A host that was not heard for so long is offline. Agents beat three times in it."],
     }),
     check_interval: duration("15s", { min: "100ms", max: "24h", docs: ["Hosts are looked at at least so often."] }),
+  },
+  quota: {
+    apps: bound(1_000, "apps"),
+    replicas: bound(10_000, "replicas of all its apps"),
+    cpus: bound(100_000, "cpus that its replicas ask for"),
+    memory_mb: bound(400_000_000, "MiB of memory that its replicas ask for"),
+    env_bytes: bound(64 * MIB, "bytes of env in all deployments that are kept: names and values"),
+    images: bound(10_000, "images"),
+    image_bytes: bound(TIB, "bytes of images"),
+    labels: bound(64, "labels an image (?app_id=)"),
   },
   scheduler: {
     strategy: oneOf("spread", ["spread", "pack"], {

@@ -47,6 +47,7 @@ import type { Store } from "../state/store.ts";
 import { collectFromState } from "./gauges.ts";
 import { openListener } from "./listen.ts";
 import { openState } from "./open-state.ts";
+import { Quota } from "./quota.ts";
 import { recordRequests } from "./request-recorder.ts";
 import type { Listener } from "./sockets.ts";
 import { readTls } from "./tls.ts";
@@ -77,6 +78,7 @@ export class Daemon {
   readonly #options: DaemonOptions;
   readonly #journal: Journal;
   readonly #store: Store;
+  readonly #quota: Quota;
   readonly #fleet: Fleet;
   readonly #feed: EventFeed;
   readonly #background: JournalBackground;
@@ -94,18 +96,20 @@ export class Daemon {
   static async open(options: DaemonOptions): Promise<Daemon> {
     const { config, log } = options;
     const state = new State();
-    const { journal, store } = await openState(state, options);
+    const quota = new Quota(config.quota, options.metrics.quotaRefusals);
+    const { journal, store } = await openState(state, { ...options, admit: quota.admit });
     const images = new ImageStore({ files: diskFiles, imagesDir: config.build.imagesDir, log });
     await images.open();
-    return new Daemon(options, journal, store, images);
+    return new Daemon(options, journal, store, images, quota);
   }
 
-  private constructor(options: DaemonOptions, journal: Journal, store: Store, images: ImageStore) {
+  private constructor(options: DaemonOptions, journal: Journal, store: Store, images: ImageStore, quota: Quota) {
     const { config, clock, log, registry, metrics } = options;
     this.#options = options;
     this.#config = config;
     this.#journal = journal;
     this.#store = store;
+    this.#quota = quota;
     this.#fleet = new Fleet({
       store,
       clock,
@@ -142,6 +146,7 @@ export class Daemon {
       version: VERSION,
       offlineAfterMs: config.hosts.offlineAfterMs,
       maxImageBytes: config.images.maxBytes,
+      quota: () => quota.defaults,
       lookAtStorage: () => journal.look(),
       startedAt: clock.mono(),
       openApi: () => (document ??= openApiText()),
@@ -179,17 +184,19 @@ export class Daemon {
   }
 
   /**
-   * Takes what SIGHUP may change: certificates, origins, licence hashes. Throws and changes nothing where a file cannot
-   * be read.
+   * Takes what SIGHUP may change: certificates, origins, licence hashes, quotas. Throws and changes nothing where a
+   * file cannot be read.
    */
   reload(config: Config): void {
     const { tlsCert, tlsKey } = config.server;
     // TLS is on or off from the start; a listener cannot become the other.
     const server =
       this.#config.server.tlsCert === "" ? this.#config.server : { ...this.#config.server, tlsCert, tlsKey };
-    const next = { ...this.#config, server, license: config.license, cors: config.cors };
+    const { license, cors, quota } = config;
+    const next = { ...this.#config, server, license, cors, quota };
     const tls = readTls(next.server);
     this.#cors.replace(config.cors.allowedOrigins);
+    this.#quota.replace(config.quota);
     if (tls !== null) this.#http.reload(tls);
     this.#config = next;
   }

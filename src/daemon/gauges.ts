@@ -52,6 +52,7 @@ const COUNTED: { readonly [N in TableName]: Count<N> | null } = {
     metrics.imageBytes.set(bytes);
   },
   imageRefs: null,
+  quotas: null,
   users: null,
   memberships: null,
   sessions: null,

@@ -13,6 +13,7 @@ import type { Metrics } from "../metrics/catalogue.ts";
 import { SYSTEM } from "../state/events.ts";
 import { CLUSTER_KEY } from "../state/state.ts";
 import type { State } from "../state/state.ts";
+import type { Admission } from "../state/store.ts";
 import { Replay, Store } from "../state/store.ts";
 
 export interface OpenStateOptions {
@@ -24,6 +25,8 @@ export interface OpenStateOptions {
   readonly lock: Lock;
   /** Where the journal's end is noted. */
   readonly opened: Closing;
+  /** Judges every change but the daemon's own. */
+  readonly admit: Admission;
 }
 
 /** Replays the log into `state`. Throws JournalDamaged, UnknownEvent and the disk's own errors. */
@@ -31,7 +34,7 @@ export async function openState(
   state: State,
   options: OpenStateOptions,
 ): Promise<{ readonly journal: Journal; readonly store: Store }> {
-  const { config, clock, log, metrics, lock, opened } = options;
+  const { config, clock, log, metrics, lock, opened, admit } = options;
   const began = clock.mono();
   const journal = await Journal.open(
     {
@@ -53,7 +56,7 @@ export async function openState(
   const ms = Math.round(clock.mono() - began);
   log.info("state restored", { hosts: state.hosts.size, images: state.images.size, users: state.users.size, ms });
   if (journal.torn !== null) metrics.journalTorn.inc();
-  const store = new Store(state, journal, clock);
+  const store = new Store(state, journal, clock, admit);
   if (state.cluster.get(CLUSTER_KEY) === undefined) await createCluster(store);
   return { journal, store };
 }

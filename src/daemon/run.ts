@@ -118,7 +118,7 @@ async function listen(
 function reload(daemon: Daemon, readConfig: () => Config, log: Log): void {
   try {
     daemon.reload(readConfig());
-    log.info("reloaded: certificates, origins and licence hashes");
+    log.info("reloaded: certificates, origins, licence hashes and quotas");
   } catch (error) {
     log.error("the config was not reloaded; the daemon goes on with the old one", { reason: messageOf(error) });
   }

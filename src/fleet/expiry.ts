@@ -45,6 +45,7 @@ const KEPT: {
     [...state.idempotency.entries()].flatMap(([key, { at }]) => (isOver(at) ? [key] : [])),
   images: BY_ITS_EVENTS,
   imageRefs: UNTIL_REMOVED,
+  quotas: UNTIL_REMOVED,
   users: UNTIL_REMOVED,
   memberships: UNTIL_REMOVED,
   sessions: BY_ITS_EVENTS,

@@ -69,6 +69,7 @@ const TOUCHES: { readonly [T in EventType]: Touches<T> } = {
   "image.added": nobody,
   "image.removed": nobody,
   "org.created": nobody,
+  "org.quota_set": nobody,
   "member.set": nobody,
   "member.removed": nobody,
   "user.created": nobody,

@@ -37,6 +37,7 @@ export const ERRORS = {
   machine_state: [409, "The machine is in a state in which this makes no sense; the message says which."],
   image_in_use: [409, "A machine or deployment still needs this image."],
   last_host_admin: [409, "The last host-admin cannot remove itself: nobody would be left to make another."],
+  quota_exceeded: [409, "The org has as much as it may have; `quota`, `limit` and `used` say of what."],
   too_many_tokens: [409, "The user has as many API keys as there may be; revoke one first."],
   user_exists: [409, "Another user has this email."],
   org_exists: [409, "Another org has this slug."],

@@ -53,6 +53,13 @@ export const CATALOGUE = {
     labels: [],
     help: "Heartbeats refused because two agents beat under one host id.",
   },
+  quotaRefusals: {
+    name: "zwrmd_quota_refusals_total",
+    type: "counter",
+    labels: ["quota"],
+    presets: [["apps"], ["replicas"], ["cpus"], ["memory_mb"], ["env_bytes"], ["images"], ["image_bytes"], ["labels"]],
+    help: "Changes refused because the org has as much as it may have, by what of.",
+  },
   machines: {
     name: "zwrmd_machines",
     type: "gauge",

@@ -2,6 +2,7 @@
  * The vocabulary of the log: every fact that can change the state, as one union. A fact carries its times and ids;
  * nothing is computed again at replay.
  */
+import type { QuotaLimits } from "../wire/quota.ts";
 import type { JournalRecord } from "../journal/types.ts";
 import type {
   AppId,
@@ -195,6 +196,8 @@ export interface EventData {
   };
   "image.removed": { readonly digest: ImageDigest; readonly org_id: OrgId };
   "org.created": { readonly org: Org };
+  /** Instead of what the config says; a kind that is absent is what the config says. */
+  "org.quota_set": { readonly org_id: OrgId; readonly limits: Partial<QuotaLimits> };
   "member.set": { readonly org_id: OrgId; readonly user_id: UserId; readonly role: Role };
   /** Ends what the user holds in that org. */
   "member.removed": { readonly org_id: OrgId; readonly user_id: UserId };
@@ -256,6 +259,7 @@ const TYPES: Readonly<Record<EventType, true>> = {
   "image.added": true,
   "image.removed": true,
   "org.created": true,
+  "org.quota_set": true,
   "member.set": true,
   "member.removed": true,
   "user.created": true,

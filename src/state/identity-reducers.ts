@@ -29,6 +29,11 @@ function revokeKeys(state: State, userId: UserId, orgId: OrgId | null): void {
 export const identityReducers: { readonly [T in IdentityEvent]: (state: State, event: Recorded<T>) => void } = {
   "org.created": (state, { data }) => state.orgs.set(data.org.id, data.org),
 
+  "org.quota_set": (state, { data }) => {
+    if (Object.keys(data.limits).length === 0) state.quotas.delete(data.org_id);
+    else state.quotas.set(data.org_id, data);
+  },
+
   "member.set": (state, { data }) => state.memberships.set(membershipKey(data.org_id, data.user_id), { ...data }),
 
   "member.removed": (state, { data }) => {

@@ -15,6 +15,16 @@ type Show<T> = T extends string | number | boolean
       : false | { readonly [K in keyof T]-?: Show<NonNullable<T[K]>> };
 
 const RESOURCES = { cpus: true, memory_mb: true, disk_mb: true };
+const QUOTA = {
+  apps: true,
+  replicas: true,
+  cpus: true,
+  memory_mb: true,
+  env_bytes: true,
+  images: true,
+  image_bytes: true,
+  labels: true,
+};
 const ONCE = { key: true, body_sum: false };
 const WORKLOAD = {
   image: true,
@@ -95,6 +105,7 @@ const SHOWN: { readonly [T in EventType]: Show<EventData[T]> } = {
   "image.added": { digest: true, size_bytes: true, org_id: true, app_id: true },
   "image.removed": { digest: true, org_id: true },
   "org.created": { org: { id: true, slug: true, name: true } },
+  "org.quota_set": { org_id: true, limits: QUOTA },
   "member.set": { org_id: true, user_id: true, role: true },
   "member.removed": { org_id: true, user_id: true },
   "user.created": { user: { id: true, email: true, name: true, host_admin: true, password: false }, org_id: true },

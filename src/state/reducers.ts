@@ -23,6 +23,17 @@ export function imageRefKey(orgId: OrgId, digest: ImageDigest): ImageRefKey {
   return `${orgId}/${digest}`;
 }
 
+/** Put where it belongs: older logs have thousands a ref, and to sort them all at each is quadratic. */
+function withLabel(labels: readonly string[], label: string): readonly string[] {
+  let low = 0;
+  for (let high = labels.length; low < high;) {
+    const middle = (low + high) >>> 1;
+    if ((labels[middle] ?? "") < label) low = middle + 1;
+    else high = middle;
+  }
+  return labels[low] === label ? labels : labels.toSpliced(low, 0, label);
+}
+
 function patchHost(state: State, id: HostId, change: Partial<Host>): void {
   const host = state.hosts.get(id);
   if (host !== undefined) state.hosts.set(id, { ...host, ...change });
@@ -180,7 +191,7 @@ export const reducers: Reducers = {
     if (state.images.get(digest) === undefined) state.images.set(digest, { digest, size_bytes, created_at: at });
     const key = imageRefKey(org_id, digest);
     const ref = state.imageRefs.get(key) ?? { org_id, digest, app_ids: [], created_at: at };
-    const appIds = app_id === null ? ref.app_ids : [...new Set([...ref.app_ids, app_id])].sort();
+    const appIds = app_id === null ? ref.app_ids : withLabel(ref.app_ids, app_id);
     state.imageRefs.set(key, { ...ref, app_ids: appIds });
   },
 

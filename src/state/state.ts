@@ -15,10 +15,12 @@ import type {
   Machine,
   Membership,
   Org,
+  OrgQuota,
   Session,
   User,
 } from "./types.ts";
 import { Table, UndoLog } from "./table.ts";
+import { envBytes } from "./env-bytes.ts";
 import { completeRow } from "./upgrade.ts";
 
 /** The key of the one row of the cluster table. */
@@ -38,10 +40,12 @@ export class State {
   readonly departedHosts = new Table<DepartedHost, HostId>("departed_hosts", this.undo);
   readonly drains = new Table<Drain, HostId>("drains", this.undo);
   readonly apps = new Table<App, AppId, [OrgId]>("apps", this.undo, (app) => app.org_id);
-  readonly deployments = new Table<Deployment, DeploymentId, [AppId]>(
+  /** Grouped by app, and by org, where the bytes of env are added up. */
+  readonly deployments = new Table<Deployment, DeploymentId, [AppId, OrgId]>(
     "deployments",
     this.undo,
     (deployment) => deployment.app_id,
+    { of: (deployment) => deployment.org_id, weight: (deployment) => envBytes(deployment.env) },
   );
   /** Grouped by host, by app, and by app without those that are gone. */
   readonly machines = new Table<Machine, MachineId, [HostId, AppId, AppId]>(
@@ -54,8 +58,15 @@ export class State {
   /** By `<org_id>/<key>`. */
   readonly idempotency = new Table<IdempotencyRow, IdempotencyKey>("idempotency", this.undo);
   readonly images = new Table<Image, ImageDigest>("images", this.undo);
-  /** By `<org_id>/<digest>`, grouped by digest. */
-  readonly imageRefs = new Table<ImageRef, ImageRefKey, [ImageDigest]>("image_refs", this.undo, (ref) => ref.digest);
+  /** By `<org_id>/<digest>`, grouped by digest, and by org. */
+  readonly imageRefs = new Table<ImageRef, ImageRefKey, [ImageDigest, OrgId]>(
+    "image_refs",
+    this.undo,
+    (ref) => ref.digest,
+    (ref) => ref.org_id,
+  );
+  /** By org. */
+  readonly quotas = new Table<OrgQuota, OrgId>("quotas", this.undo);
 
   readonly users = new Table<User, UserId>("users", this.undo);
   /** By `<org_id>/<user_id>`, grouped by user. */

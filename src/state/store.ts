@@ -36,6 +36,9 @@ export interface Decision<T> {
  */
 export type Change = <T>(decide: (state: State) => Decision<T>) => T | Promise<T>;
 
+/** Judges an event before it happens; throws an ApiError where it may not. */
+export type Admission = (state: State, event: Event) => void;
+
 /** What may be seen of a store: all of it, and no way to change it. */
 export type Reads = Pick<Store, "state" | "writability" | "read">;
 
@@ -80,13 +83,15 @@ export class Store {
   readonly state: State;
   readonly #log: Log;
   readonly #clock: Clock;
+  readonly #admit: Admission;
   readonly #durableListeners: ((events: readonly Recorded[]) => void)[] = [];
 
-  /** `state` is what the replay of `log` gave. */
-  constructor(state: State, log: Log, clock: Clock) {
+  /** `state` is what the replay of `log` gave; `admit` is asked of every change but the daemon's own. */
+  constructor(state: State, log: Log, clock: Clock, admit: Admission = () => undefined) {
     this.state = state;
     this.#log = log;
     this.#clock = clock;
+    this.#admit = admit;
     log.onFailure(() => state.undo.rollBack(log.durable.seq));
     log.onDurable((records) => {
       state.undo.forget(log.durable.seq);
@@ -113,7 +118,11 @@ export class Store {
    */
   change<T>(actor: Actor, decide: (state: State, at: string) => Decision<T>): T | Promise<T> {
     const at = toRfc3339(this.#clock.wall());
-    const decided = attempt(() => decide(this.state, at));
+    const decided = attempt(() => {
+      const decision = decide(this.state, at);
+      if (decision.event !== null && actor.kind !== "system") this.#admit(this.state, decision.event);
+      return decision;
+    });
     if ("refusal" in decided) return this.#whenDurable(decided, () => this.change(actor, decide));
     const { event, answer } = decided.answer;
     if (event === null)

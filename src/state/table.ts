@@ -46,20 +46,38 @@ export class UndoLog {
 
 /** The group that a row belongs to, or null for none. */
 type GroupOf<V, G extends string = string> = (row: V) => G | null;
+/** What a row counts in its group's sum. */
+type WeightOf<V> = (row: V) => number;
+/** Rows that are grouped, and added up a group. */
+interface Weighed<V, G extends string = string> {
+  readonly of: GroupOf<V, G>;
+  readonly weight: WeightOf<V>;
+}
+type How<V, G extends string = string> = GroupOf<V, G> | Weighed<V, G>;
 
 /** A grouping for each of the kinds of names that groups have. */
-type Groupings<V, G extends readonly string[]> = { readonly [N in keyof G]: GroupOf<V, G[N]> };
+type Groupings<V, G extends readonly string[]> = { readonly [N in keyof G]: How<V, G[N]> };
 
 /** The rows of each group, with a version a group, so that what is derived from a group can be cached. */
 class Grouping<V> {
   readonly #of: GroupOf<V>;
+  readonly #weight: WeightOf<V> | null;
   /** Only groups that have rows. */
-  readonly #groups = new Map<string, { version: number; readonly rows: Map<string, V> }>();
+  readonly #groups = new Map<string, { version: number; weight: number; readonly rows: Map<string, V> }>();
   /** The newest version of any group, so that a group that was empty for a while never repeats one. */
   #version = 0;
 
-  constructor(of: GroupOf<V>) {
-    this.#of = of;
+  constructor(how: How<V>) {
+    this.#of = typeof how === "function" ? how : how.of;
+    this.#weight = typeof how === "function" ? null : how.weight;
+  }
+
+  size(name: string): number {
+    return this.#groups.get(name)?.rows.size ?? 0;
+  }
+
+  weight(name: string): number {
+    return this.#groups.get(name)?.weight ?? 0;
   }
 
   rows(name: string): V[] {
@@ -77,8 +95,9 @@ class Grouping<V> {
     const to = row === undefined ? null : this.#of(row);
     if (from !== null && from !== to) this.#take(key, from);
     if (to === null || row === undefined) return;
-    const group = this.#groups.get(to) ?? { version: 0, rows: new Map<string, V>() };
+    const group = this.#groups.get(to) ?? { version: 0, weight: 0, rows: new Map<string, V>() };
     group.version = ++this.#version;
+    if (this.#weight !== null) group.weight += this.#weight(row) - this.#weightIn(group.rows, key);
     group.rows.set(key, row);
     this.#groups.set(to, group);
   }
@@ -87,10 +106,16 @@ class Grouping<V> {
     this.#groups.clear();
   }
 
+  #weightIn(rows: ReadonlyMap<string, V>, key: string): number {
+    const row = rows.get(key);
+    return this.#weight === null || row === undefined ? 0 : this.#weight(row);
+  }
+
   #take(key: string, name: string): void {
     const group = this.#groups.get(name);
     if (group === undefined) return;
     group.version = ++this.#version;
+    group.weight -= this.#weightIn(group.rows, key);
     group.rows.delete(key);
     if (group.rows.size === 0) this.#groups.delete(name);
   }
@@ -113,7 +138,7 @@ export class Table<V, K extends string = string, G extends readonly string[] = r
   constructor(name: string, undo: UndoLog, ...groupings: Groupings<V, G>) {
     this.name = name;
     this.#undo = undo;
-    this.#groupings = groupings.map((of) => new Grouping(of));
+    this.#groupings = groupings.map((how) => new Grouping(how));
   }
 
   get size(): number {
@@ -147,6 +172,18 @@ export class Table<V, K extends string = string, G extends readonly string[] = r
   group<N extends number>(name: G[N], grouping: N): V[];
   group(name: string, grouping = 0): V[] {
     return this.#groupings[grouping]?.rows(name) ?? [];
+  }
+
+  groupSize(name: G[0]): number;
+  groupSize<N extends number>(name: G[N], grouping: N): number;
+  groupSize(name: string, grouping = 0): number {
+    return this.#groupings[grouping]?.size(name) ?? 0;
+  }
+
+  /** What the rows of one group add up to; 0 where the grouping has no weight. */
+  groupWeight<N extends number>(name: G[N], grouping: N): number;
+  groupWeight(name: string, grouping: number): number {
+    return this.#groupings[grouping]?.weight(name) ?? 0;
   }
 
   /** Differs after every change in the group; equal versions mean equal rows. 0 where the group is empty. */

@@ -6,6 +6,7 @@ import type { DEPLOYMENT_STATE } from "../wire/apps.ts";
 import type { DRAIN_STATE, HEALTH, HOST_STATUS, MODE } from "../wire/hosts.ts";
 import type { MACHINE_STATE } from "../wire/machines.ts";
 import type { Role, Scope } from "../wire/people.ts";
+import type { QuotaLimits } from "../wire/quota.ts";
 import type { TypeOf } from "../wire/schema.ts";
 
 export type Mode = TypeOf<typeof MODE>;
@@ -63,6 +64,12 @@ export interface Trouble {
   readonly reason: string;
   readonly machine_id: MachineId;
   readonly at: string;
+}
+
+/** What was set of an org's quota, instead of what the config says. */
+export interface OrgQuota {
+  readonly org_id: OrgId;
+  readonly limits: Partial<QuotaLimits>;
 }
 
 /** A host that deregistered: what its id must find again when it comes back. */

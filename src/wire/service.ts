@@ -1,4 +1,5 @@
 /** The daemon about itself: what it is, whether it is well, how much there is; events; and every refusal's shape. */
+import { QUOTA_KIND } from "./quota.ts";
 import type { Calls } from "./call.ts";
 import { added, list, map, named, nullable, object, optional } from "./compound.ts";
 import { time } from "./common.ts";
@@ -35,6 +36,10 @@ export const ERROR = named(
     request_id: text,
     field: optional(about(text, "What is wrong in the request.")),
     id: optional(about(text, "app_exists: of the app that there is.")),
+    quota: optional(about(QUOTA_KIND, "quota_exceeded: of what the org has all that it may have.")),
+    limit: optional(about(count, "quota_exceeded: how much it may have.")),
+    used: optional(about(count, "quota_exceeded: how much it has.")),
+    asked: optional(about(count, "quota_exceeded: how much more was asked for.")),
     oldest_seq: optional(about(count, "compacted: the first event that is left.")),
     last_seq: optional(about(count, "ahead_of_log, other_cluster: where the log ends.")),
     cluster_id: optional(about(text, "ahead_of_log, other_cluster: whose log it is.")),

@@ -72,6 +72,8 @@ export const LINES: Readonly<Record<string, { readonly line: string; readonly st
   "org members": { line: "org members default" },
   "org members set": { line: "org members set default usr_1 --role owner" },
   "org members remove": { line: "org members remove default usr_1" },
+  quota: { line: "quota" },
+  "quota set": { line: "quota set default --apps 5" },
   "user create": { line: "user create bob@example.com --name Bob --password-stdin", stdin: "a long password\n" },
   "user list": { line: "user list" },
   "user passwd": { line: "user passwd usr_1 --password-stdin", stdin: "a long password\n" },
@@ -157,8 +159,34 @@ const EVENTS = [
   },
 ];
 
+const QUOTA = {
+  org_id: ORG.id,
+  limits: {
+    apps: 1_000,
+    replicas: 10_000,
+    cpus: 100_000,
+    memory_mb: 400_000_000,
+    env_bytes: 67_108_864,
+    images: 10_000,
+    image_bytes: 1_099_511_627_776,
+    labels: 64,
+  },
+  used: {
+    apps: 7,
+    replicas: 12,
+    cpus: 24,
+    memory_mb: 6_144,
+    env_bytes: 4_711,
+    images: 3,
+    image_bytes: 812_646_400,
+    labels: 2,
+  },
+  own: ["apps"],
+};
+
 /** By method and path; the first that fits answers. */
 const ANSWERS: readonly (readonly [pattern: RegExp, status: number, body: unknown])[] = [
+  [/^(?:GET|PUT) \/v1\/orgs?\/.*quota$/, 200, QUOTA],
   [
     /^GET \/v1\/status/,
     200,

@@ -281,6 +281,7 @@ test("has the documented commands", () => {
     "machines explain",
   );
   documented.push(...identity, "org create", "org list", "org members", "org members set", "org members remove");
+  documented.push("quota", "quota set");
   assert.deepEqual(COMMANDS.map((one) => one.name).sort(), documented.sort());
 });
 

@@ -24,6 +24,7 @@ const TABLES = [
   "auth tokens list",
   "org list",
   "org members",
+  "quota",
   "user list",
 ];
 const FACTS = [

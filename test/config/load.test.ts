@@ -53,6 +53,16 @@ const DEFAULTS = {
   build: { imagesDir: "/var/lib/zwrm/images" },
   images: { maxBytes: 68_719_476_736 },
   hosts: { offlineAfterMs: 30_000, checkIntervalMs: 15_000 },
+  quota: {
+    apps: 1_000,
+    replicas: 10_000,
+    cpus: 100_000,
+    memoryMb: 400_000_000,
+    envBytes: 67_108_864,
+    images: 10_000,
+    imageBytes: 1_099_511_627_776,
+    labels: 64,
+  },
   scheduler: { strategy: "spread" },
   license: { keyHashes: [] },
   auth: { localhostBypass: true, sessionTtlMs: 86_400_000 },
@@ -174,7 +184,7 @@ test("a key in the wrong section, or in none, is shown the way home", () => {
       "FILE:1: offline_after: stands before the first section, where no key belongs; did you mean " +
         '"offline_after" in [hosts]?',
       "FILE:2: colour: stands before the first section, where no key belongs; the sections are server, " +
-        "state, journal, build, images, hosts, scheduler, license, auth, cors, log",
+        "state, journal, build, images, hosts, quota, scheduler, license, auth, cors, log",
       'FILE:4: [server] localhost_bypass: there is no such key here; did you mean "localhost_bypass" in [auth]?',
       "FILE:5: [server] colour: there is no such key; known are host, port, socket, read_timeout, " +
         "write_timeout, idle_timeout, max_body_bytes, max_connections, tls_cert, tls_key",
@@ -193,7 +203,7 @@ test("a section that is none is refused, and names of prototypes are names like 
       "FILE:1: server: must be a section: write [server] on a line of its own, once",
       "FILE:2: log: must be a section: write [log] on a line of its own, once",
       "FILE:3: [__proto__]: there is no such section; known are [server], [state], [journal], [build], " +
-        "[images], [hosts], [scheduler], [license], [auth], [cors], [log]",
+        "[images], [hosts], [quota], [scheduler], [license], [auth], [cors], [log]",
       "FILE:6: [hosts] __proto__: there is no such key; known are offline_after, check_interval",
       "FILE:7: [hosts] constructor: there is no such key; known are offline_after, check_interval",
       'FILE:8: [hosts] "a\\nb": there is no such key; known are offline_after, check_interval',

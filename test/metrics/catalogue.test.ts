@@ -14,7 +14,7 @@ const DOCUMENTED = `
   zwrmd_http_requests_total{method,route,status} zwrmd_http_request_duration_seconds{method,route}
   zwrmd_http_requests_in_flight zwrmd_http_response_bytes_total{route}
   zwrmd_hosts{status} zwrmd_host_heartbeats_total zwrmd_host_id_conflicts_total
-  zwrmd_machines{state} zwrmd_drains{state} zwrmd_placements_total{result}
+  zwrmd_quota_refusals_total{quota} zwrmd_machines{state} zwrmd_drains{state} zwrmd_placements_total{result}
   zwrmd_journal_appends_total zwrmd_journal_bytes_total zwrmd_journal_sync_duration_seconds zwrmd_journal_last_seq
   zwrmd_journal_torn_total zwrmd_journal_writable
   zwrmd_images zwrmd_image_bytes zwrmd_image_downloads_total{result}

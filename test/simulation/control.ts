@@ -8,6 +8,7 @@ import type { Hands } from "../../src/api/app.ts";
 import type { ApiRoute } from "../../src/api/route.ts";
 import { handOut } from "../../src/api/app.ts";
 import { ROUTES } from "../../src/api/routes.ts";
+import { Quota } from "../../src/daemon/quota.ts";
 import { Fleet } from "../../src/fleet/fleet.ts";
 import { Context } from "../../src/http/context.ts";
 import { errorReply } from "../../src/http/respond.ts";
@@ -143,7 +144,8 @@ export class Control {
     const state = this.replay();
     const clock = new ProcessClock(this.#time, this.#chance.whole(-500, 500));
     const journal = new DiskLog(this.disk, clock, this.#chance.of(`disk-${this.starts}`));
-    const store = new Store(state, journal, clock);
+    const quota = new Quota(QUOTA, createMetrics(new Registry(), { version: "0", node: "0" }).quotaRefusals);
+    const store = new Store(state, journal, clock, quota.admit);
     const fleet = new Fleet({
       store,
       clock,
@@ -359,21 +361,35 @@ function operator(state: State): Caller {
   };
 }
 
+/** Wide enough that nothing here is refused; what refuses is tested by itself. */
+const QUOTA = {
+  apps: 10_000,
+  replicas: 1_000_000,
+  cpus: 100_000_000,
+  memoryMb: 100_000_000_000,
+  envBytes: 2 ** 30,
+  images: 10_000,
+  imageBytes: 2 ** 40,
+  labels: 64,
+};
+
 function createHands(store: Store, fleet: Fleet, clock: ProcessClock): Hands {
   const registry = new Registry();
+  const metrics = createMetrics(registry, { version: "0", node: "0" });
   return handOut({
     store,
     fleet,
     library: new ImageLibrary(store, new ImageStore({ files: diskFiles, imagesDir: "/nowhere", log: QUIET }), QUIET),
     feed: new EventFeed(store, diskFiles, "/nowhere", () => 0),
     logins: new Logins(store, clock, 1),
-    metrics: createMetrics(registry, { version: "0", node: "0" }),
+    metrics,
     registry,
     clock,
     log: QUIET,
     version: "0",
     offlineAfterMs: OFFLINE_AFTER_MS,
     maxImageBytes: 1,
+    quota: () => new Quota(QUOTA, metrics.quotaRefusals).defaults,
     lookAtStorage: () => Promise.resolve(store.writability),
     startedAt: clock.mono(),
     openApi: () => "{}",

@@ -156,6 +156,7 @@ test("every table of the state can be undone: inserted, replaced and deleted row
     host_id: `h-${value % 2}`,
     digest: `d-${value % 2}`,
     user_id: `u-${value % 2}`,
+    env: {},
     value,
   });
   for (const table of state.tables) for (let i = 0; i < 4; i++) table.set(`k-${i}`, row(i));

@@ -192,6 +192,10 @@ function personal(): ((random: Random, serial: number) => Command)[] {
       return just(withIds({ type: "org.created", data: { org: { id, slug: id, name: `Org ${random(3)}` } } }));
     },
     (random) => {
+      const limits = random(3) === 0 ? {} : { apps: random(5), env_bytes: random(9) };
+      return just({ type: "org.quota_set", data: { org_id: idOf(orgId(random)), limits } });
+    },
+    (random) => {
       const id = userId(random);
       const user = {
         id,
@@ -264,6 +268,7 @@ const BUSY = [
   replaceLost,
   drain,
   activate,
+  advance,
   advance,
   advance,
   place,

@@ -38,6 +38,8 @@ const ROUTES = `
   GET    /v1/auth/tokens                          anyone   -             200
   POST   /v1/auth/tokens                          anyone   -             400 invalid_field
   DELETE /v1/auth/tokens/{id}                     anyone   -             404 token_not_found
+  GET    /v1/org/quota                            own      status:read   200
+  PUT    /v1/orgs/{id}/quota                      admin    admin         200
   GET    /v1/orgs                                 anyone   -             200
   POST   /v1/orgs                                 admin    admin         400 invalid_field
   GET    /v1/orgs/{id}/members                    members  admin         200

@@ -25,6 +25,7 @@ const CATALOGUE: Readonly<Record<string, readonly [type: string, ...labels: stri
   zwrmd_machines: ["gauge", "state"],
   zwrmd_drains: ["gauge", "state"],
   zwrmd_placements_total: ["counter", "result"],
+  zwrmd_quota_refusals_total: ["counter", "quota"],
   zwrmd_journal_appends_total: ["counter"],
   zwrmd_journal_bytes_total: ["counter"],
   zwrmd_journal_sync_duration_seconds: ["histogram"],

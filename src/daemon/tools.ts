@@ -11,6 +11,7 @@ import type { Finding } from "../images/verify.ts";
 import { isLoss, verifyImages } from "../images/verify.ts";
 import { compactJournal } from "../journal/compact.ts";
 import { dumpJournal } from "../journal/dump.ts";
+import { placeText } from "../journal/errors.ts";
 import { DataDirLocked, holdForLook } from "../journal/lock.ts";
 import { requireSegments } from "../journal/names.ts";
 import { loadBase, replaySegments } from "../journal/replay.ts";
@@ -54,8 +55,7 @@ export async function verifyChain(config: Config, head: Head | null, say: Say): 
     const { records, snapshots, segments, tail } = step.value;
     if (tail !== null)
       await say(
-        `${tail.file}: line ${tail.line}, byte ${tail.offset}: ${tail.reason}; being written, or torn: the ` +
-          "next start cuts it off",
+        `${tail.file}${placeText(tail)}: ${tail.reason}; being written, or torn: the ` + "next start cuts it off",
       );
     await say(`good: ${records} lines in ${segments} segments, ${snapshots} snapshots`);
     if (step.value.head !== null) await say(`head ${step.value.head.seq}:${step.value.head.sum}`);

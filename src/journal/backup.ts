@@ -5,15 +5,14 @@
 import { createHash } from "node:crypto";
 import { messageOf } from "../lib/errors.ts";
 import type { Files } from "../lib/files.ts";
-import { JournalDamaged } from "./errors.ts";
-import { NEWLINE, readPieces } from "./lines.ts";
-import type { Named } from "./names.ts";
+import { JournalDamaged, WHOLE_FILE } from "./errors.ts";
+import { readPieces } from "./lines.ts";
 import { listSegments, listSnapshots } from "./names.ts";
 import { NoteCheck, readNote } from "./note.ts";
-import { BadLine, CHAIN_START, Chain } from "./record.ts";
-import { checkFirst, findProof, walkSegment } from "./segment.ts";
+import { CHAIN_START, Chain } from "./record.ts";
 import { readSnapshot } from "./snapshot.ts";
 import type { Head } from "./types.ts";
+import { SegmentWalk, damageOf, walkSegments } from "./walk.ts";
 
 /** Two, as compaction keeps them: the older and the lines behind it stand in where the newer turns out bad. */
 const SNAPSHOTS = 2;
@@ -56,10 +55,10 @@ export async function findEnd(files: Files, folder: string, live: boolean): Prom
   if (segment === undefined) return null;
   noted.segments(segments);
   const chain = new Chain(null);
-  const { head, bad } = await walkSegment(files, segment, chain, () => undefined);
-  const last = head?.seq ?? segment.seq - 1;
-  if (!live && bad !== null && (await findProof(files, segment.path, bad.offset, last + 1)) !== null)
-    throw new JournalDamaged(segment.path, bad.line, bad.offset, bad.reason);
+  const walk = new SegmentWalk(files, segment, chain, 0, true);
+  await walk.each(() => undefined);
+  const { head, bad, lastSeq: last } = walk;
+  if (!live && bad !== null && (await walk.findProof()) !== null) throw damageOf(bad);
   if (!live) noted.ended(segment.path, head, bad);
   return { last, proven: head === null ? last : chain.batch - 1 };
 }
@@ -129,37 +128,24 @@ async function copySegments(
 ): Promise<{ readonly oldestSeq: number; readonly head: Head }> {
   const segments = (await listSegments(files, folder)).filter((segment) => segment.seq <= until);
   const oldest = segments[0];
-  if (oldest === undefined) throw new JournalDamaged(folder, 1, 0, `no segment holds a line up to seq ${until}`);
+  if (oldest === undefined) throw new JournalDamaged(folder, WHOLE_FILE, `no segment holds a line up to seq ${until}`);
   if (oldest.seq > 1 && !snapshots.some(({ head }) => head.seq >= oldest.seq - 1)) {
     const tried = passedOver.length === 0 ? "" : ` (${passedOver.join("; ")})`;
-    throw new JournalDamaged(
-      oldest.path,
-      1,
-      0,
-      `no good snapshot stands for the lines before seq ${oldest.seq}${tried}`,
-    );
+    const reason = `no good snapshot stands for the lines before seq ${oldest.seq}${tried}`;
+    throw new JournalDamaged(oldest.path, WHOLE_FILE, reason);
   }
   const start =
     oldest.seq === 1 ? CHAIN_START : (snapshots.find(({ head }) => head.seq === oldest.seq - 1)?.head ?? null);
   const chain = new Chain(start);
-  for (const segment of segments) {
-    const last = chain.head?.seq ?? segment.seq - 1;
-    if (segment.seq !== last + 1)
-      throw new JournalDamaged(
-        segment.path,
-        1,
-        0,
-        `it begins with seq ${segment.seq}, but the lines before it end with seq ${last}`,
-      );
-    await write(fileLine(segment.name));
-    await copyLines(files, segment, until, chain, snapshots, write);
+  for await (const walk of walkSegments({ files, segments, chain, from: 0, mayEndBadly: false })) {
+    await write(fileLine(walk.segment.name));
+    await copyLines(walk, until, snapshots, write);
   }
   const { head } = chain;
   if (head === null || head.seq !== until)
     throw new JournalDamaged(
       segments.at(-1)?.path ?? folder,
-      1,
-      0,
+      WHOLE_FILE,
       `the lines end with seq ${head?.seq ?? 0}, where ${until} was written`,
     );
   return { oldestSeq: oldest.seq, head };
@@ -167,47 +153,26 @@ async function copySegments(
 
 /** The lines of one segment, each checked before its piece goes out; what stands behind `until` is not looked at. */
 async function copyLines(
-  files: Files,
-  segment: Named,
+  walk: SegmentWalk,
   until: number,
-  chain: Chain,
   snapshots: readonly Snapshot[],
   write: Write,
 ): Promise<void> {
-  let line = 0;
-  for await (const { bytes, offset } of readPieces(files, segment.path, 0)) {
-    // The chain writes in the piece that it checks.
-    const pristine = Buffer.from(bytes);
-    let at = 0;
-    while (at < bytes.length && chain.head?.seq !== until) {
-      line++;
-      const newline = bytes.indexOf(NEWLINE, at);
-      try {
-        if (newline === -1) throw new BadLine("has no newline at its end");
-        const record = chain.take(bytes, at, newline);
-        if (line === 1) checkFirst(segment, record);
-      } catch (error) {
-        if (error instanceof BadLine)
-          throw new JournalDamaged(segment.path, line, offset + at, `this line ${error.message}`);
-        throw error;
-      }
-      checkSnapshots(snapshots, chain.head);
-      at = newline + 1;
+  for await (const { bytes, offset, records } of walk.stretches()) {
+    for (const { seq } of records) {
+      checkSnapshots(snapshots, walk.head);
+      if (seq === until) break;
     }
-    await write(pristine.subarray(0, at));
-    if (chain.head?.seq === until) return;
+    walk.refuseBad();
+    await write(bytes.subarray(0, walk.end - offset));
+    if (walk.lastSeq === until) return;
   }
 }
 
 function checkSnapshots(snapshots: readonly Snapshot[], head: Head | null): void {
   for (const { path, head: covered } of snapshots) {
     if (covered.seq !== head?.seq || covered.sum === head.sum) continue;
-    throw new JournalDamaged(
-      path,
-      1,
-      0,
-      `this snapshot gives seq ${covered.seq} the sum ${covered.sum}, the chain gives it ${head.sum}: one ` +
-        "of the two is not of this journal",
-    );
+    const differ = `this snapshot gives seq ${covered.seq} the sum ${covered.sum}, the chain gives it ${head.sum}`;
+    throw new JournalDamaged(path, WHOLE_FILE, `${differ}: one of the two is not of this journal`);
   }
 }

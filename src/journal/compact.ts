@@ -4,7 +4,7 @@
  */
 import { messageOf } from "../lib/errors.ts";
 import type { Files } from "../lib/files.ts";
-import { JournalDamaged } from "./errors.ts";
+import { JournalDamaged, WHOLE_FILE } from "./errors.ts";
 import type { Named } from "./names.ts";
 import { listSnapshots, requireSegments } from "./names.ts";
 import { lastLine } from "./segment.ts";
@@ -117,8 +117,7 @@ async function checkAgainstChain(files: Files, segments: readonly Named[], snaps
   if (line?.seq === head.seq && line.sum === head.sum) return;
   throw new JournalDamaged(
     snapshot.path,
-    1,
-    0,
+    WHOLE_FILE,
     `this snapshot covers seq ${head.seq} with the sum ${head.sum}, and no segment ends so; nothing was removed`,
   );
 }

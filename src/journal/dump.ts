@@ -3,12 +3,13 @@
  * that writes.
  */
 import type { Files } from "../lib/files.ts";
-import { JournalCompacted, JournalDamaged } from "./errors.ts";
-import { NEWLINE, readAt, readPieces, withReader } from "./lines.ts";
+import { JournalCompacted, JournalDamaged, WHOLE_FILE } from "./errors.ts";
+import { NEWLINE, readAt, withReader } from "./lines.ts";
 import type { Named } from "./names.ts";
 import { listSegments, requireSegments } from "./names.ts";
-import { BadLine, Chain, startOf } from "./record.ts";
+import { Chain, startOf } from "./record.ts";
 import type { JournalRecord } from "./types.ts";
+import { walkSegments } from "./walk.ts";
 
 /** A search ends where reading on is cheaper than looking again. */
 const NEAR_BYTES = 256 * 1024;
@@ -37,27 +38,27 @@ export async function* dumpJournal(
   folder: string,
   { from, until }: DumpRange,
 ): AsyncGenerator<JournalRecord, void, void> {
-  const segments = await requireSegments(files, folder);
-  const [oldest] = segments;
+  const all = await requireSegments(files, folder);
+  const [oldest] = all;
   if (from < oldest.seq) throw new JournalCompacted(from, oldest.seq);
-  const chain = new Chain(null);
-  const first = Math.max(
-    0,
-    segments.findLastIndex((segment) => segment.seq <= from),
-  );
+  const behind = all.slice(all.findLastIndex((segment) => segment.seq <= from));
+  const segments = behind.filter((segment) => until === null || segment.seq <= until);
+  const [first] = segments;
+  if (first === undefined) return;
   let reached = from - 1;
   let last: number | null = null;
-  for (const segment of segments.slice(first)) {
-    if (until !== null && segment.seq > until) break;
-    const start = segment.seq <= from ? await seek(files, segment, from) : 0;
-    const mayEndBadly = until === null && segment === segments.at(-1);
-    for await (const record of readFrom(files, segment, start, chain, mayEndBadly)) {
-      if (until !== null && record.seq > until) return;
-      last = record.seq;
-      if (record.seq < from) continue;
-      reached = record.seq;
-      yield record;
-      if (record.seq === until) return;
+  const start = await seek(files, first, from);
+  const walked = { files, segments, chain: new Chain(null), from: start, mayEndBadly: until === null };
+  for await (const walk of walkSegments(walked)) {
+    for await (const { records } of walk.stretches()) {
+      for (const record of records) {
+        if (until !== null && record.seq > until) return;
+        last = record.seq;
+        if (record.seq < from) continue;
+        reached = record.seq;
+        yield record;
+        if (record.seq === until) return;
+      }
     }
   }
   if (until === null && last !== null && last < from - 1) {
@@ -67,38 +68,9 @@ export async function* dumpJournal(
   if (until !== null && reached < until)
     throw new JournalDamaged(
       segments.at(-1)?.path ?? folder,
-      1,
-      0,
+      WHOLE_FILE,
       `the lines end with seq ${reached}, where ${until} was written`,
     );
-}
-
-async function* readFrom(
-  files: Files,
-  segment: Named,
-  start: number,
-  chain: Chain,
-  mayEndBadly: boolean,
-): AsyncGenerator<JournalRecord, void, void> {
-  let line = 0;
-  for await (const { bytes, offset } of readPieces(files, segment.path, start)) {
-    for (let at = 0; at < bytes.length;) {
-      line++;
-      const newline = bytes.indexOf(NEWLINE, at);
-      let record: JournalRecord;
-      try {
-        if (newline === -1) throw new BadLine("has no newline at its end");
-        record = chain.take(bytes, at, newline);
-      } catch (error) {
-        if (!(error instanceof BadLine)) throw error;
-        if (mayEndBadly) return;
-        const counted = start > 0 ? ` (lines are counted from byte ${start})` : "";
-        throw new JournalDamaged(segment.path, line, offset + at, `this line ${error.message}${counted}`);
-      }
-      yield record;
-      at = newline + 1;
-    }
-  }
 }
 
 /** Where a line at or shortly before `seq` begins: halves the file, since lines are in order. */

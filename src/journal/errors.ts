@@ -3,23 +3,60 @@
  * what a person needs.
  */
 
-/** The journal on disk cannot be trusted from here on. Nothing was changed; a person decides. */
-export class JournalDamaged extends Error {
-  /** The path of the file at fault. */
-  readonly file: string;
+/** A line of a file. */
+interface AtLine {
   /** Counted from 1. */
   readonly line: number;
-  /** Where that line begins, in bytes from the start of the file. */
+  /** Where it begins, in bytes from the start of the file. */
   readonly offset: number;
+}
+
+/** A line of a file that was read from the middle on: nobody counted the lines before it. */
+interface AtByte {
+  readonly line: null;
+  readonly offset: number;
+}
+
+interface WholeFile {
+  readonly line: null;
+  readonly offset: null;
+}
+
+export type LinePlace = AtLine | AtByte;
+
+/** What is known of where in a file something is wrong. */
+export type Place = LinePlace | WholeFile;
+
+/** The file is missing, is not what it should be beside others, or is no file of a journal: no line of it is at fault. */
+export const WHOLE_FILE: WholeFile = { line: null, offset: null };
+
+/** For a sentence about a file: `, line 3, byte 812`, and nothing for a whole file. */
+export function placeText({ line, offset }: Place): string {
+  if (offset === null) return "";
+  return line === null ? `, byte ${offset}` : `, line ${line}, byte ${offset}`;
+}
+
+/** The journal on disk cannot be trusted from here on. Nothing was changed; a person decides. */
+export class JournalDamaged extends Error {
+  /** The path of the file at fault, or of the journal's folder where it is none of its files. */
+  readonly file: string;
+  readonly place: Place;
   readonly reason: string;
 
-  constructor(file: string, line: number, offset: number, reason: string) {
-    super(`journal: damaged: ${file}, line ${line}, byte ${offset}: ${reason}`);
+  constructor(file: string, place: Place, reason: string) {
+    super(`journal: damaged: ${file}${placeText(place)}: ${reason}`);
     this.name = "JournalDamaged";
     this.file = file;
-    this.line = line;
-    this.offset = offset;
+    this.place = place;
     this.reason = reason;
+  }
+
+  get line(): number | null {
+    return this.place.line;
+  }
+
+  get offset(): number | null {
+    return this.place.offset;
   }
 }
 

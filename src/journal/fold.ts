@@ -3,11 +3,11 @@
  * never the active segment.
  */
 import type { Files } from "../lib/files.ts";
-import { JournalDamaged } from "./errors.ts";
 import { listSegments, listSnapshots } from "./names.ts";
 import type { ReplayTarget } from "./replay.ts";
 import { loadBase, replaySegments } from "./replay.ts";
 import type { Head } from "./types.ts";
+import { damageOf } from "./walk.ts";
 
 /**
  * Gives the newest good snapshot and every line of the closed segments behind it to `target`, and says what head that
@@ -20,7 +20,7 @@ export async function foldClosed(files: Files, folder: string, target: ReplayTar
   const [snapshot] = await listSnapshots(files, folder);
   if (newest === undefined || (snapshot !== undefined && snapshot.seq >= newest.seq)) return null;
   const { head, last } = await replaySegments(files, folder, closed, await loadBase(files, folder, target), target);
-  const bad = last?.walked.bad ?? null;
-  if (last !== null && bad !== null) throw new JournalDamaged(last.segment.path, bad.line, bad.offset, bad.reason);
+  const bad = last?.bad ?? null;
+  if (bad !== null) throw damageOf(bad);
   return head;
 }

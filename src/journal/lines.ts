@@ -1,7 +1,8 @@
-/** Reads a file of lines in pieces of bounded size. Knows nothing of what the lines say. */
+/** Files and streams as pieces of bounded size, and pieces as lines with their places. Knows nothing of what lines say. */
 import { messageOf, systemCode } from "../lib/errors.ts";
 import type { Files } from "../lib/files.ts";
-import { MAX_LINE_BYTES } from "./record.ts";
+import type { LinePlace } from "./errors.ts";
+import { BadLine, MAX_LINE_BYTES } from "./record.ts";
 
 /** Large enough that system calls do not count, small enough to come back to the event loop every few milliseconds. */
 const PIECE_BYTES = 1024 * 1024;
@@ -9,7 +10,7 @@ export const NEWLINE = 0x0a;
 
 /** Whole lines, each with its newline; only the last piece of a file may end without one. */
 export interface Piece {
-  /** Valid until the next piece is asked for; the reader of the piece may write in it. */
+  /** Valid until the next piece is asked for; nobody writes in it before. */
   readonly bytes: Buffer;
   /** Where `bytes` begins in the file. */
   readonly offset: number;
@@ -50,6 +51,79 @@ export async function* readPieces(files: Files, path: string, from: number): Asy
     // A reader's descriptor holds nothing that could be lost, and an error on the way here is the one to tell.
     await files.close(fd).catch(() => undefined);
   }
+}
+
+/** The same of bytes that come in whatever pieces. */
+export async function* piecesOf(source: AsyncIterable<Uint8Array>): AsyncGenerator<Piece, void, void> {
+  let rest: Uint8Array[] = [];
+  let restBytes = 0;
+  let offset = 0;
+  for await (const chunk of source) {
+    const cut = chunk.lastIndexOf(NEWLINE) + 1;
+    if (cut > 0) {
+      const bytes = Buffer.concat([...rest, chunk.subarray(0, cut)]);
+      yield { bytes, offset };
+      offset += bytes.length;
+      rest = [];
+      restBytes = 0;
+    }
+    rest.push(chunk.subarray(cut));
+    restBytes += chunk.length - cut;
+    if (restBytes > MAX_LINE_BYTES) break;
+  }
+  if (restBytes > 0) yield { bytes: Buffer.concat(rest), offset };
+}
+
+/** A line in a piece: from `start` to its newline, at `end`. */
+export interface Line {
+  readonly start: number;
+  readonly end: number;
+}
+
+/** Walks along the lines of one file, and knows where it stands. Nothing else splits or counts lines. */
+export class Lines {
+  #line: number | null;
+  #offset: number;
+  #end: number;
+
+  /** `from` is where the first piece begins, in bytes. */
+  constructor(from = 0) {
+    this.#line = from === 0 ? 0 : null;
+    this.#offset = from;
+    this.#end = from;
+  }
+
+  /** The line that was given last, or could not be. */
+  get place(): LinePlace {
+    return { line: this.#line, offset: this.#offset };
+  }
+
+  /** The line that would follow it. */
+  get nextPlace(): LinePlace {
+    return { line: this.#line === null ? null : this.#line + 1, offset: this.#end };
+  }
+
+  /** The lines of the piece that follows the one before. Throws BadLine where the last has no newline. */
+  *of({ bytes, offset }: Piece): Generator<Line, void, void> {
+    for (let start = 0; start < bytes.length;) {
+      if (this.#line !== null) this.#line++;
+      this.#offset = offset + start;
+      const end = bytes.indexOf(NEWLINE, start);
+      if (end === -1) throw unfinished(bytes.subarray(start));
+      this.#end = offset + end + 1;
+      yield { start, end };
+      start = end + 1;
+    }
+  }
+}
+
+/** A line that ends with its file. */
+export class CutLine extends BadLine {}
+
+function unfinished(line: Buffer): BadLine {
+  if (line.length >= MAX_LINE_BYTES) return new BadLine(`is longer than ${MAX_LINE_BYTES} bytes`);
+  const isZero = line.every((byte) => byte === 0);
+  return isZero ? new BadLine("is filled with NUL bytes") : new CutLine("has no newline at its end");
 }
 
 /** A system error of a read names no file; a disk that cannot be read is told with its place, and keeps its code. */

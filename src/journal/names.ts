@@ -1,7 +1,7 @@
 /** The names in the journal's folder, and what they say. Reads no file. */
 import { basename, join } from "node:path";
 import type { Files } from "../lib/files.ts";
-import { JournalAbsent, JournalDamaged } from "./errors.ts";
+import { JournalAbsent, JournalDamaged, WHOLE_FILE } from "./errors.ts";
 
 const SEGMENT = /^(\d{20})\.jsonl$/;
 const SNAPSHOT = /^(\d{20})\.snapshot$/;
@@ -44,8 +44,7 @@ export async function listSegments(files: Files, folder: string): Promise<Named[
     if (named !== null && named.seq >= 1) return named;
     throw new JournalDamaged(
       join(folder, name),
-      1,
-      0,
+      WHOLE_FILE,
       "its name is not that of a segment (20 digits and .jsonl); if it is none, move it out of this folder",
     );
   });

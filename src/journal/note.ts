@@ -8,11 +8,11 @@ import type { Files } from "../lib/files.ts";
 import { readWhole, writeDurably } from "../lib/files.ts";
 import { sha256Hex } from "../lib/ids.ts";
 import type { Log } from "../lib/log.ts";
-import { JournalDamaged } from "./errors.ts";
+import { JournalDamaged, WHOLE_FILE } from "./errors.ts";
 import type { Named } from "./names.ts";
 import { NOTE_NAME, segmentName } from "./names.ts";
-import type { Bad } from "./segment.ts";
 import type { Head } from "./types.ts";
+import type { Bad } from "./walk.ts";
 
 const NUMBER = String.raw`[1-9]\d{0,15}`;
 const SUM = "[0-9a-f]{64}";
@@ -52,7 +52,7 @@ export async function readNote(files: Files, folder: string): Promise<Note | nul
   const [, said = "", segment, seq, sum, check] = SHAPE.exec((await readWhole(files, path)).toString("latin1")) ?? [];
   if (segment === undefined || seq === undefined || sum === undefined || check !== sha256Hex(said)) {
     const what = "this note of the head is not one that this version reads";
-    throw new JournalDamaged(path, 1, 0, `${what}; without it a segment that was removed is not missed`);
+    throw new JournalDamaged(path, WHOLE_FILE, `${what}; without it a segment that was removed is not missed`);
   }
   return { segment: Number(segment), head: { seq: Number(seq), sum } };
 }
@@ -90,12 +90,12 @@ export class NoteCheck {
     if (last >= noted) return;
     const what = bad === null ? "" : `${bad.reason}; `;
     const reason = `${what}the good lines end with seq ${last}, and seq ${noted} was on disk, ${this.#remedy()}`;
-    throw new JournalDamaged(path, bad?.line ?? 1, bad?.offset ?? 0, reason);
+    throw new JournalDamaged(path, bad?.place ?? WHOLE_FILE, reason);
   }
 
   #missing(name: string, what: string): JournalDamaged {
     const reason = `${what}: lines that were acknowledged are not there, ${this.#remedy()}`;
-    return new JournalDamaged(join(this.#folder, name), 1, 0, reason);
+    return new JournalDamaged(join(this.#folder, name), WHOLE_FILE, reason);
   }
 
   #remedy(): string {

@@ -11,11 +11,12 @@ import type { Note } from "./note.ts";
 import { NoteCheck, readNote } from "./note.ts";
 import type { LastSegment } from "./repair.ts";
 import { cutTorn, makeDurable, removeLeftovers } from "./repair.ts";
-import type { ReplayTarget, Replayed } from "./replay.ts";
+import type { ReplayTarget } from "./replay.ts";
 import { loadBase, replaySegments } from "./replay.ts";
-import { findProof } from "./segment.ts";
 import { isShortage } from "./shortage.ts";
 import type { Head, Torn } from "./types.ts";
+import type { SegmentWalk } from "./walk.ts";
+import { damageOf } from "./walk.ts";
 import type { ActiveFile } from "./writer.ts";
 
 export { JournalDamaged } from "./errors.ts";
@@ -43,14 +44,14 @@ export async function recover(files: Files, folder: string, log: Log, target: Re
   for (const reason of base.unusable) log.warn("journal: a snapshot was passed over", { reason });
   noted.passed(base.head);
   const replayed = await replaySegments(files, folder, segments, base, watched(target, noted));
-  noted.ended(replayed.last?.segment.path ?? folder, replayed.head, replayed.last?.walked.bad ?? null);
+  noted.ended(replayed.last?.segment.path ?? folder, replayed.head, replayed.last?.bad ?? null);
   log.info("journal: replayed", {
     snapshot: base.snapshot?.name ?? null,
     records: replayed.records,
     head: `${replayed.head.seq}:${replayed.head.sum}`,
   });
   if (replayed.last === null) return { head: replayed.head, active: null, torn: null, uncut: null };
-  const last = await judge(files, replayed.last, replayed.head, log);
+  const last = await judge(files, replayed.last, log);
   const fd = await files.open(last.path, "r+");
   try {
     return await repair(files, folder, log, { head: replayed.head, last, fd });
@@ -84,26 +85,22 @@ function watched(target: ReplayTarget, noted: NoteCheck): ReplayTarget {
 }
 
 /** Throws JournalDamaged where a line behind the bad one proves that the bad one had been synced. */
-async function judge(
-  files: Files,
-  { segment, walked }: NonNullable<Replayed["last"]>,
-  head: Head,
-  log: Log,
-): Promise<LastSegment> {
-  const { bad, end, lastBatchAt } = walked;
-  const size = (await files.stat(segment.path))?.size ?? 0;
+async function judge(files: Files, last: SegmentWalk, log: Log): Promise<LastSegment> {
+  const { path } = last.segment;
+  const { bad, end, lastBatchAt } = last;
+  const size = (await files.stat(path))?.size ?? 0;
   if (bad !== null) {
-    const proof = await findProof(files, segment.path, bad.offset, head.seq + 1);
+    const proof = await last.findProof();
     if (proof !== null) {
       const why =
         `this is no torn end: the line with seq ${proof.seq} at byte ${proof.offset} was written ` +
         `after seq ${proof.batch - 1} had been synced`;
-      throw new JournalDamaged(segment.path, bad.line, bad.offset, `${bad.reason}; ${why}`);
+      throw damageOf(bad, `; ${why}`);
     }
-    const fields = { file: segment.path, line: bad.line, offset: bad.offset, reason: bad.reason };
+    const fields = { file: path, line: bad.place.line, offset: bad.place.offset, reason: bad.reason };
     log.warn("journal: the last write did not reach the disk whole; what is missing was never acknowledged", fields);
   }
-  return { path: segment.path, end, size, lastBatchAt };
+  return { path, end, size, lastBatchAt };
 }
 
 async function repair(

@@ -5,14 +5,15 @@
 import { join } from "node:path";
 import { messageOf } from "../lib/errors.ts";
 import type { Files } from "../lib/files.ts";
-import { JournalDamaged } from "./errors.ts";
+import { JournalDamaged, WHOLE_FILE } from "./errors.ts";
 import type { Named } from "./names.ts";
 import { listSnapshots, segmentName } from "./names.ts";
 import { CHAIN_START, Chain } from "./record.ts";
-import type { Walked } from "./segment.ts";
-import { lastLine, lineReads, walkSegment } from "./segment.ts";
+import { lastLine, lineReads } from "./segment.ts";
 import { readSnapshot } from "./snapshot.ts";
 import type { Head, JournalRecord } from "./types.ts";
+import type { SegmentWalk } from "./walk.ts";
+import { walkSegments } from "./walk.ts";
 
 /** Where a replay goes; called in order. */
 export interface ReplayTarget {
@@ -54,7 +55,7 @@ export interface Replayed {
   /** Lines given to the target. */
   readonly records: number;
   /** The last segment, and how far it was good; null where there is none. */
-  readonly last: { readonly segment: Named; readonly walked: Walked } | null;
+  readonly last: SegmentWalk | null;
 }
 
 /**
@@ -78,22 +79,23 @@ export async function replaySegments(
   const chain = new Chain(
     first === undefined || first.seq === head.seq + 1 ? head : first.seq === 1 ? CHAIN_START : null,
   );
-  for (const segment of needed) {
-    if (segment !== first && segment.seq !== head.seq + 1) throw notNext(segment, head);
-    const walked = await walkSegment(files, segment, chain, (record) => {
+  for await (const walk of walkSegments({ files, segments: needed, chain, from: 0, mayEndBadly: true })) {
+    await walk.each((record) => {
       if (record.seq < base.head.seq) return;
       if (record.seq === base.head.seq) return checkMeeting(base, record);
       records++;
       target.record(record);
     });
-    if (segment === first && walked.lines === 0) await checkBelongs(files, segments, segment, base);
-    if (walked.bad !== null && segment !== needed.at(-1))
-      throw new JournalDamaged(segment.path, walked.bad.line, walked.bad.offset, walked.bad.reason);
-    head = walked.head ?? head;
-    last = { segment, walked };
+    if (walk.segment === first && walk.count === 0) await checkBelongs(files, segments, first, base);
+    head = walk.head ?? head;
+    last = walk;
   }
-  if (head.seq < base.head.seq)
-    throw notOfThisJournal(base, `the segments end with seq ${head.seq}: lines that were on disk are missing`);
+  if (base.snapshot !== null && head.seq < base.head.seq)
+    throw notOfThisJournal(
+      base.snapshot,
+      base.head,
+      `the segments end with seq ${head.seq}: lines that were on disk are missing`,
+    );
   return { head, records, last };
 }
 
@@ -110,28 +112,14 @@ function neededSegments(folder: string, segments: readonly Named[], base: Base):
   const tried = base.unusable.length === 0 ? "" : ` (${base.unusable.join("; ")})`;
   throw new JournalDamaged(
     join(folder, segmentName(next)),
-    1,
-    0,
+    WHOLE_FILE,
     `this segment is missing: ${found}, and ${covered}${tried}`,
   );
 }
 
-function notNext(segment: Named, head: Head): JournalDamaged {
-  const missing = segment.seq > head.seq + 1;
-  const why = missing
-    ? `${segmentName(head.seq + 1)} is missing, or the segment before was cut`
-    : "two segments hold the same lines";
-  return new JournalDamaged(
-    segment.path,
-    1,
-    0,
-    `it begins with seq ${segment.seq}, but the lines before it end with seq ${head.seq}: ${why}`,
-  );
-}
-
 function checkMeeting(base: Base, record: JournalRecord): void {
-  if (record.sum !== base.head.sum)
-    throw notOfThisJournal(base, `line ${record.seq} of the segments has the sum ${record.sum}`);
+  if (base.snapshot !== null && record.sum !== base.head.sum)
+    throw notOfThisJournal(base.snapshot, base.head, `line ${record.seq} of the segments has the sum ${record.sum}`);
 }
 
 /**
@@ -145,16 +133,11 @@ async function checkBelongs(files: Files, segments: readonly Named[], first: Nam
   const line = before === undefined ? null : await lastLine(files, before.path);
   if (line !== null && line.seq === base.head.seq) return checkMeeting(base, line);
   if (await lineReads(files, first.path, 0))
-    throw notOfThisJournal(base, `the first line of ${first.name} does not follow it`);
+    throw notOfThisJournal(base.snapshot, base.head, `the first line of ${first.name} does not follow it`);
 }
 
-function notOfThisJournal(base: Base, found: string): JournalDamaged {
-  const path = base.snapshot?.path ?? "";
-  const covers = `this snapshot covers seq ${base.head.seq} with the sum ${base.head.sum}`;
-  return new JournalDamaged(
-    path,
-    1,
-    0,
-    `${covers}, but ${found}. It is whole, so one of the two is not of this journal`,
-  );
+function notOfThisJournal(snapshot: Named, { seq, sum }: Head, found: string): JournalDamaged {
+  const covers = `this snapshot covers seq ${seq} with the sum ${sum}`;
+  const reason = `${covers}, but ${found}. It is whole, so one of the two is not of this journal`;
+  return new JournalDamaged(snapshot.path, WHOLE_FILE, reason);
 }

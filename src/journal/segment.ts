@@ -1,14 +1,15 @@
 /**
- * One segment, read: the walk along its lines, the search for proof behind a bad one, its last line. Changes nothing.
+ * What a segment begins with, and looks into one that walk no line after the other: for its last line, for proof behind
+ * a bad one. Changes nothing.
  */
 import type { Files } from "../lib/files.ts";
 import { VERSION } from "../lib/version.ts";
 import { JournalDamaged } from "./errors.ts";
-import { NEWLINE, readAt, readPieces, withReader } from "./lines.ts";
+import type { Piece } from "./lines.ts";
+import { Lines, NEWLINE, readAt, readPieces, withReader } from "./lines.ts";
 import type { Named } from "./names.ts";
-import type { Chain } from "./record.ts";
 import { BadLine, LINE_START_BYTES, MAX_LINE_BYTES, SUM_KEY, decodeLine, startOf } from "./record.ts";
-import type { Head, JournalEntry, JournalRecord } from "./types.ts";
+import type { JournalEntry, JournalRecord } from "./types.ts";
 
 export const SEGMENT_TYPE = "journal.segment";
 /** What `data.format` of a segment's first line says. */
@@ -20,75 +21,6 @@ const SCAN_BYTES = 1024 * 1024;
 export function firstEntry(at: string): JournalEntry {
   const data = { format: FORMAT, program: `zwrmd ${VERSION}` };
   return { at, type: SEGMENT_TYPE, actor: { kind: "system", id: null, ip: null }, data };
-}
-
-/** The first line that does not fit, and why. */
-export interface Bad {
-  readonly line: number;
-  readonly offset: number;
-  readonly reason: string;
-}
-
-/** How far a walk came. */
-export interface Walked {
-  /** Where the last good line ends. */
-  readonly end: number;
-  readonly lines: number;
-  /** The last good line, or where the chain stood before. */
-  readonly head: Head | null;
-  /** Where the lines of the last batch begin. */
-  readonly lastBatchAt: number;
-  readonly bad: Bad | null;
-}
-
-/**
- * Walks a segment from its first line, giving every good line to `onRecord`, and stops at the first bad one. Throws
- * what `onRecord` throws.
- */
-export async function walkSegment(
-  files: Files,
-  segment: Named,
-  chain: Chain,
-  onRecord: (record: JournalRecord) => void,
-): Promise<Walked> {
-  let end = 0;
-  let lines = 0;
-  let lastBatchAt = 0;
-  let { head } = chain;
-  for await (const { bytes, offset } of readPieces(files, segment.path, 0)) {
-    for (let at = 0; at < bytes.length;) {
-      const newline = bytes.indexOf(NEWLINE, at);
-      const batch = chain.batch;
-      let record: JournalRecord;
-      try {
-        if (newline === -1) throw new BadLine(unfinished(bytes, at));
-        record = chain.take(bytes, at, newline);
-        if (lines === 0) checkFirst(segment, record);
-      } catch (error) {
-        if (error instanceof BadLine)
-          return {
-            end,
-            lines,
-            head,
-            lastBatchAt,
-            bad: { line: lines + 1, offset: offset + at, reason: `this line ${error.message}` },
-          };
-        throw error;
-      }
-      if (record.batch !== batch) lastBatchAt = offset + at;
-      onRecord(record);
-      head = record;
-      lines++;
-      at = newline + 1;
-      end = offset + at;
-    }
-  }
-  return { end, lines, head, lastBatchAt, bad: null };
-}
-
-function unfinished(bytes: Buffer, at: number): string {
-  if (bytes.length - at >= MAX_LINE_BYTES) return `is longer than ${MAX_LINE_BYTES} bytes`;
-  return bytes.subarray(at).every((byte) => byte === 0) ? "is filled with NUL bytes" : "has no newline at its end";
 }
 
 /**
@@ -103,8 +35,7 @@ export function checkFirst(segment: Named, record: JournalRecord): void {
   if (format === FORMAT) return;
   throw new JournalDamaged(
     segment.path,
-    1,
-    0,
+    { line: 1, offset: 0 },
     `it has format ${JSON.stringify(format)}; this version reads format ${FORMAT}: run the version that wrote it`,
   );
 }
@@ -146,15 +77,18 @@ export async function findProof(files: Files, path: string, from: number, badSeq
 
 /** Whether a whole line with the shape of a record begins at `offset`. */
 export async function lineReads(files: Files, path: string, offset: number): Promise<boolean> {
-  for await (const { bytes } of readPieces(files, path, offset)) {
-    const newline = bytes.indexOf(NEWLINE);
-    try {
-      if (newline !== -1) decodeLine(bytes, 0, newline);
-      return newline !== -1;
-    } catch (error) {
-      if (error instanceof BadLine) return false;
-      throw error;
+  for await (const piece of readPieces(files, path, offset)) return firstReads(piece);
+  return false;
+}
+
+function firstReads(piece: Piece): boolean {
+  try {
+    for (const { start, end } of new Lines(piece.offset).of(piece)) {
+      decodeLine(piece.bytes, start, end);
+      return true;
     }
+  } catch (error) {
+    if (!(error instanceof BadLine)) throw error;
   }
   return false;
 }

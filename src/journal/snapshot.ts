@@ -7,10 +7,12 @@ import type { Hash } from "node:crypto";
 import { join } from "node:path";
 import type { Files } from "../lib/files.ts";
 import { writeAll } from "../lib/files.ts";
+import type { LinePlace } from "./errors.ts";
 import { JournalDamaged } from "./errors.ts";
-import { NEWLINE, readPieces } from "./lines.ts";
+import type { Piece } from "./lines.ts";
+import { Lines, readPieces } from "./lines.ts";
 import { snapshotName } from "./names.ts";
-import { MAX_LINE_BYTES } from "./record.ts";
+import { BadLine } from "./record.ts";
 import type { Head } from "./types.ts";
 
 export { listSnapshots } from "./names.ts";
@@ -78,7 +80,7 @@ async function writeLines(files: Files, fd: number, head: Head, lines: Iterable<
  */
 export async function readSnapshot(files: Files, path: string, onLine: (line: unknown) => void): Promise<Head> {
   const reader = new SnapshotReader(path, onLine);
-  for await (const { bytes, offset } of readPieces(files, path, 0)) reader.take(bytes, offset);
+  for await (const piece of readPieces(files, path, 0)) reader.take(piece);
   return reader.finish();
 }
 
@@ -88,8 +90,9 @@ export class SnapshotReader {
   readonly #onLine: (line: unknown) => void;
   readonly #sha: Hash = createHash("sha256");
   #head: Head | null = null;
-  #line = 0;
-  #offset = 0;
+  readonly #lines = new Lines();
+  /** Lines of the layer above. */
+  #count = 0;
   #isDone = false;
 
   constructor(path: string, onLine: (line: unknown) => void) {
@@ -97,61 +100,64 @@ export class SnapshotReader {
     this.#onLine = onLine;
   }
 
-  take(bytes: Buffer, offset: number): void {
+  take(piece: Piece): void {
+    try {
+      this.#takeLines(piece);
+    } catch (error) {
+      throw error instanceof BadLine ? this.#damaged(this.#lines.place, error) : error;
+    }
+  }
+
+  #takeLines(piece: Piece): void {
+    const { bytes } = piece;
     let hashed = 0;
-    for (let at = 0; at < bytes.length;) {
-      this.#line++;
-      this.#offset = offset + at;
-      const end = bytes.indexOf(NEWLINE, at);
-      if (this.#isDone) throw this.#bad("follows the trailer");
-      if (end === -1)
-        throw this.#bad(
-          bytes.length - at >= MAX_LINE_BYTES ? `is longer than ${MAX_LINE_BYTES} bytes` : "has no newline at its end",
-        );
-      const text = bytes.toString("utf8", at, end);
+    for (const { start, end } of this.#lines.of(piece)) {
+      if (this.#isDone) throw new BadLine("follows the trailer");
+      const text = bytes.toString("utf8", start, end);
       if (this.#head === null) this.#readHeader(text);
       else if (text.startsWith(TRAILER_KEY)) {
-        this.#sha.update(bytes.subarray(hashed, at));
+        this.#sha.update(bytes.subarray(hashed, start));
         hashed = bytes.length;
         this.#readTrailer(text);
-      } else this.#onLine(this.#parse(text));
-      at = end + 1;
+      } else {
+        this.#count++;
+        this.#onLine(parse(text));
+      }
     }
     if (hashed < bytes.length) this.#sha.update(bytes.subarray(hashed));
   }
 
   finish(): Head {
-    this.#line++;
-    if (this.#head === null || !this.#isDone) throw this.#bad("is missing: the snapshot is cut short");
-    return this.#head;
+    if (this.#head !== null && this.#isDone) return this.#head;
+    throw this.#damaged(this.#lines.nextPlace, new BadLine("is missing: the snapshot is cut short"));
   }
 
   #readHeader(text: string): void {
     const [, seq, sum] = HEADER.exec(text) ?? [];
     if (seq === undefined || sum === undefined)
-      throw this.#bad("is not the header of a snapshot that this version reads");
+      throw new BadLine("is not the header of a snapshot that this version reads");
     if (!this.#path.endsWith(snapshotName(Number(seq))))
-      throw this.#bad(`says seq ${seq}, which the file's name does not`);
+      throw new BadLine(`says seq ${seq}, which the file's name does not`);
     this.#head = { seq: Number(seq), sum };
   }
 
   #readTrailer(text: string): void {
     const [, lines, sha] = TRAILER.exec(text) ?? [];
-    if (lines === undefined || Number(lines) !== this.#line - 2)
-      throw this.#bad("is not the trailer of the lines before it");
-    if (sha !== this.#sha.digest("hex")) throw this.#bad("does not match: a line before it is not as it was written");
+    if (lines === undefined || Number(lines) !== this.#count)
+      throw new BadLine("is not the trailer of the lines before it");
+    if (sha !== this.#sha.digest("hex")) throw new BadLine("does not match: a line before it is not as it was written");
     this.#isDone = true;
   }
 
-  #parse(text: string): unknown {
-    try {
-      return JSON.parse(text);
-    } catch {
-      throw this.#bad("is not JSON");
-    }
+  #damaged(place: LinePlace, { message }: BadLine): JournalDamaged {
+    return new JournalDamaged(this.#path, place, `this line ${message}`);
   }
+}
 
-  #bad(reason: string): JournalDamaged {
-    return new JournalDamaged(this.#path, this.#line, this.#offset, `this line ${reason}`);
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new BadLine("is not JSON");
   }
 }

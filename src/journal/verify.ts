@@ -2,14 +2,16 @@
  * Walks the whole chain on disk and compares every snapshot with it. Reads only; may run beside a daemon that writes.
  */
 import type { Files } from "../lib/files.ts";
-import { JournalCompacted, JournalDamaged } from "./errors.ts";
+import type { LinePlace } from "./errors.ts";
+import { JournalCompacted, JournalDamaged, WHOLE_FILE } from "./errors.ts";
 import type { Named } from "./names.ts";
 import { listSnapshots, requireSegments } from "./names.ts";
 import { NoteCheck, readNote } from "./note.ts";
 import { CHAIN_START, Chain } from "./record.ts";
-import { findProof, walkSegment } from "./segment.ts";
 import { readSnapshot } from "./snapshot.ts";
 import type { Head } from "./types.ts";
+import type { Bad } from "./walk.ts";
+import { damageOf, walkSegments } from "./walk.ts";
 
 /** After each segment. */
 export interface Progress {
@@ -28,12 +30,7 @@ export interface Verified {
   readonly head: Head | null;
   readonly snapshots: number;
   /** What stands behind the last good line: torn, or being written this moment. The next start cuts it off. */
-  readonly tail: {
-    readonly file: string;
-    readonly line: number;
-    readonly offset: number;
-    readonly reason: string;
-  } | null;
+  readonly tail: (LinePlace & { readonly file: string; readonly reason: string }) | null;
 }
 
 /** Heads that the chain must pass through. */
@@ -65,27 +62,23 @@ export async function* verifyJournal(
   const chain = new Chain(startOfChain(oldest, expected));
   let head = chain.head;
   let records = 0;
-  let tail: Verified["tail"] = null;
-  for (const segment of segments) {
-    checkNext(segment, head);
-    const walked = await walkSegment(files, segment, chain, (record) => {
+  let bad: Bad | null = null;
+  for await (const walk of walkSegments({ files, segments, chain, from: 0, mayEndBadly: true })) {
+    await walk.each((record) => {
       kept.passed(record);
       for (const expectation of bySeq.get(record.seq) ?? []) checkPassed(folder, expectation, record.sum);
     });
-    head = walked.head;
-    records += walked.lines;
-    if (walked.bad !== null) {
-      const isLast = segment === segments.at(-1);
-      const proof = isLast ? await findProof(files, segment.path, walked.bad.offset, (head?.seq ?? 0) + 1) : null;
-      if (!isLast || proof !== null)
-        throw new JournalDamaged(segment.path, walked.bad.line, walked.bad.offset, walked.bad.reason);
-      tail = { file: segment.path, ...walked.bad };
-    }
-    if (head !== null) yield { file: segment.path, records: walked.lines, head: { seq: head.seq, sum: head.sum } };
+    // Before this segment is called good.
+    walk.refuseBad();
+    ({ head, bad } = walk);
+    records += walk.count;
+    if (bad !== null && (await walk.findProof()) !== null) throw damageOf(bad);
+    if (head !== null) yield { file: walk.segment.path, records: walk.count, head: { seq: head.seq, sum: head.sum } };
   }
-  kept.ended(segments.at(-1)?.path ?? folder, head, tail);
+  kept.ended(segments.at(-1)?.path ?? folder, head, bad);
   checkReached(folder, oldest.seq, head?.seq ?? 0, expected);
   const end = head === null || head.seq === 0 ? null : { seq: head.seq, sum: head.sum };
+  const tail = bad === null ? null : { file: bad.file, ...bad.place, reason: bad.reason };
   return { segments: segments.length, records, oldestSeq: oldest.seq, head: end, snapshots: snapshots.length, tail };
 }
 
@@ -111,21 +104,15 @@ function startOfChain(oldest: Named, expected: readonly Expected[]): Head | null
   return expected.find(({ head }) => head.seq === oldest.seq - 1)?.head ?? null;
 }
 
-function checkNext(segment: Named, head: Head | null): void {
-  if (head === null || segment.seq === head.seq + 1) return;
-  throw new JournalDamaged(
-    segment.path,
-    1,
-    0,
-    `it begins with seq ${segment.seq}, but the lines before it end with seq ${head.seq}`,
-  );
-}
-
 function checkPassed(folder: string, { head, path }: Expected, sum: string): void {
   if (head.sum === sum) return;
   const who = path === null ? "the head noted elsewhere" : "this snapshot";
   const differ = `${who} gives seq ${head.seq} the sum ${head.sum}, the chain gives it ${sum}`;
-  throw new JournalDamaged(path ?? folder, 1, 0, `${differ}: one of them was rewritten, or is of another journal`);
+  throw new JournalDamaged(
+    path ?? folder,
+    WHOLE_FILE,
+    `${differ}: one of them was rewritten, or is of another journal`,
+  );
 }
 
 /** What lies before the oldest line cannot be compared; what lies behind the last one is missing. */
@@ -138,8 +125,7 @@ function checkReached(folder: string, oldestSeq: number, lastSeq: number, expect
     const who = path === null ? "the head noted elsewhere" : "this snapshot";
     throw new JournalDamaged(
       path ?? folder,
-      1,
-      0,
+      WHOLE_FILE,
       `${who} covers seq ${head.seq}, the chain ends with seq ${lastSeq}: lines that were on disk are missing`,
     );
   }

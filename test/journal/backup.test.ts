@@ -137,6 +137,7 @@ test("a backup with any byte altered is refused, with the line and byte", async 
     altered[at] = (file[at] ?? 0) ^ (1 << (at % 8));
     const { file: name, line, offset } = await damage(unpack(again, altered));
     assert.equal(name, "the backup");
+    assert.ok(line !== null && offset !== null);
     const startsNow = [0, ...[...altered].flatMap((byte, index) => (byte === 10 ? [index + 1] : []))];
     assert.equal(startsNow[line - 1], offset, `byte ${at}: line ${line} begins at byte ${offset}`);
     assert.ok(

@@ -90,12 +90,11 @@ export async function replaySegments(
     head = walk.head ?? head;
     last = walk;
   }
-  if (base.snapshot !== null && head.seq < base.head.seq)
-    throw notOfThisJournal(
-      base.snapshot,
-      base.head,
-      `the segments end with seq ${head.seq}: lines that were on disk are missing`,
-    );
+  const reached = last?.lastSeq ?? head.seq;
+  if (base.snapshot !== null && reached < base.head.seq) {
+    const found = `the segments end with seq ${reached}: lines that were on disk are missing`;
+    throw notOfThisJournal(base.snapshot, base.head, found);
+  }
   return { head, records, last };
 }
 

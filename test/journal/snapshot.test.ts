@@ -3,7 +3,7 @@
  * stops the start.
  */
 import assert from "node:assert/strict";
-import { readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { readFileSync, readdirSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import type { TestContext } from "node:test";
@@ -33,6 +33,10 @@ interface Bench {
   readonly folder: string;
   readonly heads: readonly Head[];
   readonly last: number;
+}
+
+function lastSegment(folder: string): string {
+  return segmentPath(folder, segmentNames(folder).length - 1);
 }
 
 /** A journal of several segments with a snapshot at the end of each closed one. */
@@ -187,6 +191,17 @@ test("refuses a snapshot that is ahead of the segments: lines that were on disk 
   );
   for (const name of names.slice(0, -2)) rmSync(join(folder, name));
   await assert.rejects(reopen(folder), (error) => error instanceof JournalDamaged && error.reason.includes("missing"));
+});
+
+test("refuses a last segment that was emptied, where a snapshot covers lines that were in it", async (t) => {
+  const { folder, heads } = await bench(t, true);
+  rmSync(lastSegment(folder));
+  truncateSync(lastSegment(folder), 0);
+  forgetHead(folder);
+  await assert.rejects(
+    reopen(folder),
+    (error) => error instanceof JournalDamaged && error.file.endsWith(snapshotName(at(heads, -1).seq)),
+  );
 });
 
 for (const [gone, torn] of [

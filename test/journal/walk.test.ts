@@ -1,6 +1,6 @@
 /** One walk for every reader of the log: the same damage is told in the same place, and what is read stays as it was. */
 import assert from "node:assert/strict";
-import { mkdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import { appendFileSync, mkdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import test from "node:test";
 import type { TestContext } from "node:test";
@@ -156,4 +156,24 @@ test("a backup that is unpacked stays as it was given, and a line longer than an
   assert.equal((await unpackBackup(unsyncedFiles, again, "the backup", whole())).head.seq, 5);
   assert.ok(file.equals(before));
   assert.ok(readFileSync(segmentPath(again, 0)).equals(readFileSync(segmentPath(folder, 0))));
+});
+
+test("a segment of several pieces is copied byte for byte, and a torn end of it is cut where it begins", async (t) => {
+  const root = tempFolder(t);
+  const folder = join(root, "journal");
+  await makeJournal(folder, [900, 900], {}, "x".repeat(2_000));
+  const path = segmentPath(folder, 0);
+  const whole = readFileSync(path);
+  assert.ok(whole.length > 3 * 1024 * 1024);
+  const parts: Uint8Array[] = [];
+  await writeBackup(unsyncedFiles, folder, {
+    until: 1_801,
+    at: "then",
+    program: "zwrmd",
+    write: (part) => Promise.resolve(void parts.push(Buffer.from(part))),
+  });
+  assert.ok(Buffer.concat(parts).includes(whole));
+  appendFileSync(path, '{"sum":"half a li');
+  assert.equal((await reopen(folder)).head, 1_801);
+  assert.ok(readFileSync(path).equals(whole));
 });

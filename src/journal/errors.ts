@@ -27,7 +27,7 @@ export type LinePlace = AtLine | AtByte;
 /** What is known of where in a file something is wrong. */
 export type Place = LinePlace | WholeFile;
 
-/** The file is missing, is not what it should be beside others, or is no file of a journal: no line of it is at fault. */
+/** The file is missing, does not fit to others, or is no file of a journal: no line of it is at fault. */
 export const WHOLE_FILE: WholeFile = { line: null, offset: null };
 
 /** For a sentence about a file: `, line 3, byte 812`, and nothing for a whole file. */

@@ -1,4 +1,4 @@
-/** Files and streams as pieces of bounded size, and pieces as lines with their places. Knows nothing of what lines say. */
+/** Files and streams as pieces of bounded size, pieces as lines with their places. Knows nothing of what lines say. */
 import { messageOf, systemCode } from "../lib/errors.ts";
 import type { Files } from "../lib/files.ts";
 import type { LinePlace } from "./errors.ts";
@@ -11,8 +11,8 @@ export const NEWLINE = 0x0a;
 /** Whole lines, each with its newline; only the last piece of a file may end without one. */
 export interface Piece {
   /**
-   * Nobody writes in it before the next piece is asked for. Then `readPieces` takes the same memory again: 0.1 ms of CPU
-   * a MiB, where new memory for each is 0.2 to 0.6, and checking the lines of a MiB about 15.
+   * Nobody writes in it before the next piece is asked for. Then `readPieces` takes the same memory again: a read costs
+   * 0.1 ms of CPU a MiB so, with new memory for each 0.2 to 0.6; to check the lines of a MiB costs about 15.
    */
   readonly bytes: Buffer;
   /** Where `bytes` begins in the file. */

@@ -183,7 +183,7 @@ export class Chain {
     return this.#batch;
   }
 
-  /** Takes the line in `bytes[start, end)`, its newline excluded. Throws BadLine; the chain stands where it stood then. */
+  /** Takes the line in `bytes[start, end)`, its newline excluded. Throws BadLine, and stands where it stood then. */
   take(bytes: Buffer, start: number, end: number): JournalRecord {
     const sum = claimedSum(bytes, start, end);
     const summed = this.#summed.take(bytes, start, end);

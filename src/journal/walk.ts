@@ -1,6 +1,6 @@
 /**
- * The one reader of the log, which every tool uses: along the segments, and along the lines of each, checked against the
- * chain. Tells once which line does not fit, where and why; whether it is torn is for the caller. Changes nothing.
+ * The one reader of the log, which every tool uses: along the segments and along the lines of each, checked against
+ * the chain. Tells once which line does not fit, where and why; whether it is torn is for the caller. Changes nothing.
  */
 import type { Files } from "../lib/files.ts";
 import type { LinePlace } from "./errors.ts";

@@ -1,4 +1,4 @@
-/** One walk for every reader of the log: the same damage is told in the same place, and what is read stays as it was. */
+/** One walk for every reader of the log: the same damage is told in the same place, what is read stays as it was. */
 import assert from "node:assert/strict";
 import { appendFileSync, mkdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -84,7 +84,7 @@ test("every reader tells a damaged line of a closed segment with the same file, 
   }
 });
 
-test("every reader names the segment that does not follow as a whole, no line of it, and says what is missing", async (t) => {
+test("every reader names the segment that does not follow, no line of it, and says what is missing", async (t) => {
   const folder = await bench(t);
   rmSync(segmentPath(folder, 3));
   const found = /^it begins with seq \d+, but the lines before it end with seq \d+: 0\d+\.jsonl is missing, or the/;
@@ -99,7 +99,7 @@ test("a closed segment that was emptied is missed, also where nothing before it 
   assert.deepEqual([error.file, error.place], [segmentPath(folder, 1), WHOLE_FILE]);
 });
 
-test("damage behind a place in the middle of a segment is told by its byte: nobody counted the lines before", async (t) => {
+test("damage is told by its byte alone where reading began in the middle of a segment", async (t) => {
   const folder = join(tempFolder(t), "journal");
   await makeJournal(folder, [600], {}, "x".repeat(1_200));
   const path = segmentPath(folder, 0);
@@ -110,7 +110,7 @@ test("damage behind a place in the middle of a segment is told by its byte: nobo
   assert.ok(message.startsWith(`journal: damaged: ${path}, byte ${start}: this line does not match`), message);
 });
 
-test("a snapshot that is cut short is told with the line that is missing, and the byte at which it would begin", async (t) => {
+test("a snapshot that is cut short is told with the missing line, and the byte where it would begin", async (t) => {
   const folder = tempFolder(t);
   const name = await writeSnapshot(unsyncedFiles, folder, { seq: 7, sum: "a".repeat(64) }, ["1", "2"]);
   const path = join(folder, name);

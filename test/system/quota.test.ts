@@ -49,7 +49,7 @@ async function usedNow(): Promise<Json | undefined> {
   return pick((await daemon.request("GET", "/v1/org/quota")).json, "used");
 }
 
-test("apps, replicas, cpus, memory, env, images and labels: each is refused with use, limit and what was asked", async () => {
+test("apps, replicas, cpus, memory, env, images, labels: each refusal says limit, use and what was asked", async () => {
   const pushed = await push("one", "a");
   const image = textAt(pushed.json, "digest");
   for (const name of ["a", "b", "c"]) assert.equal((await post("/v1/apps", { name })).status, 201);

@@ -3,11 +3,12 @@
  * holds up nothing.
  */
 import assert from "node:assert/strict";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, posix } from "node:path";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
+import { LONGEST, NEEDS_ITS_OWN, QUICK, SHARING, UNCOUNTED } from "../support/plan.mjs";
 import { run } from "../support/process.ts";
 
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
@@ -19,7 +20,7 @@ const MANIFEST: { readonly scripts: Readonly<Record<string, string>> } = JSON.pa
 const HANGING: Readonly<Record<string, readonly [source: string, said: RegExp]>> = {
   "a wait that never ends": [
     'test("waits in vain", () => new Promise(() => setInterval(() => undefined, 1_000)));',
-    /watchdog: "waits in vain" has run for 1 s, so this file ends here; open: .*Timeout/,
+    /watchdog: "waits in vain"(?: of \S+)? has run for 1 s, so this file ends here; open: .*Timeout/,
   ],
   "a file that stays open after its tests": [
     'test("is done", () => undefined); setInterval(() => undefined, 1_000);',
@@ -31,7 +32,7 @@ const HANGING: Readonly<Record<string, readonly [source: string, said: RegExp]>>
   ],
   "a loop without an end": [
     'test("loops", () => { for (;;); });',
-    /watchdog: this file has been busy for 4 s, so it ends here/,
+    /watchdog: this file has been busy for 4 s within "loops"(?: of \S+)?, so it ends here/,
   ],
 };
 
@@ -44,19 +45,16 @@ test("the next file runs", async () => {
 });
 `;
 
-/** `npm test` for these files alone, with times that a test can wait for. */
+/** The runner of `npm test` for these files alone, with times that a test can wait for. */
 function runTests(files: readonly string[]): ReturnType<typeof run> {
-  const script = MANIFEST.scripts["test"] ?? "";
-  const [options = ""] = /^node (.*) \$\(find test/.exec(script)?.slice(1) ?? [];
-  assert.match(options, /--test-timeout=\d+\b/);
-  const words = options
-    .replace(/--test-timeout=\d+/, "--test-timeout=20000")
-    .replace(/--test-concurrency=\S+/, "--test-concurrency=1")
-    .split(" ");
   // Without what tells this file that it is a test itself.
+  return runner(["--timeout", "20000", "--concurrency", "1", ...files]);
+}
+
+function runner(words: readonly string[]): ReturnType<typeof run> {
   return run(
     "sh",
-    ["-c", 'cd "$0" && unset NODE_TEST_CONTEXT && exec "$@"', ROOT, process.execPath, ...words, ...files],
+    ["-c", 'cd "$0" && unset NODE_TEST_CONTEXT && exec "$@"', ROOT, process.execPath, "test/run.mjs", ...words],
     { ZWRM_TEST_SECONDS: "1", ZWRM_TEST_FILE_SECONDS: "3" },
   );
 }
@@ -75,11 +73,39 @@ for (const [what, [source, said]] of Object.entries(HANGING)) {
   });
 }
 
-test("every test script has both guards", () => {
-  for (const name of ["test", "test:quick"])
-    assert.match(
-      MANIFEST.scripts[name] ?? "",
-      /--import \.\/test\/support\/watchdog\.mjs --test --test-timeout=\d+/,
-      name,
-    );
+test("every test script is the runner, which guards every file", () => {
+  assert.equal(MANIFEST.scripts["test"], "node test/run.mjs");
+  assert.equal(MANIFEST.scripts["test:quick"], "node test/run.mjs --quick");
+});
+
+/** Every test file below a folder, by its path in the project. */
+function testFiles(folder: string): string[] {
+  return readdirSync(join(ROOT, folder), { recursive: true, encoding: "utf8" })
+    .filter((name) => name.endsWith(".test.ts"))
+    .map((name) => posix.join(folder, name))
+    .sort();
+}
+
+test("runs every test file once, whoever it shares its process with", async () => {
+  const { code, stdout } = await runner(["--list"]);
+  assert.equal(code, 0);
+  assert.deepEqual(stdout.trim().split(/\s+/).sort(), testFiles("test"));
+});
+
+test("a file that changes its whole process shares it with none", async () => {
+  const lines = (await runner(["--list"])).stdout.trim().split("\n");
+  for (const line of lines.filter((each) => each.includes(" ")))
+    for (const file of line.split(" "))
+      assert.doesNotMatch(readFileSync(join(ROOT, file), "utf8"), NEEDS_ITS_OWN, file);
+});
+
+test("what the plan names is there", () => {
+  for (const name of [...SHARING, ...LONGEST, ...UNCOUNTED, ...QUICK]) assert.ok(existsSync(join(ROOT, name)), name);
+  assert.deepEqual([...new Set(LONGEST)], LONGEST);
+});
+
+test("says so and fails where there is no test file", async () => {
+  const { code, stderr } = await runner(["test/support"]);
+  assert.equal(code, 1);
+  assert.match(stderr, /no test file in test\/support/);
 });

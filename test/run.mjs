@@ -3,7 +3,7 @@
  * those of a folder or a file. It decides in which order, how many at once and in which processes, and nothing of what
  * a test does. Plain JavaScript: Node 20 reads no TypeScript by itself.
  */
-import { mkdtempSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { availableParallelism, tmpdir } from "node:os";
 import { join, posix, relative, resolve } from "node:path";
 import { run } from "node:test";
@@ -84,10 +84,18 @@ function count({ file, nesting, details }) {
   took.set(name, (took.get(name) ?? 0) + details.duration_ms / 1_000);
 }
 
+/** Processor time of all that has run and ended, in seconds; NaN where there is no /proc. */
+function cpuSeconds() {
+  if (!existsSync("/proc/self/stat")) return NaN;
+  const fields = readFileSync("/proc/self/stat", "utf8").split(") ").at(-1)?.split(" ") ?? [];
+  // utime, stime, and those of the children that were waited for, in hundredths (proc(5), from the third field on).
+  return fields.slice(11, 15).reduce((sum, ticks) => sum + Number(ticks), 0) / 100;
+}
+
 function sayTimes(files, seconds) {
   const slowest = [...took].sort((a, b) => b[1] - a[1]).slice(0, values.times ? 40 : 0);
-  for (const [file, seconds] of slowest) process.stdout.write(`${seconds.toFixed(1).padStart(7)} s  ${file}\n`);
-  process.stdout.write(`${files} test files in ${seconds.toFixed(1)} s\n`);
+  for (const [file, each] of slowest) process.stdout.write(`${each.toFixed(1).padStart(7)} s  ${file}\n`);
+  process.stdout.write(`${files} test files in ${seconds.toFixed(1)} s, ${cpuSeconds().toFixed(1)} s of CPU\n`);
 }
 
 process.chdir(ROOT);

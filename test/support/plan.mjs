@@ -5,6 +5,7 @@
  * Most of a small file's time on Node 20 is its start, and the modules that it reads are the same as its neighbour's.
  */
 export const SHARING = [
+  "test/agent",
   "test/api",
   "test/cli",
   "test/client",
@@ -57,6 +58,10 @@ export const LONGEST = [
   "test/system/identity-standing.test.ts",
   "test/runner/runner.test.ts",
   "test/agent/with-daemon.test.ts",
+  "test/agent/program-full-disk.test.ts",
+  "test/agent/program-checks.test.ts",
+  "test/agent/program-processes.test.ts",
+  "test/agent/program-lost.test.ts",
   "test/journal/torn.test.ts",
   "test/system/cli-identity.test.ts",
   "test/cli/width.test.ts",
@@ -77,6 +82,10 @@ export const LONGEST = [
  * processes, each of which would write down all that it ran. Without them the figure can only be smaller.
  */
 export const UNCOUNTED = [
+  "test/agent/outage.test.ts",
+  "test/agent/program-full-disk.test.ts",
+  "test/agent/program-processes.test.ts",
+  "test/agent/stop.test.ts",
   "test/cli/program.test.ts",
   "test/cli/terminal.test.ts",
   "test/cli/width.test.ts",
@@ -89,19 +98,34 @@ export const UNCOUNTED = [
   "test/readme/tour.test.ts",
   "test/runner/runner.test.ts",
   "test/simulation/simulation.test.ts",
+  "test/system/apps-machines.test.ts",
+  "test/system/apps-rollout.test.ts",
   "test/system/backup.test.ts",
   "test/system/cli-identity.test.ts",
   "test/system/commands.test.ts",
+  "test/system/connections.test.ts",
   "test/system/fleet-drain.test.ts",
+  "test/system/fleet-images.test.ts",
   "test/system/fleet-loss.test.ts",
   "test/system/fleet-script.test.ts",
+  "test/system/fleet-wiped.test.ts",
   "test/system/fuzz.test.ts",
+  "test/system/identity-browser.test.ts",
+  "test/system/identity-nginx.test.ts",
   "test/system/identity-rules.test.ts",
+  "test/system/identity-standing.test.ts",
+  "test/system/images-disk.test.ts",
+  "test/system/state-displaced.test.ts",
+  "test/system/state-full-disk.test.ts",
   "test/system/state-journal.test.ts",
+  "test/system/state-kill.test.ts",
+  "test/system/state-recovery.test.ts",
   "test/system/stdout.test.ts",
   "test/system/tools.test.ts",
   "test/system/tour.test.ts",
 ];
 
 /** What `npm run test:quick` runs: all but the real programs, and what takes minutes. */
-export const QUICK = SHARING.filter((folder) => !["test/cli", "test/daemon", "test/journal"].includes(folder));
+export const QUICK = SHARING.filter(
+  (folder) => !["test/agent", "test/cli", "test/daemon", "test/journal"].includes(folder),
+);

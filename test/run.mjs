@@ -53,7 +53,11 @@ function moduleOf(files) {
     const url = pathToFileURL(resolve(file)).href;
     return `globalThis.zwrmTestFile = ${JSON.stringify(file)};\nawait import(${JSON.stringify(url)});\n`;
   });
-  writeFileSync(path, `${read.join("")}delete globalThis.zwrmTestFile;\n`);
+  // Tests run one after the other: none is disturbed by the reading of what follows.
+  const title = JSON.stringify(`the test files of ${posix.dirname(first)} are read`);
+  const gate = `test(${title}, () => new Promise((all) => (done = all)));\n`;
+  const head = `import { test } from "node:test";\nlet done;\n${gate}`;
+  writeFileSync(path, `${head}${read.join("")}delete globalThis.zwrmTestFile;\ndone();\n`);
   return path;
 }
 

@@ -24,9 +24,20 @@ export const SHARING = [
   "test/wire",
 ];
 
-/** What a file of those rooms does to its whole process; it gets one of its own. Hooks of a file are all files' there. */
-export const NEEDS_ITS_OWN =
-  /^(?:before|after)(?:Each)?\(|\bprocess\.(?:env\[[^\]]+\] = |chdir\(|umask\(|exitCode = |on\(|once\()|\bmock\.|\bgc\(/m;
+/**
+ * What a file of those rooms does to its whole process; it gets one of its own. Hooks of a file are those of all files
+ * there.
+ */
+export const NEEDS_ITS_OWN = new RegExp(
+  [
+    /^(?:before|after)(?:Each)?\(/,
+    /\bprocess\.(?:env\[[^\]]+\] = |chdir\(|umask\(|exitCode = |on\(|once\()/,
+    /\bmock\.|\bgc\(/,
+  ]
+    .map(({ source }) => source)
+    .join("|"),
+  "m",
+);
 
 /**
  * What takes longest, the longest first, and no more than that: as `node test/run.mjs --times` prints it on a machine

@@ -20,7 +20,8 @@ const { workerData } = require("node:worker_threads");
 setTimeout(() => {
   const [test] = Buffer.from(new Uint8Array(workerData)).toString("utf8").split("\\0");
   const within = test === "" ? "" : " within " + test;
-  require("node:fs").writeSync(2, "watchdog: this file has been busy for ${DEAF_SECONDS} s" + within + ", so it ends here\\n");
+  const said = "watchdog: this file has been busy for ${DEAF_SECONDS} s" + within + ", so it ends here\\n";
+  require("node:fs").writeSync(2, said);
   process.kill(process.pid, "SIGKILL");
 }, ${DEAF_SECONDS * 1_000});
 `;

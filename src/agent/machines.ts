@@ -1,28 +1,32 @@
 /**
- * The machines of this host: carries out what reconcile decides, hears how machines end, and keeps their records.
- * It knows no process and no network: those are behind Runtime, Images and Checks, so that a simulation can run it by
- * the thousand.
+ * The machines of this host: takes the steps that reconcile finds due, and hands each machine what happens to it. What
+ * becomes of a machine is transitions.ts's, what is done for it machine-work.ts's. It knows no process and no network:
+ * those are behind Runtime, Images and Checks, so that a simulation can run it by the thousand.
+ *
+ *     take(list) ──> reconcile: steps ──┐
+ *                                       ├──> transitions: state, actions ──> machine-work ──┐
+ *     timers ──────────────────────────>│                                                   │
+ *                                       └──< what comes of it <─────────────────────────────┘
  */
 import type { Cancel } from "../lib/clock.ts";
 import { messageOf } from "../lib/errors.ts";
+import type { DesiredMachine, MachineReport } from "../wire/agents.ts";
+import { msUntil } from "./due.ts";
 import type { LostMachinesOptions } from "./lost-machines.ts";
 import { LostMachines, unrecorded } from "./lost-machines.ts";
-import { HostMachine } from "./machine.ts";
-import type { Room, Step, Wish } from "./reconcile.ts";
-import { nextDue, reconcile } from "./reconcile.ts";
+import type { MachineEvent } from "./machine-events.ts";
+import type { WorkOptions } from "./machine-work.ts";
+import { MachineWork } from "./machine-work.ts";
+import type { MachineState } from "./machine.ts";
+import { createMachine, fromRecord, toActual, toReport, wasUp } from "./machine.ts";
+import type { Actual, DesiredState, Room, Step } from "./reconcile.ts";
+import { isUp, nextDue, reconcile } from "./reconcile.ts";
 import type { LostRecord, MachineRecord, MachineStore } from "./records.ts";
 import { RecordWriter } from "./records.ts";
-import type { Checks, Exit, Images, RunningMachine } from "./runtime.ts";
-import type { Change } from "./transitions.ts";
-import * as become from "./transitions.ts";
-import type { DesiredMachine, MachineReport } from "../wire/agents.ts";
+import { next } from "./transitions.ts";
 
-export interface MachinesOptions extends LostMachinesOptions {
-  readonly images: Images;
-  readonly checks: Checks;
+export interface MachinesOptions extends LostMachinesOptions, WorkOptions {
   readonly store: MachineStore;
-  /** Makes the name of a start. */
-  readonly newLaunchId: () => string;
   /** What this host has. */
   readonly room: Room;
   /**
@@ -31,10 +35,16 @@ export interface MachinesOptions extends LostMachinesOptions {
   readonly staleMs: number;
 }
 
+/** One machine: its state, and who works for it. */
+interface HostMachine {
+  state: MachineState;
+  readonly work: MachineWork;
+}
+
 export class Machines {
   readonly #options: MachinesOptions;
   readonly #machines = new Map<string, HostMachine>();
-  #wish: Wish = { machines: null, fresh: false };
+  #desired: DesiredState = { machines: null, fresh: false };
   #cancelTimer: Cancel = () => undefined;
   #cancelStale: Cancel = () => undefined;
   #onChange: () => void = () => undefined;
@@ -60,13 +70,13 @@ export class Machines {
    */
   async load(list: readonly DesiredMachine[] | null): Promise<void> {
     const { clock, store, staleMs } = this.#options;
-    this.#wish = { machines: list, fresh: false };
+    this.#desired = { machines: list, fresh: false };
     const { records, lost } = await store.load();
     const freed = [...lost, ...(await this.#unknown(records, lost))].map((record) => this.#lost.end(record));
     await Promise.all(records.map((record) => this.#adopt(record)));
     for (const each of freed) void each.then(() => this.#pass());
     this.#cancelStale = clock.after(staleMs, () => {
-      this.#wish = { ...this.#wish, fresh: true };
+      this.#desired = { ...this.#desired, fresh: true };
       this.#pass();
     });
     this.#arm();
@@ -74,17 +84,19 @@ export class Machines {
 
   /** The control plane's newest word on all machines of this host. */
   take(machines: readonly DesiredMachine[]): void {
-    this.#wish = { machines, fresh: true };
+    this.#desired = { machines, fresh: true };
     this.#pass();
   }
 
   report(): MachineReport[] {
-    return [...this.#machines.values()].map((machine) => machine.toReport()).sort((a, b) => (a.id < b.id ? -1 : 1));
+    return this.#states()
+      .map(toReport)
+      .sort((a, b) => (a.id < b.id ? -1 : 1));
   }
 
   /** The images that a machine runs from or may yet be started from. */
   imagesInUse(): Set<string> {
-    const used = [...this.#machines.values()].filter(({ isUp, phase }) => isUp || phase === "waiting");
+    const used = this.#states().filter(({ phase }) => isUp(phase) || phase === "waiting");
     return new Set(used.map(({ machine }) => machine.image));
   }
 
@@ -103,7 +115,7 @@ export class Machines {
     this.#cancelTimer();
     this.#cancelStale();
     this.#lost.close();
-    for (const machine of this.#machines.values()) machine.letGo();
+    for (const { work } of this.#machines.values()) work.close();
     await this.#records.settled();
   }
 
@@ -114,35 +126,15 @@ export class Machines {
       log.warn("it cannot be seen which machines run that nothing is written down of", { reason: messageOf(error) });
       return new Set<string>();
     });
-    return unrecorded(
-      marked,
-      records.filter((record) => HostMachine.fromRecord(record, 0).isUp),
-      lost,
-    );
+    return unrecorded(marked, records.filter(wasUp), lost);
   }
 
   async #adopt(record: MachineRecord): Promise<void> {
-    const { clock, runtime, log } = this.#options;
-    const machine = HostMachine.fromRecord(record, clock.mono());
-    const { id, launch } = machine;
-    this.#machines.set(id, machine);
-    if (launch === null || !machine.isUp) {
-      // It had not come to a start.
-      if (machine.phase === "starting") machine.phase = "waiting";
-      if (machine.phase === "stopping") this.#change(machine, become.settled("stopped", null));
-      return;
-    }
-    const unseen = (error: unknown): Exit => ({ code: null, detail: messageOf(error), ranMs: null });
-    const { id: launchId, handle, startedAt } = launch;
-    const found = await runtime.adopt({ id, launchId, handle, startedAt }).catch(unseen);
-    if (this.#closed) return;
-    if (!("exited" in found)) {
-      log.info("a machine ended while the agent was away", { machine: id, exit_code: found.code });
-      this.#ended(machine, found);
-      return;
-    }
-    log.info("adopted a machine", { machine: id });
-    this.#started(machine, found, clock.mono() - Math.max(0, clock.wall() - found.startedAt));
+    const state = fromRecord(record);
+    const { work } = this.#add(state);
+    if (state.phase === "starting" || state.phase === "cancelling") await work.adopt(state);
+    // It had been asked to stop before it came to a start.
+    else if (state.phase === "stopped" && record.phase === "stopping") work.do("save", state);
   }
 
   /** Takes every step that is due, and sets the timer for the next. */
@@ -151,7 +143,7 @@ export class Machines {
     // A step may make another due at once (created, then launched); each brings its machine nearer to rest, so this
     // ends.
     const due = (): Step[] =>
-      reconcile(this.#wish, [...this.#machines.values()], this.#options.clock.mono(), this.#options.room).filter(
+      reconcile(this.#desired, this.#actual(), this.#options.clock.mono(), this.#options.room).filter(
         (step) => step.type !== "create" || !this.#lost.has(step.machine.id),
       );
     for (let steps = due(); steps.length > 0; steps = due()) for (const step of steps) this.#take(step);
@@ -162,137 +154,57 @@ export class Machines {
   #arm(): void {
     this.#cancelTimer();
     const { clock, room } = this.#options;
-    const due = nextDue(this.#wish, [...this.#machines.values()], room);
-    if (due < Infinity && !this.#closed)
-      this.#cancelTimer = clock.after(Math.max(0, due - clock.mono()), () => this.#pass());
+    const wait = msUntil(nextDue(this.#desired, this.#actual(), room), clock.mono());
+    if (wait !== null && !this.#closed) this.#cancelTimer = clock.after(wait, () => this.#pass());
   }
 
   #take(step: Step): void {
     if (step.type === "create") {
-      this.#machines.set(step.machine.id, new HostMachine(step.machine, this.#options.clock.mono()));
+      this.#add(createMachine(step.machine));
       return this.#onChange();
     }
     const machine = this.#machines.get(step.id);
-    if (machine === undefined) return;
-    if (step.type === "launch") void this.#launch(machine);
-    else if (step.type === "stop") this.#stop(machine);
-    else if (step.type === "kill") this.#kill(machine);
-    else this.#forget(machine);
+    if (machine !== undefined) this.#apply(machine, step);
   }
 
-  async #launch(machine: HostMachine): Promise<void> {
-    const { runtime, images, clock, newLaunchId } = this.#options;
-    this.#change(machine, become.beginning());
-    try {
-      const imagePath = await images.ensure(machine.machine.image, machine.beginPull());
-      if (!this.#isStarting(machine)) return;
-      const launchId = newLaunchId();
-      Object.assign(machine, become.launching(launchId, clock.wall()));
-      // Written down before anything runs: whatever happens next, the next agent knows what to look for.
-      await this.#records.save(machine.toRecord());
-      // Asked to stop while the record was written.
-      if (!this.#isStarting(machine)) return this.#notLaunched(machine, null);
-      const running = await runtime.launch({ machine: machine.machine, imagePath, launchId });
-      if (!this.#closed) this.#started(machine, running, clock.mono());
-    } catch (error) {
-      this.#notLaunched(machine, error);
-    } finally {
-      this.#pass();
+  #add(state: MachineState): HostMachine {
+    const tell = (event: MachineEvent): void => this.#happened(machine, event);
+    const machine: HostMachine = { state, work: new MachineWork(this.#options, this.#records, tell) };
+    this.#machines.set(state.machine.id, machine);
+    return machine;
+  }
+
+  /** Something has come of the work; where that brings the machine into another phase, other steps may be due. */
+  #happened(machine: HostMachine, event: MachineEvent): void {
+    // It may have been forgotten, or be another one by now.
+    if (this.#machines.get(machine.state.machine.id) !== machine) return;
+    const { phase } = machine.state;
+    this.#apply(machine, event);
+    if (machine.state.phase !== phase) this.#pass();
+  }
+
+  #apply(machine: HostMachine, event: MachineEvent): void {
+    const { clock, stopGraceMs } = this.#options;
+    const before = machine.state;
+    const { state, actions } = next(before, event, { now: clock.mono(), stopGraceMs });
+    if (state === "gone") this.#machines.delete(before.machine.id);
+    else machine.state = state;
+    for (const action of actions) {
+      machine.work.do(action, machine.state);
+      if (action === "save" || action === "remove") this.#onChange();
     }
   }
 
-  /** It runs since `upSince`; where a stop was asked for meanwhile, that follows at once. */
-  #started(machine: HostMachine, running: RunningMachine, upSince: number): void {
-    const stopAsked = machine.phase === "stopping";
-    this.#up(machine, running, upSince);
-    if (stopAsked) this.#stop(machine);
+  #states(): MachineState[] {
+    return [...this.#machines.values()].map(({ state }) => state);
   }
 
-  /** False where it was asked to stop meanwhile, or the agent ends. */
-  #isStarting(machine: HostMachine): boolean {
-    return !this.#closed && machine.phase === "starting" && this.#machines.get(machine.id) === machine;
-  }
-
-  #notLaunched(machine: HostMachine, error: unknown): void {
-    if (this.#machines.get(machine.id) !== machine || this.#closed) return;
-    const isAsked = machine.phase === "stopping";
-    if (isAsked) return this.#change(machine, { launch: null, ...become.settled("stopped", null) });
-    if (machine.phase !== "starting") return;
-    this.#change(machine, become.notStarted(machine, error, this.#options.clock.mono()));
-    const { id, phase, reason } = machine;
-    this.#options.log.warn("a machine could not be started", { machine: id, next: phase, reason });
-  }
-
-  #up(machine: HostMachine, running: RunningMachine, upSince: number): void {
-    Object.assign(machine, become.running(machine, running, upSince));
-    this.#watch(machine);
-    this.#changed(machine);
-    void running.exited.then((exit) => {
-      if (this.#closed || machine.running !== running) return;
-      this.#ended(machine, exit);
-      this.#pass();
-    });
-  }
-
-  #watch(machine: HostMachine): void {
-    machine.ready = machine.machine.check === undefined ? null : machine.ready === true;
-    if (machine.ready === null) return;
-    const tell = (failure: string | null): void => {
-      [machine.ready, machine.reason] = [failure === null, failure];
-      this.#changed(machine);
-    };
-    machine.stopChecks = this.#options.checks.watch(machine.machine, tell, machine.ready);
-  }
-
-  #stop(machine: HostMachine): void {
-    const { clock, stopGraceMs } = this.#options;
-    const isLaunching = machine.phase === "starting" && machine.launch !== null;
-    if (machine.running === null && !isLaunching) return this.#change(machine, become.settled("stopped", null));
-    machine.stopChecks();
-    // While it is being started there is nothing to signal; the start comes back here.
-    Object.assign(machine, become.stopping(machine.running === null ? Infinity : clock.mono() + stopGraceMs));
-    machine.running?.terminate();
-    this.#changed(machine);
-  }
-
-  #kill(machine: HostMachine): void {
-    this.#options.log.warn("a machine did not stop when asked; it is killed", {
-      machine: machine.id,
-      grace_ms: this.#options.stopGraceMs,
-    });
-    machine.due = Infinity;
-    machine.running?.kill();
-  }
-
-  #forget(machine: HostMachine): void {
-    this.#machines.delete(machine.id);
-    this.#records.remove(machine.id);
-    this.#onChange();
-  }
-
-  #ended(machine: HostMachine, exit: Exit): void {
-    const { clock, log } = this.#options;
-    const wasAsked = machine.phase === "stopping";
-    machine.stopChecks();
-    this.#change(machine, become.ended(machine, exit, clock.mono()));
-    const { id, phase, exitCode, reason } = machine;
-    const next = phase === "waiting" ? "restart" : phase;
-    if (!wasAsked) log.info("a machine ended", { machine: id, exit_code: exitCode, next, reason });
-  }
-
-  #change(machine: HostMachine, change: Change): void {
-    if (change.phase === "stopped" || change.phase === "failed") machine.letGo();
-    Object.assign(machine, change);
-    this.#changed(machine);
-  }
-
-  #changed(machine: HostMachine): void {
-    void this.#records.save(machine.toRecord()).catch(() => undefined);
-    this.#onChange();
+  #actual(): Actual[] {
+    return this.#states().map(toActual);
   }
 
   #tellIdle(): void {
-    if ([...this.#machines.values()].some(({ isUp }) => isUp) || !this.#lost.isEmpty) return;
+    if (this.#states().some(({ phase }) => isUp(phase)) || !this.#lost.isEmpty) return;
     for (const resolve of this.#onIdle.splice(0)) resolve();
   }
 }

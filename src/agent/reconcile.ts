@@ -1,26 +1,26 @@
 /**
- * The agent's one decision: what it should run, what there is, and the time go in, steps come out. Pure; machines.ts
- * carries them out.
+ * What a machine on this host needs next: desired and actual state and the time go in, steps come out. Pure; what each
+ * step makes of a machine is transitions.ts's, and machines.ts has both carried out.
  */
 import type { DesiredMachine } from "../wire/agents.ts";
+import type { Due } from "./due.ts";
+import { earliest, isDue } from "./due.ts";
 
 /**
- * waiting: nothing runs, it is (re)started at `due`. starting: its image is fetched or its start is under way.
- * stopped: ended as it should (or was asked to). failed: ended, and given up.
+ * waiting: nothing runs, it is (re)started when it is due. pulling: its image is fetched. starting: its process is
+ * being started. cancelling: it was asked to stop while it was being started. stopping: it was asked to stop, and is
+ * killed when that is due. stopped: ended as it should, or was asked to. failed: ended, and given up.
  */
-export type Phase = "waiting" | "starting" | "running" | "stopping" | "stopped" | "failed";
+export type Phase = "waiting" | "pulling" | "starting" | "running" | "cancelling" | "stopping" | "stopped" | "failed";
 
 export interface Actual {
   readonly id: string;
   readonly phase: Phase;
-  /** waiting: when it may start; stopping: when it is killed. Monotonic milliseconds; Infinity for never. */
-  readonly due: number;
-  /**
-   * It was asked to stop, or never ran, so that a later wish to run it starts it anew. What ended by itself stays
-   * ended.
-   */
+  /** waiting: when it may start; stopping: when it is killed. */
+  readonly due: Due;
+  /** It was asked to stop, so that it is started anew where it is to run again. What ended by itself stays ended. */
   readonly asked: boolean;
-  /** Of the wish that it was created from. */
+  /** Of the desired machine that it was created from. */
   readonly starts: number;
   readonly cpus: number;
   readonly memory_mb: number;
@@ -33,49 +33,112 @@ export interface Room {
 }
 
 export type Step =
-  /** A machine that was not here, or that had been asked to stop, is to run. */
+  /** A machine that was not here, or that is to be started anew. */
   | { readonly type: "create"; readonly machine: DesiredMachine }
   | { readonly type: "launch"; readonly id: string }
   | { readonly type: "stop"; readonly id: string }
   | { readonly type: "kill"; readonly id: string }
-  /** It runs no more, and nobody asks for it. */
+  /** It runs no more, and is orphaned: nobody asks for it. */
   | { readonly type: "forget"; readonly id: string };
 
-export interface Wish {
+export interface DesiredState {
   /** The last list of the agent's own cluster. Null where it has none: then what runs goes on. */
   readonly machines: readonly DesiredMachine[] | null;
   /** False while the list is an old one that may soon be replaced: what runs is kept, nothing is started or stopped. */
   readonly fresh: boolean;
 }
 
+/** What is desired of one machine that is here. */
+export type Desire =
+  /** Nobody knows yet: the list may be an old one. */
+  | "unknown"
+  /** There is no list: it goes on as it is. */
+  | "unlisted"
+  | "run"
+  /** To run, under another count of starts than its own: the list in which it was gone may never have come here. */
+  | "run anew"
+  | "stop"
+  /** It is not in the list. */
+  | "orphaned";
+
+type Rule = "launch when due" | "kill when due" | "create" | "create if asked to stop" | "stop" | "forget" | null;
+
+/** A row a phase, a column a desire: there is no other case. */
+export const NEXT: { readonly [P in Phase]: { readonly [D in Desire]: Rule } } = {
+  waiting: row(null, "launch when due", "launch when due", "launch when due", "stop", "forget"),
+  pulling: row(null, null, null, null, "stop", "stop"),
+  starting: row(null, null, null, null, "stop", "stop"),
+  running: row(null, null, null, null, "stop", "stop"),
+  cancelling: row(null, null, null, null, null, null),
+  stopping: row("kill when due", "kill when due", "kill when due", "kill when due", "kill when due", "kill when due"),
+  stopped: row(null, null, "create if asked to stop", "create", null, "forget"),
+  failed: row(null, null, null, "create", null, "forget"),
+};
+
+function row(unknown: Rule, unlisted: Rule, run: Rule, anew: Rule, stop: Rule, orphaned: Rule) {
+  return { unknown, unlisted, run, "run anew": anew, stop, orphaned };
+}
+
 /** The steps due now, at most one a machine. */
-export function reconcile(wish: Wish, actual: readonly Actual[], now: number, room: Room): Step[] {
+export function reconcile(desired: DesiredState, actual: readonly Actual[], now: number, room: Room): Step[] {
   const steps: Step[] = [];
   const here = new Set<string>();
-  const wanted = new Map(wish.machines?.map((machine) => [machine.id, machine]));
-  const held = heldBack(wish, actual, room);
+  const listed = new Map(desired.machines?.map((machine) => [machine.id, machine]));
+  const held = heldBack(desired, actual, room);
   for (const machine of actual) {
     here.add(machine.id);
-    const step = nextStep(wish, wanted.get(machine.id), machine, now);
+    const step = nextStep(desired, listed.get(machine.id), machine, now);
     if (step !== null && !(step.type === "launch" && held.has(machine.id))) steps.push(step);
   }
-  if (!wish.fresh) return steps;
-  for (const machine of wanted.values()) {
+  if (!desired.fresh) return steps;
+  for (const machine of listed.values()) {
     if (!here.has(machine.id) && machine.desired_state === "running") steps.push({ type: "create", machine });
   }
   return steps;
 }
 
+function nextStep(
+  desired: DesiredState,
+  listed: DesiredMachine | undefined,
+  { id, phase, due, asked, starts }: Actual,
+  now: number,
+): Step | null {
+  switch (NEXT[phase][desireFor(desired, listed, starts)]) {
+    case "launch when due":
+      return isDue(due, now) ? { type: "launch", id } : null;
+    case "kill when due":
+      return isDue(due, now) ? { type: "kill", id } : null;
+    case "create":
+      return listed === undefined ? null : { type: "create", machine: listed };
+    case "create if asked to stop":
+      return listed === undefined || !asked ? null : { type: "create", machine: listed };
+    case "stop":
+      return { type: "stop", id };
+    case "forget":
+      return { type: "forget", id };
+    case null:
+      return null;
+  }
+}
+
+function desireFor({ machines, fresh }: DesiredState, listed: DesiredMachine | undefined, starts: number): Desire {
+  if (!fresh) return "unknown";
+  if (machines === null) return "unlisted";
+  if (listed === undefined) return "orphaned";
+  if (listed.desired_state === "stopped") return "stop";
+  return (listed.starts ?? 0) === starts ? "run" : "run anew";
+}
+
 /**
- * Starts that wait for ends. What the list does not have the control plane does not count: it has left this host, or
- * took it for gone. While such a machine still stops, nothing is started that would be more than the host has; the end
- * of that machine brings the next look.
+ * Starts that wait for ends. An orphaned machine the control plane does not count: it has left this host, or took it
+ * for gone. While such a machine still runs, nothing is started that would be more than the host has; the end of that
+ * machine brings the next look.
  */
-function heldBack({ machines, fresh }: Wish, actual: readonly Actual[], room: Room): ReadonlySet<string> {
+function heldBack({ machines, fresh }: DesiredState, actual: readonly Actual[], room: Room): ReadonlySet<string> {
   const held = new Set<string>();
-  const wanted = new Set(machines?.map(({ id }) => id));
-  const up = actual.filter(({ phase }) => isAlive(phase) || phase === "stopping");
-  if (machines === null || !fresh || up.every(({ id }) => wanted.has(id))) return held;
+  const listed = new Set(machines?.map(({ id }) => id));
+  const up = actual.filter(({ phase }) => isUp(phase));
+  if (machines === null || !fresh || up.every(({ id }) => listed.has(id))) return held;
   let cpus = up.reduce((sum, machine) => sum + machine.cpus, 0);
   let memory = up.reduce((sum, machine) => sum + machine.memory_mb, 0);
   for (const machine of actual) {
@@ -86,37 +149,28 @@ function heldBack({ machines, fresh }: Wish, actual: readonly Actual[], room: Ro
   return held;
 }
 
-function nextStep(
-  wish: Wish,
-  wanted: DesiredMachine | undefined,
-  { id, phase, due, asked, starts }: Actual,
-  now: number,
-): Step | null {
-  if (phase === "stopping") return now >= due ? { type: "kill", id } : null;
-  // Without a list everything here is wanted as it is.
-  const known = wish.machines !== null && wish.fresh;
-  if (known && wanted === undefined) return isAlive(phase) ? { type: "stop", id } : { type: "forget", id };
-  if (known && wanted?.desired_state === "stopped")
-    return isAlive(phase) || phase === "waiting" ? { type: "stop", id } : null;
-  if (phase === "waiting") return wish.fresh && now >= due ? { type: "launch", id } : null;
-  // The list in which it was gone may never have come here.
-  const isAnew = wanted !== undefined && (wanted.starts ?? 0) !== starts && (phase === "stopped" || phase === "failed");
-  if (known && wanted !== undefined && (isAnew || (phase === "stopped" && asked)))
-    return { type: "create", machine: wanted };
-  return null;
+const UP: { readonly [P in Phase]: boolean } = {
+  waiting: false,
+  pulling: true,
+  starting: true,
+  running: true,
+  cancelling: true,
+  stopping: true,
+  stopped: false,
+  failed: false,
+};
+
+/** Something of it runs, or is about to. */
+export function isUp(phase: Phase): boolean {
+  return UP[phase];
 }
 
-function isAlive(phase: Phase): boolean {
-  return phase === "starting" || phase === "running";
-}
-
-/** When the next step comes due by time alone, or Infinity. */
-export function nextDue(wish: Wish, actual: readonly Actual[], room: Room): number {
-  const held = heldBack(wish, actual, room);
-  let earliest = Infinity;
-  for (const { id, phase, due } of actual) {
-    if (phase === "stopping" || (phase === "waiting" && wish.fresh && !held.has(id)))
-      earliest = Math.min(earliest, due);
-  }
-  return earliest;
+/** When the next step comes due by time alone. */
+export function nextDue(desired: DesiredState, actual: readonly Actual[], room: Room): Due {
+  const held = heldBack(desired, actual, room);
+  return earliest(
+    actual
+      .filter(({ id, phase }) => phase === "stopping" || (phase === "waiting" && desired.fresh && !held.has(id)))
+      .map(({ due }) => due),
+  );
 }

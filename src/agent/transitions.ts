@@ -1,106 +1,142 @@
 /**
- * What each event makes of a machine on this host: a table of pure functions, beside reconcile.ts, which says what is
- * to be done next. machines.ts applies them.
+ * The life of a machine on this host, as one table: its state and what happens go in, its next state and what is to be
+ * done come out. Pure: which steps are taken, and when, reconcile.ts says; what each cell makes of a machine is in
+ * transition-cells.ts; machine-work.ts does what is to be done.
+ *
+ *               launch           pulled            started
+ *     waiting ──────────> pulling ──────> starting ──────────> running ──┐
+ *      ^   │               │   │           │   │                │   │ ^  │ checked
+ *      │   │ stop          │   │ stop      │   │ stop           │   │ └──┘
+ *      │   v               │   v           │   v                │   v stop
+ *      │  stopped <────────│───┘           │  cancelling ───────│─> stopping ──┐
+ *      │   ^   ^           │               │   │       started  │   │    ^     │ kill: its grace is over
+ *      │   │   └───────────│───────────────│───┘ not started    │   │    └─────┘
+ *      │   └───────────────│───────────────│────────────────────│───┘ exited
+ *      │                   │ not started   │ not started        │ exited
+ *      │   another try     v               v                    v
+ *      └──────────────────────────────────────────────────────────> stopped: it ended as it should
+ *          after back-off                                         > failed: given up
+ *
+ *     waiting, stopped, failed: forget ──> gone, record and all. Stopped and failed: created anew, as waiting.
+ *
+ * What an earlier agent had started is starting, or cancelling, until it has been looked for: then it has started, or
+ * exited.
  */
-import { messageOf } from "../lib/errors.ts";
-import { afterExit, restartDelay } from "./backoff.ts";
-import type { HostMachine, LaunchNote } from "./machine.ts";
-import type { Exit, RunningMachine } from "./runtime.ts";
-import { LaunchError } from "./runtime.ts";
+import type { Events, EventType, MachineEvent, Moment, Outcome } from "./machine-events.ts";
+import type { MachineState, States } from "./machine.ts";
+import type { Phase } from "./reconcile.ts";
+import {
+  cancelling,
+  checked,
+  ended,
+  endedUnseen,
+  gone,
+  ignored,
+  killed,
+  launching,
+  notStarted,
+  pulling,
+  running,
+  starting,
+  stopped,
+  stoppedAsAsked,
+  stoppedInTime,
+  stopping,
+  stoppingAtOnce,
+} from "./transition-cells.ts";
 
-/** Starts in a row that come to nothing: then another host is to try. */
-const VAIN_STARTS = 3;
+type Cell<P extends Phase, E extends EventType> = (before: States[P], event: Events[E], moment: Moment) => Outcome;
+type Row<P extends Phase> = { readonly [E in EventType]: Cell<P, E> };
+type Table = { readonly [P in Phase]: Row<P> };
 
-/** What an event reads of a machine. Times are monotonic milliseconds. */
-export type Before = Pick<HostMachine, "machine" | "phase" | "failures" | "vain" | "launch" | "upSince">;
-type Fields =
-  | "phase"
-  | "due"
-  | "asked"
-  | "failures"
-  | "vain"
-  | "fault"
-  | "reason"
-  | "exitCode"
-  | "launch"
-  | "running"
-  | "ready"
-  | "upSince";
-/** The fields that the event changes. */
-export type Change = Partial<Pick<HostMachine, Fields>>;
+/** Where nothing of it is under way, no outcome can come but a late one. */
+const LATE = {
+  pulled: ignored,
+  prepared: ignored,
+  started: ignored,
+  not_started: ignored,
+  exited: ignored,
+  checked: ignored,
+};
 
-/** Its start begins: the image first. */
-export function beginning(): Change {
-  return { phase: "starting", due: Infinity, launch: null, fault: null };
+export const TABLE: Table = {
+  waiting: { ...LATE, launch: pulling, stop: stopped, kill: ignored, forget: gone },
+  pulling: {
+    launch: ignored,
+    stop: stopped,
+    kill: ignored,
+    forget: ignored,
+    pulled: starting,
+    prepared: ignored,
+    started: ignored,
+    not_started: notStarted,
+    exited: ignored,
+    checked: ignored,
+  },
+  starting: {
+    launch: ignored,
+    stop: cancelling,
+    kill: ignored,
+    forget: ignored,
+    pulled: ignored,
+    prepared: launching,
+    started: running,
+    not_started: notStarted,
+    exited: endedUnseen,
+    checked: ignored,
+  },
+  running: {
+    launch: ignored,
+    stop: stopping,
+    kill: ignored,
+    forget: ignored,
+    pulled: ignored,
+    prepared: ignored,
+    started: ignored,
+    not_started: ignored,
+    exited: ended,
+    checked: checked,
+  },
+  cancelling: {
+    launch: ignored,
+    stop: ignored,
+    kill: ignored,
+    forget: ignored,
+    pulled: ignored,
+    prepared: stoppedInTime,
+    started: stoppingAtOnce,
+    not_started: stoppedInTime,
+    exited: stoppedAsAsked,
+    checked: ignored,
+  },
+  stopping: {
+    launch: ignored,
+    stop: ignored,
+    kill: killed,
+    forget: ignored,
+    pulled: ignored,
+    prepared: ignored,
+    started: ignored,
+    not_started: ignored,
+    exited: stoppedAsAsked,
+    checked: ignored,
+  },
+  stopped: { ...LATE, launch: ignored, stop: ignored, kill: ignored, forget: gone },
+  failed: { ...LATE, launch: ignored, stop: ignored, kill: ignored, forget: gone },
+};
+
+/** What an event makes of a machine, and what is to be done then. Total: every event has its cell in every state. */
+export function next(before: MachineState, event: MachineEvent, moment: Moment): Outcome {
+  return inCell(before.phase, event.type, before, event, moment);
 }
 
-/** Its process is about to be started under this name. */
-export function launching(id: string, wall: number): Change {
-  return { launch: { id, handle: null, startedAt: wall } };
-}
-
-/** It runs, and has done so since `upSince`. */
-export function running(
-  { launch, ready, reason }: Pick<HostMachine, "launch" | "ready" | "reason">,
-  process: RunningMachine,
-  upSince: number,
-): Change {
-  const isUnwell = ready === false;
-  const note: LaunchNote = { id: launch?.id ?? "", handle: process.handle, startedAt: process.startedAt };
-  return {
-    phase: "running",
-    due: Infinity,
-    running: process,
-    upSince,
-    vain: 0,
-    fault: null,
-    reason: isUnwell ? reason : null,
-    exitCode: null,
-    launch: note,
-  };
-}
-
-/** It was asked to stop, and is killed at `due`. */
-export function stopping(due: number): Change {
-  return { phase: "stopping", due, asked: true, reason: null };
-}
-
-/** It runs no more and will not be started by itself. Without a reason it was asked to. */
-export function settled(phase: "stopped" | "failed", reason: string | null, fault: "host" | null = null): Change {
-  return { phase, due: Infinity, asked: reason === null, reason, fault };
-}
-
-/** Nothing of it runs any more. */
-export function ended(before: Before, exit: Exit, now: number): Change {
-  const over: Change = { running: null, ready: null, exitCode: exit.code };
-  if (before.phase === "stopping") return { ...over, ...settled("stopped", null) };
-  const ranMs = exit.ranMs === undefined ? now - before.upSince : exit.ranMs;
-  const verdict = afterExit(before.machine.restart, exit, ranMs, before.failures);
-  if (verdict.next !== "restart") return { ...over, ...settled(verdict.next, verdict.reason) };
-  return { ...over, failures: verdict.failures, ...waiting(now + verdict.delayMs, verdict.reason) };
-}
-
-/**
- * Its start came to nothing. What no host can give is not tried again; what this host cannot give is left to another
- * one: at once where it is known to be so, else after three starts in a row. While it is the control plane that does
- * not answer, no other host could do better.
- */
-export function notStarted(before: Before, error: unknown, now: number): Change {
-  const { final, fault } = error instanceof LaunchError ? error : { final: false, fault: "host" as const };
-  const reason = messageOf(error);
-  const none: Change = { launch: null };
-  if (final) return { ...none, ...settled("failed", reason, fault === "host" ? "host" : null) };
-  const vain = fault === "control_plane" ? before.vain : before.vain + 1;
-  if (vain >= VAIN_STARTS)
-    return {
-      ...none,
-      vain,
-      ...settled("failed", `${reason}; given up after ${vain} starts in a row that came to nothing`, "host"),
-    };
-  const failures = before.failures + 1;
-  return { ...none, vain, failures, ...waiting(now + restartDelay(failures), reason) };
-}
-
-function waiting(due: number, reason: string): Change {
-  return { phase: "waiting", due, reason };
+function inCell<P extends Phase, E extends EventType>(
+  phase: P,
+  type: E,
+  before: States[P],
+  event: Events[E],
+  moment: Moment,
+): Outcome {
+  const row: Row<P> = TABLE[phase];
+  return row[type](before, event, moment);
 }

@@ -12,7 +12,7 @@ function actual(phase: Phase, changes: Partial<Actual> = {}): Actual {
   return {
     id: "m-1",
     phase,
-    due: phase === "waiting" ? 0 : Infinity,
+    due: phase === "waiting" ? "now" : "never",
     asked: false,
     starts: 0,
     cpus: 1,
@@ -57,12 +57,12 @@ test(
   () => {
     const list = [desired("m-2", { cpus: 3 }), desired("m-3")];
     const waiting = [actual("waiting", { id: "m-2", cpus: 3 }), actual("waiting", { id: "m-3" })];
-    const leaving = actual("stopping", { cpus: 2, due: 50 });
+    const leaving = actual("stopping", { cpus: 2, due: { at: 50 } });
     assert.deepEqual(steps(list, [leaving, ...waiting]), ["launch m-3"]);
-    assert.equal(nextDue({ machines: list, fresh: true }, [leaving, ...waiting], ROOM), 0, "m-3 can start");
-    assert.equal(
+    assert.equal(nextDue({ machines: list, fresh: true }, [leaving, ...waiting], ROOM), "now", "m-3 can start");
+    assert.deepEqual(
       nextDue({ machines: list, fresh: true }, [leaving, ...waiting.slice(0, 1)], ROOM),
-      50,
+      { at: 50 },
       "the kill, not the start that waits for it",
     );
     assert.deepEqual(steps(list, waiting), ["launch m-2", "launch m-3"], "it has ended");
@@ -72,7 +72,7 @@ test(
       "what is listed is counted where machines are placed",
     );
     assert.deepEqual(
-      steps(list, [actual("stopping", { memory_mb: 1_000, due: 50 }), ...waiting]),
+      steps(list, [actual("stopping", { memory_mb: 1_000, due: { at: 50 } }), ...waiting]),
       [],
       "memory counts too",
     );
@@ -115,10 +115,10 @@ test("what ended by itself stays ended; what was asked to stop is started anew w
 });
 
 test("a restart waits for its time, and a stop that takes too long becomes a kill", () => {
-  assert.deepEqual(steps(RUN, [actual("waiting", { due: 10 })], 9), []);
-  assert.deepEqual(steps(RUN, [actual("waiting", { due: 10 })], 10), ["launch m-1"]);
-  assert.deepEqual(steps(RUN, [actual("stopping", { due: 10 })], 9), []);
-  assert.deepEqual(steps(RUN, [actual("stopping", { due: 10 })], 10), ["kill m-1"]);
+  assert.deepEqual(steps(RUN, [actual("waiting", { due: { at: 10 } })], 9), []);
+  assert.deepEqual(steps(RUN, [actual("waiting", { due: { at: 10 } })], 10), ["launch m-1"]);
+  assert.deepEqual(steps(RUN, [actual("stopping", { due: { at: 10 } })], 9), []);
+  assert.deepEqual(steps(RUN, [actual("stopping", { due: { at: 10 } })], 10), ["kill m-1"]);
 });
 
 test("without a list everything goes on as it is", () => {
@@ -133,13 +133,13 @@ test("an old list starts and stops nothing until it is known to be good, and a k
     ALL.flatMap((phase) => steps([desired("m-2")], [actual(phase)], 0, false)),
     [],
   );
-  assert.deepEqual(steps([], [actual("stopping", { due: 0 })], 0, false), ["kill m-1"]);
+  assert.deepEqual(steps([], [actual("stopping", { due: { at: 0 } })], 0, false), ["kill m-1"]);
 });
 
 test("the next time to look is the earliest restart or kill", () => {
-  const machines = [actual("waiting", { due: 30 }), actual("stopping", { due: 20 }), actual("running")];
-  assert.equal(nextDue({ machines: RUN, fresh: true }, machines, ROOM), 20);
-  assert.equal(nextDue({ machines: RUN, fresh: false }, [actual("waiting", { due: 5 })], ROOM), Infinity);
+  const machines = [actual("waiting", { due: { at: 30 } }), actual("stopping", { due: { at: 20 } }), actual("running")];
+  assert.deepEqual(nextDue({ machines: RUN, fresh: true }, machines, ROOM), { at: 20 });
+  assert.equal(nextDue({ machines: RUN, fresh: false }, [actual("waiting", { due: { at: 5 } })], ROOM), "never");
 });
 
 test("restarts are spaced 1 s apart, doubling to 5 minutes", () => {

@@ -2,7 +2,7 @@
  * Writes the configuration file that --generate-config prints: every setting with what it is for, its default and its
  * variable.
  */
-import type { SettingEntry } from "./settings.ts";
+import { writeSections } from "../config/generate.ts";
 import { LABELS_VARIABLE, listSettings } from "./settings.ts";
 
 const HEAD = `# zwrm-agent configuration, TOML 1.0: /etc/zwrm/agent.toml
@@ -21,19 +21,5 @@ const LABELS = `
 `;
 
 export function generateAgentConfig(): string {
-  const entries = listSettings();
-  const sections = [...new Set(entries.map(({ section }) => section))];
-  const written = sections.map(
-    (section) =>
-      `\n${section === "" ? "" : `[${section}]\n`}${entries
-        .filter((entry) => entry.section === section)
-        .map(writeSetting)
-        .join("\n")}`,
-  );
-  return `${HEAD}${written.join("")}${LABELS}`;
-}
-
-function writeSetting({ key, variable, setting }: SettingEntry): string {
-  const lines = [...setting.docs, `Takes ${setting.expected}.`, `Default: ${setting.literal}. Variable: ${variable}.`];
-  return `${lines.map((line) => `# ${line}\n`).join("")}#${key} = ${setting.literal}\n`;
+  return `${HEAD}${writeSections(listSettings())}${LABELS}`;
 }

@@ -1,10 +1,12 @@
 /** Where the API is and who asks: from flags, then the environment, then the user's file, then the default. */
-import { closeSync, fstatSync, openSync, readFileSync } from "node:fs";
 import { parseAddress } from "../client/address.ts";
-import { nearestName } from "../config/nearest.ts";
-import type { TomlTable } from "../config/toml.ts";
-import { decodeToml, TomlError } from "../config/toml.ts";
-import { messageOf, systemCode } from "../lib/errors.ts";
+import { ConfigError } from "../config/error.ts";
+import type { ConfigFile } from "../config/file.ts";
+import { permissionsOf } from "../config/file.ts";
+import { BadValue } from "../config/kinds.ts";
+import type { Entry, Unknown, Words } from "../config/loader.ts";
+import { Loader } from "../config/loader.ts";
+import { messageOf } from "../lib/errors.ts";
 import type { FlagValues } from "./command.ts";
 import type { Io } from "./io.ts";
 import { CliError, UsageError } from "./io.ts";
@@ -62,54 +64,55 @@ interface SettingsFile {
   readonly warnings: readonly string[];
 }
 
-function readFile(path: string, asked: boolean): SettingsFile {
-  const found = readBytes(path, asked);
-  if (found === null) return { values: new Map(), warnings: [] };
-  const table = decode(path, found.bytes);
-  const values = new Map<Key, string>();
-  for (const [name, value] of table) {
-    const where = `${path}, line ${table.lineOf(name)}`;
-    const key = KEYS.find((known) => known === name);
-    if (key === undefined) {
-      const near = nearestName(name, KEYS);
-      throw new CliError(
-        `${where}: there is no key ${JSON.stringify(name)}. ` +
-          `${near === null ? `There are ${KEYS.join(", ")}.` : `Did you mean "${near}"?`}`,
-      );
-    }
+/** One sentence for a person, without the line's text, which may be the token. */
+const WORDS: Words = {
+  unreadable: (path, code, error) =>
+    code === "ENOENT" ? `There is no file ${path}.` : `${path} cannot be read: ${messageOf(error)}.`,
+  notToml: (path, error) => `${path} is not valid TOML. ${error.message}`,
+  unknownSection: noKey,
+  unknownKey: noKey,
+  noSection: (path, line, name) => `${path}, line ${line}: ${name} must be a section.`,
+  place: (path, line) => `${path}, line ${line}`,
+};
+
+function noKey({ path, line, name, nearest, known }: Unknown): string {
+  const meant = nearest === null ? `There are ${known.join(", ")}.` : `Did you mean "${nearest}"?`;
+  return `${path}, line ${line}: there is no key ${JSON.stringify(name)}. ${meant}`;
+}
+
+/** The rows of the user's file; from the environment they are read by readSettings, which knows what goes together. */
+const ENTRIES = KEYS.map((key) => {
+  const read = (value: unknown): string => {
     if (typeof value !== "string" || value.trim() === "")
-      throw new CliError(`${where}: ${key} must be a text that is not empty.`);
-    values.set(key, value.trim());
+      throw new BadValue(`${key} must be a text that is not empty.`);
+    return value.trim();
+  };
+  const setting = { fallback: null, secret: key === "token", fromToml: read, fromText: read };
+  return { section: "", key, variable: `ZWRM_${key.toUpperCase()}`, setting };
+});
+
+function readFile(path: string, asked: boolean): SettingsFile {
+  const loader = new Loader({ entries: ENTRIES, words: WORDS });
+  const file = readOrExplain(loader, path, asked);
+  const [problem] = loader.problems;
+  if (problem !== undefined) throw new CliError(problem);
+  const values = new Map<Key, string>();
+  for (const { key } of ENTRIES) {
+    const given = loader.given("", key)?.value;
+    if (typeof given === "string") values.set(key, given);
   }
-  const isOpen = (found.mode & 0o077) !== 0;
-  const warning =
-    `${path} holds a token, and others can open it (mode ` +
-    `${(found.mode & 0o777).toString(8).padStart(4, "0")}): chmod 600 ${path}`;
-  return { values, warnings: isOpen && values.has("token") ? [warning] : [] };
+  const isOpen = file !== null && (file.mode & 0o077) !== 0;
+  if (!isOpen || !values.has("token")) return { values, warnings: [] };
+  const mode = permissionsOf(file.mode & 0o777);
+  return { values, warnings: [`${path} holds a token, and others can open it (mode ${mode}): chmod 600 ${path}`] };
 }
 
-function readBytes(path: string, asked: boolean): { readonly bytes: Uint8Array; readonly mode: number } | null {
+/** The user asked for a file by name: that it cannot be read is wrong usage. */
+function readOrExplain(loader: Loader<Entry>, path: string, asked: boolean): ConfigFile | null {
   try {
-    const fd = openSync(path, "r");
-    try {
-      return { bytes: readFileSync(fd), mode: fstatSync(fd).mode };
-    } finally {
-      closeSync(fd);
-    }
+    return loader.readFile(path, asked);
   } catch (error) {
-    const code = systemCode(error);
-    if (!asked && (code === "ENOENT" || code === "ENOTDIR")) return null;
-    const sentence = code === "ENOENT" ? `There is no file ${path}.` : `${path} cannot be read: ${messageOf(error)}.`;
-    throw asked ? new UsageError(sentence) : new CliError(sentence);
-  }
-}
-
-function decode(path: string, bytes: Uint8Array): TomlTable {
-  try {
-    return decodeToml(bytes);
-  } catch (error) {
-    if (!(error instanceof TomlError)) throw error;
-    // Without the line's text, which may be the token.
-    throw new CliError(`${path} is not valid TOML. ${error.message}`);
+    if (!(error instanceof ConfigError)) throw error;
+    throw asked ? new UsageError(error.message) : new CliError(error.message);
   }
 }

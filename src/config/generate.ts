@@ -2,7 +2,8 @@
  * Writes the configuration file that --generate-config prints: every setting with what it is for, its default and its
  * variable.
  */
-import type { SettingEntry } from "./schema.ts";
+import type { Entry } from "./loader.ts";
+import type { Setting } from "./kinds.ts";
 import { listSettings } from "./schema.ts";
 
 const HEAD = `# zwrmd configuration, TOML 1.0.
@@ -17,23 +18,25 @@ const HEAD = `# zwrmd configuration, TOML 1.0.
 
 /** A file that sets nothing; with every `#key = value` line uncommented it sets every default. */
 export function generateConfig(): string {
-  const entries = listSettings();
-  const sections = [...new Set(entries.map(({ section }) => section))];
-  return (
-    HEAD +
-    sections
-      .map(
-        (section) =>
-          `\n[${section}]\n${entries
-            .filter((entry) => entry.section === section)
-            .map(writeSetting)
-            .join("\n")}`,
-      )
-      .join("")
-  );
+  return HEAD + writeSections(listSettings());
 }
 
-function writeSetting({ key, variable, setting }: SettingEntry): string {
+export interface DescribedEntry extends Entry {
+  readonly setting: Setting<unknown, "" | "Ms">;
+}
+
+/** Every setting below its section, commented out. */
+export function writeSections(entries: readonly DescribedEntry[]): string {
+  const sections = [...new Set(entries.map(({ section }) => section))];
+  return sections
+    .map((section) => {
+      const settings = entries.filter((entry) => entry.section === section).map(writeSetting);
+      return `\n${section === "" ? "" : `[${section}]\n`}${settings.join("\n")}`;
+    })
+    .join("");
+}
+
+function writeSetting({ key, variable, setting }: DescribedEntry): string {
   const reload = setting.reload ? " Applied on SIGHUP." : "";
   const lines = [
     ...setting.docs,

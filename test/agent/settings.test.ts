@@ -87,6 +87,16 @@ test("says everything that is wrong at once, with line and nearest key, and quot
   assert.equal(lines.length, 10, said);
 });
 
+test("a section that is none is told how to be one, beside what must be set", () => {
+  assert.equal(
+    problems(`control_plane_url = "http://a:1"\nruntime = 1\nlabels = 1\nregion = {}\n`),
+    "FILE:2: runtime: must be a section: write [runtime] on a line of its own, once\n" +
+      "FILE:3: labels: must be a section: write [labels] on a line of its own\n" +
+      "FILE:4: region: must be a text of 1 to 255 characters, not a table\n" +
+      "FILE: license_key: must be set, here or as ZWRM_AGENT_LICENSE_KEY",
+  );
+});
+
 test("names what must be set, and what may be set instead", () => {
   assert.equal(
     problems(""),

@@ -8,6 +8,7 @@ import type { Address } from "../client/address.ts";
 import { ClientError, explain } from "../client/errors.ts";
 import type { Clock } from "../lib/clock.ts";
 import { messageOf } from "../lib/errors.ts";
+import { Watchdog } from "../lib/watchdog.ts";
 
 export interface Download {
   /** The size of the whole image. */
@@ -104,24 +105,18 @@ async function* bytesOf(
   { address, clock, timeoutMs }: DownloadOptions,
   response: http.IncomingMessage,
 ): AsyncGenerator<Uint8Array> {
-  let last = clock.mono();
-  const watch = (): void => {
-    const idle = clock.mono() - last;
-    if (idle >= timeoutMs) response.destroy(tooSlow(address, timeoutMs));
-    else cancel = clock.after(timeoutMs - idle, watch);
-  };
-  let cancel = clock.after(timeoutMs, watch);
+  const watchdog = new Watchdog(clock, timeoutMs, () => void response.destroy(tooSlow(address, timeoutMs)));
   try {
     for await (const piece of response as AsyncIterable<Uint8Array>) {
       yield piece;
-      last = clock.mono();
+      watchdog.pet();
     }
   } catch (error) {
     throw error instanceof ClientError
       ? error
       : new ClientError("closed", `The connection broke while the image came: ${messageOf(error)}.`, { cause: error });
   } finally {
-    cancel();
+    watchdog.end();
   }
 }
 

@@ -5,6 +5,7 @@
 import type { ClientRequest, IncomingHttpHeaders, IncomingMessage } from "node:http";
 import type { Clock } from "../lib/clock.ts";
 import { formatDuration } from "../lib/duration.ts";
+import { Watchdog } from "../lib/watchdog.ts";
 import type { Address } from "./address.ts";
 import { ClientError, explain } from "./errors.ts";
 import { readAnswer } from "./exchange.ts";
@@ -94,37 +95,6 @@ async function refusal(response: IncomingMessage, address: Address): Promise<Cli
   return new ClientError("bad_answer", `${address.url} answers without a stream of events. Is it an older zwrmd?`, {
     status: response.statusCode ?? 0,
   });
-}
-
-/** Calls `bark` once nobody has petted it for `quietMs`. */
-class Watchdog {
-  readonly #clock: Clock;
-  readonly #quietMs: number;
-  readonly #bark: () => void;
-  #cancel: () => void;
-  #last: number;
-
-  constructor(clock: Clock, quietMs: number, bark: () => void) {
-    this.#clock = clock;
-    this.#quietMs = quietMs;
-    this.#bark = bark;
-    this.#last = clock.mono();
-    this.#cancel = clock.after(quietMs, () => this.#look());
-  }
-
-  pet(): void {
-    this.#last = this.#clock.mono();
-  }
-
-  end(): void {
-    this.#cancel();
-  }
-
-  #look(): void {
-    const quiet = this.#clock.mono() - this.#last;
-    if (quiet >= this.#quietMs) this.#bark();
-    else this.#cancel = this.#clock.after(this.#quietMs - quiet, () => this.#look());
-  }
 }
 
 /** Text in pieces, cut anywhere, to events. */

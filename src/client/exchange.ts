@@ -3,8 +3,9 @@
  * about retries.
  */
 import type { ClientRequest, IncomingHttpHeaders, IncomingMessage } from "node:http";
-import type { Cancel, Clock } from "../lib/clock.ts";
+import type { Clock } from "../lib/clock.ts";
 import { formatDuration } from "../lib/duration.ts";
+import { Watchdog } from "../lib/watchdog.ts";
 import type { Address } from "./address.ts";
 import { ClientError, explain } from "./errors.ts";
 
@@ -28,8 +29,7 @@ export class Exchange {
   readonly #timeoutMs: number;
   #resolve: (answer: Answer) => void = () => undefined;
   #reject: (error: ClientError) => void = () => undefined;
-  #lastProgress: number;
-  #cancelWatch: Cancel;
+  readonly #watchdog: Watchdog;
   #settled = false;
   #responding = false;
   /** What waits for the leave to send the body. */
@@ -50,8 +50,7 @@ export class Exchange {
     request.on("response", (response) => this.#read(response));
     // Once an answer has begun, a broken pipe only says that the rest of the request was not wanted.
     request.on("error", (error) => (this.#responding ? undefined : this.fail(error)));
-    this.#lastProgress = clock.mono();
-    this.#cancelWatch = clock.after(timeoutMs, () => this.#watch());
+    this.#watchdog = new Watchdog(clock, timeoutMs, () => this.#timeOut());
   }
 
   /** True once an answer has begun or none will come: nothing more needs to be sent. */
@@ -81,7 +80,7 @@ export class Exchange {
    */
   async send(bytes: Uint8Array): Promise<void> {
     await new Promise<void>((resolve) => void this.request.write(bytes, () => resolve()));
-    this.#lastProgress = this.#clock.mono();
+    this.#watchdog.pet();
   }
 
   fail(error: unknown): void {
@@ -95,7 +94,7 @@ export class Exchange {
     const chunks: Buffer[] = [];
     let size = 0;
     response.on("data", (chunk: Buffer) => {
-      this.#lastProgress = this.#clock.mono();
+      this.#watchdog.pet();
       size += chunk.length;
       if (size > MAX_ANSWER_BYTES)
         this.fail(
@@ -122,7 +121,7 @@ export class Exchange {
   #settle(tell: () => void): void {
     if (this.#settled) return;
     this.#settled = true;
-    this.#cancelWatch();
+    this.#watchdog.end();
     tell();
     this.#release();
   }
@@ -130,20 +129,12 @@ export class Exchange {
   #release(): void {
     this.#waiting?.();
     this.#waiting = null;
-    this.#lastProgress = this.#clock.mono();
+    this.#watchdog.pet();
   }
 
-  #watch(): void {
-    const idle = this.#clock.mono() - this.#lastProgress;
-    if (idle < this.#timeoutMs) this.#cancelWatch = this.#clock.after(this.#timeoutMs - idle, () => this.#watch());
-    else
-      this.fail(
-        new ClientError(
-          "timeout",
-          `${this.#address.url} has not answered within ${formatDuration(this.#timeoutMs)}. It may be ` +
-            "overloaded: try again.",
-        ),
-      );
+  #timeOut(): void {
+    const sentence = `${this.#address.url} has not answered within ${formatDuration(this.#timeoutMs)}.`;
+    this.fail(new ClientError("timeout", `${sentence} It may be overloaded: try again.`));
   }
 }
 

@@ -6,9 +6,12 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Cancel, Clock } from "../lib/clock.ts";
-import { messageOf, systemCode } from "../lib/errors.ts";
+import { messageOf } from "../lib/errors.ts";
 import { newId } from "../lib/ids.ts";
 import type { Log } from "../lib/log.ts";
+import type { Time } from "./due.ts";
+import { msUntil } from "./due.ts";
+import { sendSignal } from "./signals.ts";
 
 export interface CheckRun {
   /** What goes into the environment of its command, and with that into everything that it starts. */
@@ -42,7 +45,8 @@ const MOST_ROUNDS = 10;
 export class CheckProcesses {
   readonly #options: CheckProcessesOptions;
   readonly #running = new Set<string>();
-  #sweptAt = -Infinity;
+  /** When the next sweep may be. */
+  #sweepDue: Time = "now";
   #cancelSweep: Cancel | null = null;
   #complained = "";
 
@@ -67,7 +71,7 @@ export class CheckProcesses {
 
   /** Ends what is left of checks that are over, those of an earlier agent too. */
   sweep(): void {
-    const { clock, log, machinesDir, find = findMarked, kill = endProcess } = this.#options;
+    const { clock, log, machinesDir, find = findMarked, kill = (pid) => sendSignal(pid, "SIGKILL") } = this.#options;
     this.#cancelSweep?.();
     this.#cancelSweep = null;
     try {
@@ -82,7 +86,7 @@ export class CheckProcesses {
       if (reason !== this.#complained) log.warn("it cannot be seen what checks have left behind", { reason });
       this.#complained = reason;
     }
-    this.#sweptAt = clock.mono();
+    this.#sweepDue = { at: clock.mono() + SWEEP_MS };
   }
 
   /** The agent ends, and with it all checks. */
@@ -94,22 +98,7 @@ export class CheckProcesses {
 
   #sweepSoon(): void {
     const { clock } = this.#options;
-    const delay = Math.max(0, this.#sweptAt + SWEEP_MS - clock.mono());
-    this.#cancelSweep ??= clock.after(delay, () => this.sweep());
-  }
-}
-
-/** Kills a check's first process with its group; undefined where it was never started. */
-export function endGroup(leader: number | undefined): void {
-  if (leader !== undefined) endProcess(-leader);
-}
-
-/** What has gone meanwhile needs no end, and what is another user's (a check that ran sudo) cannot be given one. */
-function endProcess(pid: number): void {
-  try {
-    process.kill(pid, "SIGKILL");
-  } catch (error) {
-    if (systemCode(error) !== "ESRCH" && systemCode(error) !== "EPERM") throw error;
+    this.#cancelSweep ??= clock.after(msUntil(this.#sweepDue, clock.mono()), () => this.sweep());
   }
 }
 

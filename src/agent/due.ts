@@ -1,7 +1,8 @@
 /** When something is due by the monotonic clock: now, at a time, or never by time alone. Pure; it sets no timer. */
 
-/** `at` in monotonic milliseconds. */
-export type Due = "now" | "never" | { readonly at: number };
+/** Now, or from a moment on, in monotonic milliseconds. */
+export type Time = "now" | { readonly at: number };
+export type Due = Time | "never";
 
 export function isDue(due: Due, now: number): boolean {
   return due === "now" || (due !== "never" && now >= due.at);
@@ -14,8 +15,7 @@ export function earliest(dues: readonly Due[]): Due {
   return times.length === 0 ? "never" : { at: Math.min(...times) };
 }
 
-/** How long until then, in milliseconds, 0 for what is overdue; null for never. */
-export function msUntil(due: Due, now: number): number | null {
-  if (due === "never") return null;
-  return due === "now" ? 0 : Math.max(0, due.at - now);
+/** How long until then, in milliseconds; 0 for what is overdue. */
+export function msUntil(time: Time, now: number): number {
+  return time === "now" ? 0 : Math.max(0, time.at - now);
 }

@@ -9,12 +9,12 @@ import { join } from "node:path";
 import { Readable } from "node:stream";
 import type { Clock } from "../lib/clock.ts";
 import { messageOf } from "../lib/errors.ts";
-import { endGroup } from "./check-processes.ts";
 import type { CheckProcesses } from "./check-processes.ts";
 import type { Probe } from "./checks.ts";
 import { fillInCheck } from "./exec-command.ts";
 import { workFolder } from "./machine-folder.ts";
 import { firstOutcome } from "./first-outcome.ts";
+import { killGroup } from "./signals.ts";
 import type { DesiredMachine } from "../wire/agents.ts";
 
 export interface ExecCheckOptions {
@@ -65,7 +65,7 @@ export function askExec(
     const written = new Tail(HELD_BYTES);
     for (const stream of outputsOf(child)) stream.on("data", (bytes: Buffer) => written.add(bytes));
     const letGo = (): void => {
-      endGroup(child.pid);
+      killGroup(child.pid);
       for (const stream of outputsOf(child)) stream.destroy();
       child.unref();
       run.end();
@@ -79,7 +79,7 @@ export function askExec(
       if (code === 0) return end(null);
       const failure = `exit ${code ?? ended ?? "unknown"}`;
       // What it has left would hold its output open.
-      endGroup(child.pid);
+      killGroup(child.pid);
       child.on("close", () => end(failure));
       clock.after(LAST_WORDS_MS, () => end(failure));
     });

@@ -8,6 +8,8 @@ import type { Cancel } from "../lib/clock.ts";
 import { messageOf } from "../lib/errors.ts";
 import { Allegiance } from "./allegiance.ts";
 import { callDelay } from "./backoff.ts";
+import type { Time } from "./due.ts";
+import { msUntil } from "./due.ts";
 import { EarlyBudget } from "./early-budget.ts";
 import type { LoopParts } from "./loop-parts.ts";
 import { askedDelay, beatPatience, longestDelay, registerPatience } from "./patience.ts";
@@ -41,11 +43,11 @@ export class Loop {
   /** How long the newest beat may be held. */
   #holdMs = 0;
   /** The newest beat that another is sent in place of, since it has got no answer for too long. */
-  #overdue = 0;
+  #overdue: number | null = null;
   #cancelOverdue: Cancel = () => undefined;
   /** Since the last registration something has happened after which another one may bring news. */
   #stale = false;
-  #refreshAt = 0;
+  #refreshDue: Time = "now";
   #cancelRefresh: Cancel = () => undefined;
   /** Settles with the newest registration; never rejects. */
   #telling: Promise<void> = Promise.resolve();
@@ -123,7 +125,7 @@ export class Loop {
       const answer = await call;
       if (this.#stopped) return;
       this.#hostId = answer.host.id;
-      this.#refreshAt = clock.mono() + REFRESH_MS;
+      this.#refreshDue = { at: clock.mono() + REFRESH_MS };
       await this.#learn(answer);
       if (this.#stopped) return;
       // Only a beat proves that the host is in the list; until then this may be one of many vain tries.
@@ -148,9 +150,9 @@ export class Loop {
     const { clock, control, facts, log } = this.#options;
     this.#cancelRefresh();
     if (this.#leaving || this.#ending || this.#stopped) return;
-    const wait = this.#refreshAt - clock.mono();
+    const wait = msUntil(this.#refreshDue, clock.mono());
     if (wait > 0) return void (this.#cancelRefresh = clock.after(wait, () => this.#refresh()));
-    this.#refreshAt = clock.mono() + REFRESH_MS;
+    this.#refreshDue = { at: clock.mono() + REFRESH_MS };
     this.#telling = control
       .register(facts(), registerPatience(this.#offlineAfterMs))
       .then(async (answer) => {

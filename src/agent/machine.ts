@@ -3,7 +3,7 @@
  * what changes it is transitions.ts's.
  */
 import { toRfc3339 } from "../lib/clock.ts";
-import type { Due } from "./due.ts";
+import type { Due, Time } from "./due.ts";
 import type { Actual, Phase } from "./reconcile.ts";
 import { isUp } from "./reconcile.ts";
 import type { MachineRecord } from "./records.ts";
@@ -50,7 +50,7 @@ interface Up extends Launched {
 
 /** A machine in each of its states. */
 export interface States {
-  readonly waiting: Kept & { readonly phase: "waiting"; readonly due: Due };
+  readonly waiting: Kept & { readonly phase: "waiting"; readonly due: Time };
   readonly pulling: Kept & { readonly phase: "pulling" };
   readonly starting: Launched & { readonly phase: "starting" };
   readonly running: Up & { readonly phase: "running" };

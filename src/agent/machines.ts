@@ -154,8 +154,9 @@ export class Machines {
   #arm(): void {
     this.#cancelTimer();
     const { clock, room } = this.#options;
-    const wait = msUntil(nextDue(this.#desired, this.#actual(), room), clock.mono());
-    if (wait !== null && !this.#closed) this.#cancelTimer = clock.after(wait, () => this.#pass());
+    const due = nextDue(this.#desired, this.#actual(), room);
+    if (due !== "never" && !this.#closed)
+      this.#cancelTimer = clock.after(msUntil(due, clock.mono()), () => this.#pass());
   }
 
   #take(step: Step): void {

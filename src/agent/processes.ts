@@ -5,10 +5,10 @@
  */
 import { basename, dirname } from "node:path";
 import type { Clock } from "../lib/clock.ts";
-import { systemCode } from "../lib/errors.ts";
 import { killCgroup, processesIn, removeCgroup } from "./cgroups.ts";
 import type { ProcessStat, ProcessTable } from "./proc.ts";
 import { childrenOf, isAlive, readStat, readWords, runs } from "./proc.ts";
+import { sendSignal } from "./signals.ts";
 
 /** The name that a machine's first process, the shell that waits for its command, has among its words. */
 export const WAITER_NAME = "zwrm-machine";
@@ -189,16 +189,8 @@ export class MachineProcesses {
   }
 }
 
-/**
- * Of a process that is still the one that was seen. What has gone needs no signal; what may not be sent one is found
- * again.
- */
+/** Of a process that is still the one that was seen. What may not be sent one is found again. */
 function signal({ pid, startTicks }: ProcessStat, name: NodeJS.Signals): void {
   const now = readStat(pid);
-  if (now === null || now.startTicks !== startTicks || !runs(now)) return;
-  try {
-    process.kill(pid, name);
-  } catch (error) {
-    if (systemCode(error) !== "ESRCH" && systemCode(error) !== "EPERM") throw error;
-  }
+  if (now !== null && now.startTicks === startTicks && runs(now)) sendSignal(pid, name);
 }

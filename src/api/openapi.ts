@@ -4,6 +4,7 @@ import type { Call, Media } from "../wire/call.ts";
 import { STREAM } from "../wire/call.ts";
 import type { Define, JsonSchema, Schema } from "../wire/schema.ts";
 import { ERROR } from "../wire/service.ts";
+import { refusalsOf } from "./refusals.ts";
 import type { ApiRoute } from "./route.ts";
 import { ROUTES } from "./routes.ts";
 
@@ -64,7 +65,8 @@ function idOf({ name, method, pattern }: ApiRoute, taken: Set<string>): string {
   return id;
 }
 
-function operation({ pattern, access, call }: ApiRoute, define: Define): JsonSchema {
+function operation(route: ApiRoute, define: Define): JsonSchema {
+  const { pattern, access, call } = route;
   const tag = pattern.split("/").find((part) => !["", "v1", "internal"].includes(part)) ?? "service";
   const scope = access.kind === "protected" ? scopeText(access) : null;
   const answers = Object.entries(call.answers).map(([status, answer]) => [status, answerOf(status, answer, define)]);
@@ -76,6 +78,7 @@ function operation({ pattern, access, call }: ApiRoute, define: Define): JsonSch
     ...parameters(pattern, access, call, define),
     ...(call.body === undefined ? {} : { requestBody: bodyOf(call.body, define) }),
     responses: { ...(Object.fromEntries(answers) as JsonSchema), "4XX": REFUSED, "5XX": REFUSED },
+    "x-error-codes": refusalsOf(route),
   };
 }
 

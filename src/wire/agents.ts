@@ -164,7 +164,18 @@ export const AGENT_CALLS = {
     summary: "Register a host agent",
     body: REGISTER_BODY,
     answers: { 201: REGISTER_ANSWER, 200: REGISTER_ANSWER },
+    refusals: ["host_key_mismatch"],
   },
-  heartbeat: { summary: "What runs, for what shall run", body: HEARTBEAT_BODY, answers: { 200: HEARTBEAT_ANSWER } },
-  deregister: { summary: "Leave the list of hosts", body: DEREGISTER_BODY, answers: { 200: DEREGISTERED } },
+  heartbeat: {
+    summary: "What runs, for what shall run",
+    body: HEARTBEAT_BODY,
+    answers: { 200: HEARTBEAT_ANSWER },
+    refusals: ["host_not_registered", "host_key_mismatch", "host_id_in_use"],
+  },
+  deregister: {
+    summary: "Leave the list of hosts",
+    body: DEREGISTER_BODY,
+    answers: { 200: DEREGISTERED },
+    refusals: ["host_not_registered", "host_key_mismatch"],
+  },
 } as const satisfies Calls;

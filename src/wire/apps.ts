@@ -93,16 +93,43 @@ export const DEPLOYMENTS = page("deployments", DEPLOYMENT);
 /** What is called of apps and deployments. */
 export const APP_CALLS = {
   list: { summary: "List the org's apps", query: PAGE_QUERY, answers: { 200: APPS } },
-  create: { summary: "Create an app", idempotencyKey: true, body: APP_BODY, answers: { 201: APP } },
-  show: { summary: "Show an app", answers: { 200: APP } },
-  remove: { summary: "Delete an app", query: FORCE_QUERY, answers: { 204: null } },
-  listDeployments: { summary: "List its deployments", query: PAGE_QUERY, answers: { 200: DEPLOYMENTS } },
-  deploy: { summary: "Deploy an image", idempotencyKey: true, body: DEPLOYMENT_BODY, answers: { 202: DEPLOYMENT } },
-  showDeployment: { summary: "Show a deployment", answers: { 200: DEPLOYMENT } },
+  create: {
+    summary: "Create an app",
+    idempotencyKey: true,
+    body: APP_BODY,
+    answers: { 201: APP },
+    refusals: ["app_exists", "app_not_found"],
+  },
+  show: { summary: "Show an app", answers: { 200: APP }, refusals: ["app_not_found"] },
+  remove: {
+    summary: "Delete an app",
+    query: FORCE_QUERY,
+    answers: { 204: null },
+    refusals: ["app_not_found", "app_has_machines"],
+  },
+  listDeployments: {
+    summary: "List its deployments",
+    query: PAGE_QUERY,
+    answers: { 200: DEPLOYMENTS },
+    refusals: ["app_not_found"],
+  },
+  deploy: {
+    summary: "Deploy an image",
+    idempotencyKey: true,
+    body: DEPLOYMENT_BODY,
+    answers: { 202: DEPLOYMENT },
+    refusals: ["app_not_found", "image_unknown", "deployment_not_found"],
+  },
+  showDeployment: {
+    summary: "Show a deployment",
+    answers: { 200: DEPLOYMENT },
+    refusals: ["app_not_found", "deployment_not_found"],
+  },
   scale: {
     summary: "Set how many replicas there shall be",
     idempotencyKey: true,
     body: SCALE_BODY,
     answers: { 202: DEPLOYMENT },
+    refusals: ["app_not_found", "no_deployment", "deployment_not_found"],
   },
 } as const satisfies Calls;

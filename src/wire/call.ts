@@ -1,4 +1,5 @@
 /** What goes over the wire in one call: what comes, and what is answered where it went well. */
+import type { ErrorCode } from "../lib/errors.ts";
 import type { Schema, TypeOf } from "./schema.ts";
 
 /** An answer that its handler writes itself, or that is no JSON: its media type, and its shape where it has one. */
@@ -19,6 +20,8 @@ export interface Call {
   readonly idempotencyKey?: true;
   /** By status; null is an answer without a body. */
   readonly answers: Readonly<Record<number, Schema<unknown, unknown> | Media | null>>;
+  /** What this call may be refused with, beyond what any call of its kind may be (api/refusals.ts). */
+  readonly refusals?: readonly ErrorCode[];
 }
 
 /** What a query's schemas make of it. */

@@ -94,11 +94,34 @@ export const REPLACED = object({ host_ids: list(HOST_ID) });
 export const HOST_CALLS = {
   list: { summary: "List all hosts", query: HOSTS_QUERY, answers: { 200: HOSTS } },
   replaceLost: { summary: "Say that the hosts of a storm are really lost", body: anything, answers: { 200: REPLACED } },
-  show: { summary: "Show a host, with its capacity", answers: { 200: HOST } },
-  remove: { summary: "Take an offline host off the list", answers: { 204: null } },
-  drain: { summary: "Start a drain, or change its terms", body: DRAIN_BODY, answers: { 202: DRAIN, 200: DRAIN } },
-  drainStatus: { summary: "How its drain gets on", answers: { 200: DRAIN } },
-  undrain: { summary: "Cancel its drain", body: anything, answers: { 200: HOST } },
-  activate: { summary: "Bring it back from maintenance", body: anything, answers: { 200: HOST } },
-  unbindKey: { summary: "Let the next key that it sends bind its id", answers: { 204: null } },
+  show: { summary: "Show a host, with its capacity", answers: { 200: HOST }, refusals: ["host_not_found"] },
+  remove: {
+    summary: "Take an offline host off the list",
+    answers: { 204: null },
+    refusals: ["host_not_found", "host_online"],
+  },
+  drain: {
+    summary: "Start a drain, or change its terms",
+    body: DRAIN_BODY,
+    answers: { 202: DRAIN, 200: DRAIN },
+    refusals: ["host_not_found", "host_in_maintenance"],
+  },
+  drainStatus: { summary: "How its drain gets on", answers: { 200: DRAIN }, refusals: ["host_not_found", "no_drain"] },
+  undrain: {
+    summary: "Cancel its drain",
+    body: anything,
+    answers: { 200: HOST },
+    refusals: ["host_not_found", "host_not_draining"],
+  },
+  activate: {
+    summary: "Bring it back from maintenance",
+    body: anything,
+    answers: { 200: HOST },
+    refusals: ["host_not_found", "host_not_in_maintenance"],
+  },
+  unbindKey: {
+    summary: "Let the next key that it sends bind its id",
+    answers: { 204: null },
+    refusals: ["host_not_found"],
+  },
 } as const satisfies Calls;

@@ -28,10 +28,25 @@ export const IMAGE_CALLS = {
   download: {
     summary: "Download an image, or a range of it",
     answers: { 200: { media: "application/octet-stream" }, 206: { media: "application/octet-stream" }, 304: null },
+    refusals: ["invalid_digest", "image_not_found", "image_missing", "range_not_satisfiable", "storage_failed"],
   },
   list: { summary: "List the org's images", query: IMAGES_QUERY, answers: { 200: IMAGES } },
-  show: { summary: "Show one of the org's images", answers: { 200: IMAGE } },
-  push: { summary: "Push an image", body: STREAM, query: PUSH_QUERY, answers: { 201: IMAGE, 200: IMAGE } },
-  remove: { summary: "Drop the org's reference to an image", answers: { 204: null } },
+  show: {
+    summary: "Show one of the org's images",
+    answers: { 200: IMAGE },
+    refusals: ["invalid_digest", "image_not_found"],
+  },
+  push: {
+    summary: "Push an image",
+    body: STREAM,
+    query: PUSH_QUERY,
+    answers: { 201: IMAGE, 200: IMAGE },
+    refusals: ["invalid_digest", "image_too_large", "digest_mismatch", "storage_full"],
+  },
+  remove: {
+    summary: "Drop the org's reference to an image",
+    answers: { 204: null },
+    refusals: ["invalid_digest", "image_not_found", "image_in_use"],
+  },
   verify: { summary: "Hash every image again", answers: { 200: { media: "application/json", schema: FINDINGS } } },
 } as const satisfies Calls;

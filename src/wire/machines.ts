@@ -70,14 +70,29 @@ export type PlacementView = TypeOf<typeof PLACEMENT>;
 /** What is called of machines. */
 export const MACHINE_CALLS = {
   list: { summary: "List the org's machines", query: MACHINES_QUERY, answers: { 200: MACHINES } },
-  show: { summary: "Show a machine", answers: { 200: MACHINE } },
-  remove: { summary: "Delete a machine; it is replaced unless the replicas shrink", answers: { 204: null } },
-  placement: { summary: "Why it is where it is, or nowhere", answers: { 200: PLACEMENT } },
+  show: { summary: "Show a machine", answers: { 200: MACHINE }, refusals: ["machine_not_found"] },
+  remove: {
+    summary: "Delete a machine; it is replaced unless the replicas shrink",
+    answers: { 204: null },
+    refusals: ["machine_not_found"],
+  },
+  placement: {
+    summary: "Why it is where it is, or nowhere",
+    answers: { 200: PLACEMENT },
+    refusals: ["machine_not_found"],
+  },
   stop: {
     summary: "Stop a machine; it stays a replica",
     idempotencyKey: true,
     body: anything,
     answers: { 202: MACHINE },
+    refusals: ["machine_not_found", "machine_state"],
   },
-  start: { summary: "Start a stopped machine", idempotencyKey: true, body: anything, answers: { 202: MACHINE } },
+  start: {
+    summary: "Start a stopped machine",
+    idempotencyKey: true,
+    body: anything,
+    answers: { 202: MACHINE },
+    refusals: ["machine_not_found", "machine_state"],
+  },
 } as const satisfies Calls;

@@ -113,19 +113,48 @@ export type LoginView = TypeOf<typeof LOGIN>;
 
 /** What is called of who is who. */
 export const PEOPLE_CALLS = {
-  logIn: { summary: "Log in with a password", body: LOGIN_BODY, answers: { 200: LOGIN } },
+  logIn: {
+    summary: "Log in with a password",
+    body: LOGIN_BODY,
+    answers: { 200: LOGIN },
+    refusals: ["unauthorized", "org_not_found", "login_throttled", "too_many_logins"],
+  },
   logOut: { summary: "End the session that asks", body: anything, answers: { 204: null } },
   whoami: { summary: "Who the caller is", answers: { 200: WHOAMI } },
   listTokens: { summary: "List one's own API keys", query: PAGE_QUERY, answers: { 200: API_KEYS } },
-  createToken: { summary: "Make an API key", body: TOKEN_BODY, answers: { 201: NEW_API_KEY } },
-  revokeToken: { summary: "Revoke an API key", answers: { 204: null } },
+  createToken: {
+    summary: "Make an API key",
+    body: TOKEN_BODY,
+    answers: { 201: NEW_API_KEY },
+    refusals: ["too_many_tokens"],
+  },
+  revokeToken: { summary: "Revoke an API key", answers: { 204: null }, refusals: ["token_not_found"] },
   listOrgs: { summary: "List the caller's orgs", query: PAGE_QUERY, answers: { 200: ORGS } },
-  createOrg: { summary: "Create an org", body: ORG_BODY, answers: { 201: ORG } },
+  createOrg: { summary: "Create an org", body: ORG_BODY, answers: { 201: ORG }, refusals: ["org_exists"] },
   listMembers: { summary: "List an org's members", query: PAGE_QUERY, answers: { 200: MEMBERS } },
-  setMember: { summary: "Make a user a member, or set the role", body: MEMBER_BODY, answers: { 200: MEMBERSHIP } },
-  removeMember: { summary: "Take a user out of an org", answers: { 204: null } },
+  setMember: {
+    summary: "Make a user a member, or set the role",
+    body: MEMBER_BODY,
+    answers: { 200: MEMBERSHIP },
+    refusals: ["user_not_found"],
+  },
+  removeMember: { summary: "Take a user out of an org", answers: { 204: null }, refusals: ["user_not_found"] },
   listUsers: { summary: "List all users", query: PAGE_QUERY, answers: { 200: USERS } },
-  createUser: { summary: "Create a user", body: USER_BODY, answers: { 201: USER } },
-  removeUser: { summary: "Remove a user with all that they hold", answers: { 204: null } },
-  setPassword: { summary: "Set a password", body: PASSWORD_BODY, answers: { 204: null } },
+  createUser: {
+    summary: "Create a user",
+    body: USER_BODY,
+    answers: { 201: USER },
+    refusals: ["user_exists", "too_many_logins"],
+  },
+  removeUser: {
+    summary: "Remove a user with all that they hold",
+    answers: { 204: null },
+    refusals: ["user_not_found", "last_host_admin"],
+  },
+  setPassword: {
+    summary: "Set a password",
+    body: PASSWORD_BODY,
+    answers: { 204: null },
+    refusals: ["user_not_found", "login_throttled", "too_many_logins"],
+  },
 } as const satisfies Calls;

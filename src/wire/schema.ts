@@ -60,10 +60,15 @@ export interface About {
   readonly default?: unknown;
 }
 
-/** The same schema, told of in words. */
+/** The same schema, told of in words; what a shape says of itself, such as a pattern's characters, stays in front. */
 export function about<T, R>(schema: Schema<T, R>, more: About | string): Schema<T, R> {
   const words = typeof more === "string" ? { description: more } : more;
-  return { ...schema, describe: (define) => ({ ...schema.describe(define), ...words }) };
+  const describe = (define: Define): JsonSchema => {
+    const own = schema.describe(define);
+    const description = [own["description"], words.description].filter((part) => part !== undefined).join(" ");
+    return { ...own, ...words, ...(description === "" ? {} : { description }) };
+  };
+  return { ...schema, describe };
 }
 
 interface Bounds {
@@ -146,7 +151,9 @@ export function constant<const T extends string | boolean>(only: T): Schema<T> {
 /** Whatever it is: read by somebody else. */
 export const anything: Schema<unknown> = scalar((value) => value, {});
 
+/** What opens with a literal, such as "sha256:", keeps its letters. */
 function upperFirst(words: string): string {
+  if (!/^[a-z]+ /.test(words)) return words;
   return words.slice(0, 1).toUpperCase() + words.slice(1);
 }
 

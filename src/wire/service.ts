@@ -83,12 +83,21 @@ export const SERVICE_CALLS = {
     summary: "Metrics in Prometheus' text format",
     answers: { 200: { media: "text/plain; version=0.0.4; charset=utf-8" } },
   },
-  health: { summary: "Whether it is well: 503 with the reason where it is not", answers: { 200: HEALTHY } },
-  ready: { summary: "Whether changes are taken, and how far the log is on disk", answers: { 200: READY } },
+  health: {
+    summary: "Whether it is well: 503 with the reason where it is not",
+    answers: { 200: HEALTHY },
+    refusals: ["storage_failed", "shutting_down"],
+  },
+  ready: {
+    summary: "Whether changes are taken, and how far the log is on disk",
+    answers: { 200: READY },
+    refusals: ["storage_failed", "shutting_down"],
+  },
   events: {
     summary: "Who did what, when and from where",
     query: EVENTS_QUERY,
     answers: { 200: { media: "application/json", schema: EVENTS } },
+    refusals: ["compacted", "ahead_of_log", "other_cluster"],
   },
   openapi: { summary: "This document", answers: { 200: { media: "application/json" } } },
   status: { summary: "How much there is of everything", answers: { 200: STATUS } },
@@ -96,6 +105,11 @@ export const SERVICE_CALLS = {
 
 /** Of paths that are kept for what comes later. */
 export const RESERVED = {
-  read: { summary: "Reserved: 501 until there is such a thing", answers: {} },
-  write: { summary: "Reserved: 501 until there is such a thing", body: anything, answers: {} },
+  read: { summary: "Reserved: 501 until there is such a thing", answers: {}, refusals: ["not_available_yet"] },
+  write: {
+    summary: "Reserved: 501 until there is such a thing",
+    body: anything,
+    answers: {},
+    refusals: ["not_available_yet"],
+  },
 } as const satisfies Calls;

@@ -2,7 +2,9 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import { openApi } from "../../src/api/openapi.ts";
+import { ANY_REFUSALS, refusalsOf } from "../../src/api/refusals.ts";
 import { ROUTES } from "../../src/api/routes.ts";
+import { ERRORS } from "../../src/lib/errors.ts";
 import { SCOPES } from "../../src/wire/people.ts";
 import { undocumented } from "../support/documented.ts";
 import { findings, lookUp } from "../support/json-schema.ts";
@@ -56,6 +58,19 @@ test("every operation has an id of its own, and says who may call it", () => {
   }
 });
 
+test("every operation says what it may be refused with, and every error is one of some route's", () => {
+  for (const route of served) {
+    const codes = document.paths[route.pattern]?.[route.method.toLowerCase()]?.["x-error-codes"];
+    assert.deepEqual(codes, refusalsOf(route));
+    assert.equal(new Set(refusalsOf(route)).size, refusalsOf(route).length);
+  }
+  const told = new Set([...ANY_REFUSALS, ...ROUTES.flatMap(refusalsOf)]);
+  assert.deepEqual(
+    Object.keys(ERRORS).filter((code) => ![...told].some((one) => one === code)),
+    [],
+  );
+});
+
 test("every reference leads somewhere", () => {
   const refs = [...text.matchAll(/"\$ref":"([^"]+)"/g)].map(([, ref = ""]) => ref);
   assert.ok(refs.length > 50);
@@ -95,6 +110,7 @@ const ANSWERS: readonly [what: string, status: number, value: unknown, said: Reg
   ["without a field", 201, { ...ORG, slug: undefined }, /\/slug is not there/],
   ["with a field more", 201, { ...ORG, password: "x" }, /\/password is not in the document/],
   ["as an error", 404, { error: "No.", code: "org_not_found", request_id: "r" }, null],
+  ["as an error of another route", 404, { error: "No.", code: "no_drain", request_id: "r" }, /not said to be refused/],
   ["as an error without a code", 404, { error: "No.", request_id: "r" }, /\/code is not there/],
   ["as an error that says more", 404, { error: "No.", code: "x", request_id: "r", stack: "s" }, /\/stack is not in/],
 ];

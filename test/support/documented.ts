@@ -4,7 +4,9 @@
  */
 import { ROUTES } from "../../src/api/routes.ts";
 import { openApi } from "../../src/api/openapi.ts";
+import { ANY_REFUSALS, refusalsOf } from "../../src/api/refusals.ts";
 import { Router } from "../../src/http/router.ts";
+import { ERRORS } from "../../src/lib/errors.ts";
 import { findings, lookUp } from "./json-schema.ts";
 
 const router = new Router(ROUTES);
@@ -26,9 +28,17 @@ export function undocumented({ method, target, status, contentType, body }: Answ
   const json: unknown =
     contentType?.startsWith("application/json") === true ? JSON.parse(body.toString("utf8")) : undefined;
   const refused = contentOf(lookUp(document, "#/components/responses/Refused"))["application/json"];
-  if (status >= 400) return checked(refused, json, status);
   const path = target.split("?", 1)[0] ?? "";
   const match = router.match(method, path);
+  if (status >= 400) {
+    const { code } = (json ?? {}) as { readonly code?: unknown };
+    const known: readonly unknown[] = match.kind === "found" ? refusalsOf(match.route) : ANY_REFUSALS;
+    // What has no code, or one of no table, is told of by its shape.
+    const isKnown = code === undefined || !Object.hasOwn(ERRORS, String(code)) || known.includes(code);
+    const where = match.kind === "found" ? match.route.pattern : path;
+    const unexpected = isKnown ? [] : [`${method} ${where} is not said to be refused with ${String(code)}`];
+    return [...checked(refused, json, status), ...unexpected];
+  }
   if (match.kind !== "found") return [`${method} ${path} is answered with ${status}, and no route is there`];
   const answer = answerOf(match.route.pattern, method, status);
   if (answer === undefined) return [`${method} ${match.route.pattern} has no answer ${status}`];

@@ -1,42 +1,32 @@
 /**
- * Prints the tables of README.md from the code's own: routes, errors, metrics. test/readme compares the two; run this
- * and paste when it fails.
+ * Writes the parts of the documents that the code itself knows (routes, calls, errors, metrics, settings) between their
+ * markers: `node --import tsx scripts/docs.ts`. With --check it only says which are not as the code has them.
  */
-import { ROUTES } from "../src/api/routes.ts";
-import type { Access } from "../src/identity/access.ts";
-import { ERRORS } from "../src/lib/errors.ts";
-import { CATALOGUE } from "../src/metrics/catalogue.ts";
+import { readFileSync, writeFileSync } from "node:fs";
+import { generateTables } from "./docs.d/tables.ts";
 
-function whoMay(access: Access): string {
-  if (access.kind !== "protected") return access.kind;
-  const who = access.hostAdmin ? "host-admin" : "anyone logged in";
-  return access.scope === null ? who : `${who}, \`${access.scope}\``;
+const ROOT = new URL("../", import.meta.url);
+
+/** The document with the text between `<!-- name -->` and `<!-- /name -->`. Throws where it has no such place. */
+export function withRegion(document: string, name: string, text: string): string {
+  const open = `<!-- ${name} -->\n`;
+  const from = document.indexOf(open);
+  const to = document.indexOf(`<!-- /${name} -->`, from);
+  if (from === -1 || to === -1) throw new Error(`there is no place for ${name}`);
+  return `${document.slice(0, from + open.length)}${text}\n${document.slice(to)}`;
 }
 
-function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
-  return [head, head.map(() => "---"), ...rows].map((row) => `| ${row.join(" | ")} |`).join("\n");
+function main(isCheck: boolean): number {
+  let wrong = 0;
+  for (const [path, regions] of Object.entries(generateTables())) {
+    const before = readFileSync(new URL(path, ROOT), "utf8");
+    const after = Object.entries(regions).reduce((text, [name, part]) => withRegion(text, name, part), before);
+    if (after === before) continue;
+    wrong += 1;
+    process.stdout.write(`${path}${isCheck ? " is not as the code has it" : ""}\n`);
+    if (!isCheck) writeFileSync(new URL(path, ROOT), after);
+  }
+  return isCheck && wrong > 0 ? 1 : 0;
 }
 
-/** Each table under the name of its marker in README.md. */
-export function readmeTables(): Readonly<Record<"routes" | "errors" | "metrics", string>> {
-  const metrics = Object.values(CATALOGUE).map((spec) => [
-    `\`${spec.name}${spec.labels.length === 0 ? "" : `{${spec.labels.join(",")}}`}\``,
-    spec.type,
-    spec.help,
-  ]);
-  return {
-    routes: table(
-      ["method", "path", "who may"],
-      ROUTES.map((route) => [route.method, `\`${route.pattern}\``, whoMay(route.access)]),
-    ),
-    errors: table(
-      ["code", "status", "meaning"],
-      Object.entries(ERRORS).map(([code, [status, meaning]]) => [`\`${code}\``, String(status), meaning]),
-    ),
-    metrics: table(["metric", "type", "what it counts"], metrics),
-  };
-}
-
-if (process.argv[1] === import.meta.filename)
-  for (const [name, text] of Object.entries(readmeTables()))
-    process.stdout.write(`<!-- ${name} -->\n${text}\n<!-- /${name} -->\n\n`);
+if (process.argv[1] === import.meta.filename) process.exitCode = main(process.argv.includes("--check"));

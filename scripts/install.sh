@@ -12,6 +12,10 @@ CONFIG_DIR=/etc/zwrm
 UNIT_DIR=/usr/local/lib/systemd/system
 DAEMON_UNITS='zwrmd.service zwrmd.socket zwrmd-unix.socket'
 AGENT_UNITS=scripts/zwrm-agent.service
+# README.md and what it leads to, in the same places, so that its links lead somewhere on the machine, too.
+DOCUMENTS="README.md CHANGELOG.md LICENSE
+  src/daemon/OPERATING.md src/agent/OPERATING.md src/api/REFERENCE.md src/wire/PROTOCOL.md src/fleet/DRAIN.md src/journal/FORMAT.md
+  test/README.md"
 # From this version on systemd hands over its notification socket (OpenFile=).
 NOTIFY_SINCE=253
 
@@ -71,7 +75,7 @@ stage() {
   cp -R "$1/dist" "$1/package.json" "$2/"
   for file in $DAEMON_UNITS $AGENT_UNITS; do cp "$1/$file" "$2/$file"; done
   cp -R "$1/scripts/install.sh" "$1/scripts/uninstall.sh" "$1/scripts/systemd" "$2/scripts/"
-  for file in README.md CHANGELOG.md LICENSE; do [ ! -f "$1/$file" ] || cp "$1/$file" "$2/"; done
+  for file in $DOCUMENTS; do [ ! -f "$1/$file" ] || install -D -m 0644 "$1/$file" "$2/$file"; done
   if [ "$3" = link ]; then ln -s "$4" "$2/bin/node"; else cp "$4" "$2/bin/node"; fi
   for name in $COMMANDS; do
     printf '#!/bin/sh\nexec %s/current/bin/node %s/current/dist/%s.js "$@"\n' "$BASE" "$BASE" "$name" >"$2/bin/$name"

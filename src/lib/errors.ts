@@ -3,7 +3,7 @@
  * it.
  */
 
-/** The table behind every error body; README.md shows the same rows, and a test compares the two. */
+/** The table behind every error body; api/REFERENCE.md shows the same rows, and a test compares the two. */
 export const ERRORS = {
   malformed_request: [400, "The request line, a header or a percent-escape is not valid HTTP."],
   malformed_json: [400, "The body is not JSON in UTF-8, or not an object."],

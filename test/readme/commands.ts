@@ -1,25 +1,25 @@
 /**
- * The commands of README.md as a reader types them: of console blocks the lines behind `$ `, of sh blocks the whole
+ * The commands of the documents as a reader types them: of console blocks the lines behind `$ `, of sh blocks the whole
  * block.
  */
-import { readFileSync } from "node:fs";
+import { blocksOf, documentAt } from "./documents.ts";
 
-export const README = readFileSync(new URL("../../README.md", import.meta.url), "utf8");
-
-/** Below `heading` (`## Five minutes`), up to the next heading of that rank or above. */
-export function sectionOf(heading: string): string {
-  const at = README.indexOf(`\n${heading}\n`);
-  if (at === -1) throw new Error(`README.md has no ${heading}`);
+/** Below `heading` (`## A fleet in a box`), up to the next heading of that rank or above. */
+export function sectionOf(path: string, heading: string): string {
+  const document = documentAt(path);
+  const at = document.indexOf(`\n${heading}\n`);
+  if (at === -1) throw new Error(`${path} has no ${heading}`);
   const rank = /^#+/.exec(heading)?.[0].length ?? 1;
-  const rest = README.slice(at + heading.length + 2);
+  const rest = document.slice(at + heading.length + 2);
   const end = rest.search(new RegExp(`^#{1,${rank}} `, "m"));
   return end === -1 ? rest : rest.slice(0, end);
 }
 
 export function commandsOf(text: string): readonly string[] {
-  return [...text.matchAll(/^```(console|sh)\n(.*?)^```$/gms)].flatMap(([, kind, block = ""]) =>
-    kind === "sh" ? [block] : typedIn(block),
-  );
+  return blocksOf(text).flatMap(({ kind, text: block }) => {
+    if (kind === "sh") return [block];
+    return kind === "console" ? typedIn(block) : [];
+  });
 }
 
 function typedIn(block: string): readonly string[] {

@@ -1,6 +1,6 @@
 /**
- * The runtimes that README.md and --generate-config offer, each run by the real agent as it stands there: a machine's
- * environment arrives.
+ * The runtimes that agent/OPERATING.md and --generate-config offer, each run by the real agent as it stands there: a
+ * machine's environment arrives.
  */
 import assert from "node:assert/strict";
 import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -10,10 +10,11 @@ import test, { after } from "node:test";
 import { generateAgentConfig } from "../../src/agent/settings-generate.ts";
 import { desired } from "../agent/fakes.ts";
 import { FakeControlPlane, TestAgent } from "../agent/test-agent.ts";
+import { documentAt } from "./documents.ts";
 
-const README = readFileSync(new URL("../../README.md", import.meta.url), "utf8");
-const LINES = [...README.matchAll(/^command = (\[".*\])$/gm)].map(([, words]) => words ?? "");
-const SCRIPT = /```sh\n(#!\/bin\/sh\n# (\/etc\/zwrm\/firecracker\.sh) [\s\S]*?)```/.exec(README);
+const OPERATING = documentAt("src/agent/OPERATING.md");
+const LINES = [...OPERATING.matchAll(/^command = (\[".*\])$/gm)].map(([, words]) => words ?? "");
+const SCRIPT = /```sh\n(#!\/bin\/sh\n# (\/etc\/zwrm\/firecracker\.sh) [\s\S]*?)```/.exec(OPERATING);
 
 const root = mkdtempSync(join(tmpdir(), "zwrm-runtimes-"));
 after(() => rmSync(root, { recursive: true, force: true }));
@@ -36,7 +37,7 @@ echo "the guest: $WORD"
 exec sleep 300
 `;
 
-test("README.md and --generate-config offer the same runtimes", () => {
+test("agent/OPERATING.md and --generate-config offer the same runtimes", () => {
   const rows = generateAgentConfig().matchAll(/^# {3}[A-Z a-z]+: +(\[.*?\])(?:, a script .*)?$/gm);
   const offered = [...rows].map(([, words]) => words ?? "");
   assert.equal(offered.length, 4);
@@ -45,7 +46,7 @@ test("README.md and --generate-config offer the same runtimes", () => {
 
 for (const words of new Set(LINES)) {
   const [name = ""] = JSON.parse(words) as string[];
-  test(`the runtime ${name} of README.md hands a machine its environment`, async (context) => {
+  test(`the runtime ${name} of agent/OPERATING.md hands a machine its environment`, async (context) => {
     const control = new FakeControlPlane();
     await control.listen();
     context.after(() => control.close());
@@ -56,7 +57,7 @@ for (const words of new Set(LINES)) {
     const before = process.env["PATH"];
     context.after(() => (process.env["PATH"] = before));
     process.env["PATH"] = `${root}:${before ?? ""}`;
-    // As README.md says of the monitors' lines; a process' line has the default.
+    // As OPERATING.md says of the monitors' lines; a process' line has the default.
     const agent = new TestAgent(control.url, context, `command = ${command}${isProcess ? "" : "\npass_env = false"}`);
     agent.start();
     const image = control.image('#!/bin/sh\necho "the process: $WORD"\nexec sleep 300\n');
@@ -68,9 +69,9 @@ for (const words of new Set(LINES)) {
   });
 }
 
-test("README.md says pass_env = false beside the runtimes of guests, and how a guest reads its environment", () => {
-  assert.match(README, /# QEMU, microvm; here and below .*pass_env = false/);
-  assert.match(README, /\/sys\/firmware\/qemu_fw_cfg\/by_name\/opt\/zwrm\/env\/raw/);
+test("OPERATING.md says pass_env = false beside the runtimes of guests, and how a guest reads its environment", () => {
+  assert.match(OPERATING, /# QEMU, microvm; here and below .*pass_env = false/);
+  assert.match(OPERATING, /\/sys\/firmware\/qemu_fw_cfg\/by_name\/opt\/zwrm\/env\/raw/);
 });
 
 test("scripts/fleet gives machines their environment by the agent's own default", () => {

@@ -1,6 +1,6 @@
 /**
- * README's tours as a reader takes them: every command as it stands, in order, in a fresh folder, but for the ports,
- * which others may have.
+ * The tours of the documents as a reader takes them: every command as it stands, in order, in a fresh folder, but for
+ * the ports, which others may have.
  */
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
@@ -17,6 +17,7 @@ import { cleanEnv } from "../support/process.ts";
 
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 const LIMIT_MS = 180_000;
+const OPERATING = "src/daemon/OPERATING.md";
 
 /** Starts the control plane as `npm start` does after its build, and waits for it. */
 const START = `start() {
@@ -100,17 +101,19 @@ test("five minutes: the control plane, a host by curl, an image, a crash, a back
   const port = await freePort();
   const folder = checkout(t);
   const restarted = "start";
-  const five = commandsOf(sectionOf("## Five minutes")).flatMap((command) =>
+  const five = commandsOf(sectionOf(OPERATING, "## By hand: a host played with curl")).flatMap((command) =>
     command.startsWith("kill -KILL") ? [command, restarted] : [command],
   );
-  const backup = commandsOf(sectionOf("### Backup and restore")).filter((command) => !command.includes("systemctl"));
+  const backup = commandsOf(sectionOf(OPERATING, "## Backup and restore")).filter(
+    (command) => !command.includes("systemctl"),
+  );
   const commands = [...five, ...backup].map((command) => command.replaceAll("127.0.0.1:8080", `127.0.0.1:${port}`));
   const done = await tour(folder, START, commands, {
     ZWRM_SERVER_PORT: String(port),
     ZWRM_API_URL: `http://127.0.0.1:${port}`,
   });
   const first = commands.findIndex((command) => command.startsWith("zwrmd restore"));
-  // README shows two more, which are refused: onto a journal that is there, and of an altered file.
+  // It shows two more, which are refused: onto a journal that is there, and of an altered file.
   assertCodes(done, commands, (command, index) => command.startsWith("zwrmd restore") && index > first);
   assert.match(done.said, /is not empty .*: a restore never writes over a journal/);
   assert.match(done.said, /journal: damaged: altered\.backup/);
@@ -121,7 +124,7 @@ test("five minutes: the control plane, a host by curl, an image, a crash, a back
 test("a fleet in a box: deploy, drain, lose a host, scale, and nothing is left", async (t) => {
   const port = await freePort();
   const folder = checkout(t);
-  const [start = "", ...commands] = commandsOf(sectionOf("## A fleet in a box"));
+  const [start = "", ...commands] = commandsOf(sectionOf("README.md", "## A fleet in a box"));
   assert.match(start, /^scripts\/fleet 4 --port 18098 /);
   const fleet = `${start.replace("18098", String(port))} >fleet.log 2>&1 &
 fleet=$!

@@ -126,7 +126,7 @@ for (const [index, name] of Object.keys(LOCATIONS).entries()) {
 }
 
 test(
-  "nginx that is told to speak HTTP/1.1 and to name nobody cannot be told from a local client: README says " +
+  "nginx that is told to speak HTTP/1.1 and to name nobody cannot be told from a local client: OPERATING.md says " +
     "to set auth.localhost_bypass = false",
   needsNginx,
   async (t) => {

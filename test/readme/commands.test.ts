@@ -65,6 +65,8 @@ const STAND_INS: Readonly<Record<string, string>> = {
  */
 function wrongWith(span: string): string | null {
   const [program = "", ...rest] = span
+    // In a table a bar is escaped.
+    .replaceAll("\\|", "|")
     .replace(/[[\]]/g, "")
     .split(/ \| | >|…|\.\.\./)[0]
     ?.trim()
@@ -158,6 +160,7 @@ test("a command in a sentence may be short, and may leave things open", () => {
     "zwrm auth",
     "zwrm host drain H --max-parallel",
     "zwrm machines stop|start|rm",
+    String.raw`zwrm machines stop\|start\|rm`,
     "zwrm COMMAND --help",
     "zwrm version",
     "zwrm … | head",

@@ -1,30 +1,40 @@
 /**
  * Writes the parts of the documents that the code itself knows (routes, calls, errors, metrics, settings) between their
- * markers: `node --import tsx scripts/docs.ts`. With --check it only says which are not as the code has them.
+ * markers, wherever those stand: `node --import tsx scripts/docs.ts`. With --check it only says which documents are not
+ * as the code has them.
  */
-import { readFileSync, writeFileSync } from "node:fs";
-import { generateTables } from "./docs.d/tables.ts";
+import { readFileSync, readdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { documentTables } from "./docs.d/tables.ts";
 
-const ROOT = new URL("../", import.meta.url);
+const ROOT = fileURLToPath(new URL("../", import.meta.url));
 
-/** The document with the text between `<!-- name -->` and `<!-- /name -->`. Throws where it has no such place. */
-export function withRegion(document: string, name: string, text: string): string {
+/** The documents, by their paths from the root. */
+function documents(): readonly string[] {
+  const inSrc = readdirSync(join(ROOT, "src"), { recursive: true, encoding: "utf8" });
+  return ["README.md", ...inSrc.filter((path) => path.endsWith(".md")).map((path) => join("src", path))];
+}
+
+/** Puts the text between `<!-- name -->` and `<!-- /name -->`, where the document has them. */
+export function withTable(document: string, name: string, text: string): string {
   const open = `<!-- ${name} -->\n`;
   const from = document.indexOf(open);
   const to = document.indexOf(`<!-- /${name} -->`, from);
-  if (from === -1 || to === -1) throw new Error(`there is no place for ${name}`);
+  if (from === -1 || to === -1) return document;
   return `${document.slice(0, from + open.length)}${text}\n${document.slice(to)}`;
 }
 
 function main(isCheck: boolean): number {
+  const tables = Object.entries(documentTables());
   let wrong = 0;
-  for (const [path, regions] of Object.entries(generateTables())) {
-    const before = readFileSync(new URL(path, ROOT), "utf8");
-    const after = Object.entries(regions).reduce((text, [name, part]) => withRegion(text, name, part), before);
+  for (const path of documents()) {
+    const before = readFileSync(join(ROOT, path), "utf8");
+    const after = tables.reduce((text, [name, table]) => withTable(text, name, table), before);
     if (after === before) continue;
     wrong += 1;
     process.stdout.write(`${path}${isCheck ? " is not as the code has it" : ""}\n`);
-    if (!isCheck) writeFileSync(new URL(path, ROOT), after);
+    if (!isCheck) writeFileSync(join(ROOT, path), after);
   }
   return isCheck && wrong > 0 ? 1 : 0;
 }

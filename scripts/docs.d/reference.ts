@@ -15,8 +15,11 @@ import { table } from "./table.ts";
 
 type Answer = ApiRoute["call"]["answers"][number];
 
-/** The sections, in this order, and the first words of the paths that belong there. */
-const NOUNS: Readonly<Record<string, readonly string[]>> = {
+/**
+ * What a section is called, by the first words of its paths; in this order, and before those that have their noun's own
+ * name.
+ */
+const TITLES: Readonly<Record<string, readonly string[]>> = {
   Service: ["", "metrics", "health", "ready", "openapi.json", "status", "events"],
   Hosts: ["hosts"],
   Images: ["images"],
@@ -44,17 +47,32 @@ export function refusalsTable(): string {
   return table(["a call", "may be refused with"], [["of any kind", codes(ANY_REFUSALS)], ...rows]);
 }
 
+/** Links to the sections. */
+export function nounsList(routes: readonly ApiRoute[]): string {
+  return [...sectionsOf(routes).keys()]
+    .map((title) => `- [${title}](#${title.toLowerCase().replaceAll(" ", "-")})`)
+    .join("\n");
+}
+
 /** Every route that does something, with its query, body, answers and refusals; then every shape that has a name. */
 export function callsText(routes: readonly ApiRoute[]): string {
   const shapes = new Shapes();
-  const left = new Set(routes.filter(({ call }) => Object.keys(call.answers).length > 0));
-  const sections = Object.entries(NOUNS).map(([noun, words]) => {
-    const own = [...left].filter(({ pattern }) => words.includes(nounOf(pattern)));
-    for (const route of own) left.delete(route);
-    return `## ${noun}\n\n${own.map((route) => callText(route, shapes)).join("\n\n")}`;
-  });
-  if (left.size > 0) throw new Error(`no section has ${[...left].map(({ pattern }) => pattern).join(", ")}`);
+  const sections = [...sectionsOf(routes)].map(
+    ([title, own]) => `## ${title}\n\n${own.map((route) => callText(route, shapes)).join("\n\n")}`,
+  );
   return [...sections, `## Shapes\n\n${shapes.text()}`].join("\n\n");
+}
+
+/** The routes by their section's title; none that is only reserved. */
+function sectionsOf(routes: readonly ApiRoute[]): ReadonlyMap<string, readonly ApiRoute[]> {
+  const sections = new Map<string, ApiRoute[]>(Object.keys(TITLES).map((title) => [title, []]));
+  for (const route of routes.filter(({ call }) => Object.keys(call.answers).length > 0)) {
+    const noun = nounOf(route.pattern);
+    const title =
+      Object.keys(TITLES).find((one) => TITLES[one]?.includes(noun)) ?? noun.slice(0, 1).toUpperCase() + noun.slice(1);
+    sections.set(title, [...(sections.get(title) ?? []), route]);
+  }
+  return sections;
 }
 
 function whoMay(access: Access): string {

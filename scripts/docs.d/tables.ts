@@ -1,25 +1,24 @@
-/** Every part of a document that is made from the code's own tables, by the document's path and the part's marker. */
+/** Every part of a document that is made from the code's own tables. */
 import { listSettings as listAgentSettings } from "../../src/agent/settings.ts";
 import { ROUTES } from "../../src/api/routes.ts";
 import type { Setting } from "../../src/config/kinds.ts";
 import { listSettings } from "../../src/config/schema.ts";
 import { ERRORS } from "../../src/lib/errors.ts";
 import { CATALOGUE } from "../../src/metrics/catalogue.ts";
-import { callsText, refusalsTable, routesTable } from "./reference.ts";
+import { callsText, nounsList, refusalsTable, routesTable } from "./reference.ts";
 import { table } from "./table.ts";
 
-type Regions = Readonly<Record<string, string>>;
-
-export function generateTables(): Readonly<Record<string, Regions>> {
+/** Each under the name of its marker, which stands in one document. */
+export function documentTables(): Readonly<Record<string, string>> {
   return {
-    "src/api/REFERENCE.md": {
-      routes: routesTable(ROUTES),
-      refusals: refusalsTable(),
-      errors: errorsTable(),
-      calls: callsText(ROUTES),
-    },
-    "src/daemon/OPERATING.md": { settings: settingsTable(listSettings()), metrics: metricsTable() },
-    "src/agent/OPERATING.md": { "agent-settings": settingsTable(listAgentSettings()) },
+    nouns: nounsList(ROUTES),
+    routes: routesTable(ROUTES),
+    refusals: refusalsTable(),
+    errors: errorsTable(),
+    calls: callsText(ROUTES),
+    settings: settingsTable(listSettings()),
+    "agent-settings": settingsTable(listAgentSettings()),
+    metrics: metricsTable(),
   };
 }
 

@@ -6,7 +6,7 @@ import { fileURLToPath } from "node:url";
 export const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 
 /** The folders that are ours; what a build or a run leaves beside them is not. */
-const FOLDERS = ["src", "test", "scripts", ".ci"];
+const FOLDERS = ["src", "test", "scripts"];
 
 /** Text by path from the root. */
 export const DOCUMENTS: ReadonlyMap<string, string> = new Map(

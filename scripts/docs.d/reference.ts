@@ -26,7 +26,7 @@ const TITLES: Readonly<Record<string, readonly string[]>> = {
   Apps: ["apps"],
   Machines: ["machines"],
   "Logins and API keys": ["auth"],
-  "Orgs and users": ["orgs", "users"],
+  "Orgs and users": ["org", "orgs", "users"],
   "Host agents": ["internal"],
 };
 

@@ -98,7 +98,7 @@ export const APP_CALLS = {
     idempotencyKey: true,
     body: APP_BODY,
     answers: { 201: APP },
-    refusals: ["app_exists", "app_not_found"],
+    refusals: ["app_exists", "app_not_found", "quota_exceeded"],
   },
   show: { summary: "Show an app", answers: { 200: APP }, refusals: ["app_not_found"] },
   remove: {
@@ -118,7 +118,7 @@ export const APP_CALLS = {
     idempotencyKey: true,
     body: DEPLOYMENT_BODY,
     answers: { 202: DEPLOYMENT },
-    refusals: ["app_not_found", "image_unknown", "deployment_not_found"],
+    refusals: ["app_not_found", "image_unknown", "deployment_not_found", "quota_exceeded"],
   },
   showDeployment: {
     summary: "Show a deployment",
@@ -130,6 +130,6 @@ export const APP_CALLS = {
     idempotencyKey: true,
     body: SCALE_BODY,
     answers: { 202: DEPLOYMENT },
-    refusals: ["app_not_found", "no_deployment", "deployment_not_found"],
+    refusals: ["app_not_found", "no_deployment", "deployment_not_found", "quota_exceeded"],
   },
 } as const satisfies Calls;

@@ -41,7 +41,7 @@ export const IMAGE_CALLS = {
     body: STREAM,
     query: PUSH_QUERY,
     answers: { 201: IMAGE, 200: IMAGE },
-    refusals: ["invalid_digest", "image_too_large", "digest_mismatch", "storage_full"],
+    refusals: ["invalid_digest", "image_too_large", "digest_mismatch", "storage_full", "quota_exceeded"],
   },
   remove: {
     summary: "Drop the org's reference to an image",

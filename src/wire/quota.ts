@@ -56,5 +56,5 @@ export type QuotaView = TypeOf<typeof QUOTA>;
 /** What is called of quotas. */
 export const QUOTA_CALLS = {
   show: { summary: "Show what the caller's org may have, and has", answers: { 200: QUOTA } },
-  set: { summary: "Set an org's quota", body: QUOTA_BODY, answers: { 200: QUOTA } },
+  set: { summary: "Set an org's quota", body: QUOTA_BODY, answers: { 200: QUOTA }, refusals: ["org_not_found"] },
 } as const satisfies Calls;

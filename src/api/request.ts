@@ -13,8 +13,8 @@ import type { DeploymentId, HostId, KeyId, MachineId, ResourceId, UserId } from 
 import { sha256Hex } from "../lib/ids.ts";
 import type { IdempotencyNote } from "../state/events.ts";
 import type { State } from "../state/state.ts";
+import { idempotencyKey } from "../state/state.ts";
 import type { Change, Decision, Store } from "../state/store.ts";
-import { idempotencyKey } from "../state/workload-reducers.ts";
 import type { Heartbeat, HeartbeatAnswer } from "../wire/agents.ts";
 import { pattern, readField } from "../wire/schema.ts";
 import type { AgentDoor, Registered } from "./agent-door.ts";
@@ -142,8 +142,8 @@ export class PersonRequest<P extends string = never, B = unknown, Q = unknown> e
     decide: (state: State, note: IdempotencyNote | null, caller: PersonCaller) => Decision<R>,
     again: (state: State, resourceId: I) => R,
   ): MaybePromise<R> {
-    const given = this.#context.header("idempotency-key");
-    if (given === null) return this.change((state, caller) => decide(state, null, caller));
+    const given = this.#context.req.headers["idempotency-key"];
+    if (given === undefined) return this.change((state, caller) => decide(state, null, caller));
     const key = readField(KEY, "Idempotency-Key", given);
     const { method, path, body } = this.#context;
     const note = { key, body_sum: sha256Hex(`${method} ${path}\n${JSON.stringify(body ?? {})}`) };

@@ -107,6 +107,11 @@ export function admin(scope: Scope): PersonRow {
   return people(scope, true);
 }
 
+/** Calls a row's handler with what its kind may have of these. */
+export function callWith(hands: Hands): (route: ApiRoute, context: ApiContext) => MaybePromise<Reply> {
+  return (route, context) => route.handler(context, hands);
+}
+
 interface RowHead {
   readonly method: Method;
   readonly path: string;

@@ -5,9 +5,9 @@
 import { join } from "node:path";
 import type { Hands } from "../api/app.ts";
 import { handOut } from "../api/app.ts";
-import type { ApiContext } from "../api/context.ts";
 import { openApiText } from "../api/openapi.ts";
 import type { ApiRoute } from "../api/route.ts";
+import { callWith } from "../api/route.ts";
 import { ROUTES } from "../api/routes.ts";
 import type { Config } from "../config/schema.ts";
 import { Fleet } from "../fleet/fleet.ts";
@@ -23,24 +23,24 @@ import { Router } from "../http/router.ts";
 import type { HttpServer } from "../http/server.ts";
 import { createHttpServer } from "../http/server.ts";
 import type { Caller } from "../identity/access.ts";
-import { authenticate } from "../identity/authenticate.ts";
+import type { AuthSettings } from "../identity/authenticate.ts";
+import { Door } from "../identity/door.ts";
 import { Logins } from "../identity/login.ts";
-import { decideRenewal, hideTokens } from "../identity/tokens.ts";
+import { hideTokens } from "../identity/tokens.ts";
 import { ImageLibrary } from "../images/library.ts";
 import { ImageStore } from "../images/store.ts";
 import type { Journal } from "../journal/journal.ts";
 import type { Lock } from "../journal/lock.ts";
 import type { Cancel, Clock } from "../lib/clock.ts";
 import type { Closing } from "../lib/closing.ts";
-import { messageOf } from "../lib/errors.ts";
 import { diskFiles } from "../lib/files.ts";
 import { newId } from "../lib/ids.ts";
 import type { LineSink, Log } from "../lib/log.ts";
 import { VERSION } from "../lib/version.ts";
 import type { Metrics } from "../metrics/catalogue.ts";
+import { recordRequests } from "../metrics/recorders.ts";
 import type { Registry } from "../metrics/registry.ts";
 import { JournalBackground } from "../state/background.ts";
-import type { Actor } from "../state/events.ts";
 import { EventFeed } from "../state/feed.ts";
 import { State } from "../state/state.ts";
 import type { Store } from "../state/store.ts";
@@ -48,7 +48,6 @@ import { collectFromState } from "./gauges.ts";
 import { openListener } from "./listen.ts";
 import { openState } from "./open-state.ts";
 import { Quota } from "./quota.ts";
-import { recordRequests } from "./request-recorder.ts";
 import type { Listener } from "./sockets.ts";
 import { readTls } from "./tls.ts";
 
@@ -77,12 +76,12 @@ const PROBE_MS = 1_000;
 export class Daemon {
   readonly #options: DaemonOptions;
   readonly #journal: Journal;
-  readonly #store: Store;
   readonly #quota: Quota;
   readonly #fleet: Fleet;
   readonly #feed: EventFeed;
   readonly #background: JournalBackground;
   readonly #cors: Cors<ApiRoute, Caller>;
+  readonly #door: Door;
   readonly #http: HttpServer;
   #config: Config;
   #stopping = false;
@@ -108,7 +107,6 @@ export class Daemon {
     this.#options = options;
     this.#config = config;
     this.#journal = journal;
-    this.#store = store;
     this.#quota = quota;
     this.#fleet = new Fleet({
       store,
@@ -154,6 +152,14 @@ export class Daemon {
       verification: { last: Promise.resolve(), signal: this.#verifying.signal },
       licences: () => this.#config.license.keyHashes,
     });
+    this.#door = new Door({
+      store,
+      clock,
+      log,
+      sessionTtlMs: config.auth.sessionTtlMs,
+      settings: authSettings(config),
+      onFailure: (method) => metrics.authFailures.labels(method).inc(),
+    });
     this.#http = this.#createServer(hands);
     this.#start(options);
   }
@@ -197,6 +203,7 @@ export class Daemon {
     const tls = readTls(next.server);
     this.#cors.replace(config.cors.allowedOrigins);
     this.#quota.replace(config.quota);
+    this.#door.replace(authSettings(next));
     if (tls !== null) this.#http.reload(tls);
     this.#config = next;
   }
@@ -208,21 +215,21 @@ export class Daemon {
       clock,
       config.log.format,
     );
-    const chain = compose<ApiRoute, Caller>([
-      logger(accessLog),
-      recovery(log),
+    const middlewares = [
+      logger<ApiRoute, Caller>(accessLog),
+      recovery<ApiRoute, Caller>(log),
       this.#cors.middleware,
-      countRequests(recordRequests(metrics)),
-      auth((context) => this.#authenticate(context)),
-    ]);
-    const terminal = dispatch<ApiRoute, Caller>((route, context) => route.handler(context, hands), {
+      countRequests<ApiRoute, Caller>(recordRequests(metrics)),
+      auth<ApiRoute, Caller>(this.#door.letIn),
+    ];
+    const terminal = dispatch<ApiRoute, Caller>(callWith(hands), {
       maxBytes: config.server.maxBodyBytes,
       timeoutMs: config.server.readTimeoutMs,
       clock,
     });
     return createHttpServer<ApiRoute, Caller>({
       router: new Router(ROUTES),
-      handle: (context) => chain(context, terminal),
+      handle: compose(middlewares, terminal),
       clock,
       log,
       limits: {
@@ -234,38 +241,6 @@ export class Daemon {
     });
   }
 
-  #authenticate(context: ApiContext): Caller | null {
-    if (context.match.kind !== "found") return null;
-    const { req } = context;
-    const peer = { ...context.peer, httpVersion: req.httpVersion, target: req.url ?? "", rawHeaders: req.rawHeaders };
-    const credentials = {
-      peer,
-      authorization: context.header("authorization"),
-      org: context.header("x-zwrm-org"),
-      nowWall: this.#options.clock.wall(),
-    };
-    const settings = {
-      licenceKeyHashes: this.#config.license.keyHashes,
-      localhostBypass: this.#config.auth.localhostBypass,
-    };
-    const caller = authenticate(context.match.route.access, credentials, this.#store.state, settings, (method) =>
-      this.#options.metrics.authFailures.labels(method).inc(),
-    );
-    if (caller?.kind === "person" && caller.authMethod === "session" && caller.tokenHash !== null)
-      this.#renewSession(caller.tokenHash, caller.actor);
-    return caller;
-  }
-
-  /** A session in use slides on, beside the request; where that fails the next request tries again. */
-  #renewSession(tokenHash: string, actor: Actor): void {
-    const { clock, log } = this.#options;
-    const session = this.#store.state.sessions.get(tokenHash);
-    const event = session === undefined ? null : decideRenewal(session, this.#config.auth.sessionTtlMs, clock.wall());
-    if (event === null || !this.#store.writability.writable) return;
-    const renewal = Promise.resolve(this.#store.change(actor, () => ({ event, answer: () => undefined })));
-    renewal.catch((error: unknown) => log.warn("a session was not renewed", { reason: messageOf(error) }));
-  }
-
   #armProbe(): void {
     this.#probe = this.#options.clock.after(PROBE_MS, () => {
       const done = this.#journal.probe().then(
@@ -275,4 +250,8 @@ export class Daemon {
       void done.then(() => this.#stopping || this.#armProbe());
     });
   }
+}
+
+function authSettings({ license, auth: { localhostBypass } }: Config): AuthSettings {
+  return { licenceKeyHashes: license.keyHashes, localhostBypass };
 }

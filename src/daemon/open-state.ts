@@ -10,6 +10,7 @@ import { diskFiles } from "../lib/files.ts";
 import { newId, newUuid } from "../lib/ids.ts";
 import type { Log } from "../lib/log.ts";
 import type { Metrics } from "../metrics/catalogue.ts";
+import { recordSyncs } from "../metrics/recorders.ts";
 import { SYSTEM } from "../state/events.ts";
 import { CLUSTER_KEY } from "../state/state.ts";
 import type { State } from "../state/state.ts";
@@ -43,12 +44,8 @@ export async function openState(
       clock,
       log,
       segmentBytes: config.journal.segmentBytes,
-      guard: () => lock.displacement(),
-      onSync({ records, bytes, seconds }) {
-        metrics.journalAppends.inc(records);
-        metrics.journalBytes.inc(bytes);
-        metrics.journalSyncDuration.observe(seconds);
-      },
+      guard: lock.displacement,
+      onSync: recordSyncs(metrics),
     },
     new Replay(state),
   );

@@ -2,8 +2,8 @@
 import { ApiError } from "../lib/errors.ts";
 import type { AppId, DeploymentId, MachineId, OrgId } from "../lib/id-types.ts";
 import type { Event, EventOf, IdempotencyNote } from "../state/events.ts";
-import { imageRefKey } from "../state/reducers.ts";
 import type { State } from "../state/state.ts";
+import { imageRefKey } from "../state/state.ts";
 import type { App, Deployment, Machine, Workload } from "../state/types.ts";
 import { holdsCapacity, isOrphaned } from "../state/workload-reducers.ts";
 import { originalOf, replacementOf } from "./plan/replacement.ts";

@@ -65,6 +65,7 @@ function readWhole<R extends RouteShape, C>(
       if (over) return;
       over = true;
       cancel();
+      req.off("end", done).off("close", gone);
       settle();
     };
     const fail = (error: Error): void =>
@@ -81,6 +82,7 @@ function readWhole<R extends RouteShape, C>(
           reject(error);
         }
       });
+    const gone = (): void => fail(new ClientGone());
     const cancel = clock.after(timeoutMs, () => fail(timedOut(`The body was not whole within ${timeoutMs / 1000} s.`)));
     req.on("data", (piece: Buffer) => {
       if (over) return;
@@ -90,8 +92,7 @@ function readWhole<R extends RouteShape, C>(
       if (size === expected) done();
     });
     req.on("end", done);
-    // It comes after every body; only one that comes before the end is worth an error with its stack.
-    req.on("close", () => over || fail(new ClientGone()));
+    req.on("close", gone);
     sendContinue(context);
   });
 }

@@ -16,8 +16,9 @@ export type Middleware<R extends RouteShape, C> = (
  */
 export function compose<R extends RouteShape, C>(
   middlewares: readonly Middleware<R, C>[],
-): (context: Context<R, C>, terminal: Handler<R, C>) => MaybePromise<Reply> {
-  return (context, terminal) => {
+  terminal: Handler<R, C>,
+): Handler<R, C> {
+  return (context) => {
     const step = (index: number): MaybePromise<Reply> => {
       const middleware = middlewares[index];
       if (middleware === undefined) return terminal(context);

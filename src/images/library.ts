@@ -4,8 +4,8 @@
 import { ApiError, messageOf } from "../lib/errors.ts";
 import type { OrgId } from "../lib/id-types.ts";
 import type { Log } from "../lib/log.ts";
-import { imageRefKey } from "../state/reducers.ts";
 import type { State } from "../state/state.ts";
+import { imageRefKey } from "../state/state.ts";
 import type { Change, Reads } from "../state/store.ts";
 import type { ImageView } from "../wire/images.ts";
 import type { Digest } from "./paths.ts";

@@ -18,7 +18,7 @@ export const LOCK_NAME = "lock";
 export interface Lock {
   readonly path: string;
   /** Why the lock keeps nobody out any more; null while it does. Never throws. */
-  displacement(): Promise<string | null>;
+  readonly displacement: () => Promise<string | null>;
   /** Lets the lock go; the end of the process does, too. */
   release(): void;
 }

@@ -2,19 +2,15 @@
  * What events do to people, their orgs and what they hold. Removal takes everything with it, so that nothing of a
  * person outlives them.
  */
-import type { MembershipKey, OrgId, UserId } from "../lib/id-types.ts";
+import type { OrgId, UserId } from "../lib/id-types.ts";
 import type { EventType, Recorded } from "./events.ts";
 import type { State } from "./state.ts";
+import { membershipKey } from "./state.ts";
 
 type IdentityEvent = Extract<
   EventType,
   `org.${string}` | `member.${string}` | `user.${string}` | `session.${string}` | `api_key.${string}`
 >;
-
-/** The key of a membership. */
-export function membershipKey(orgId: OrgId, userId: UserId): MembershipKey {
-  return `${orgId}/${userId}`;
-}
 
 function endSessions(state: State, userId: UserId, orgId: OrgId | null): void {
   for (const session of state.sessions.group(userId))

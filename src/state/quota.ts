@@ -9,8 +9,8 @@ import { QUOTA_KIND, QUOTA_MEANING } from "../wire/quota.ts";
 import type { QuotaKind, QuotaLimits } from "../wire/quota.ts";
 import { envBytes } from "./env-bytes.ts";
 import type { Event, EventData, EventType } from "./events.ts";
-import { imageRefKey } from "./reducers.ts";
 import type { State } from "./state.ts";
+import { imageRefKey } from "./state.ts";
 import type { Deployment } from "./types.ts";
 
 /** What an event adds to an org, by kind. What is less than before, or as much, is always allowed. */

@@ -1,7 +1,7 @@
 /**
  * What each event does to the state. No clock, no randomness, no I/O, no refusal: whatever was decided is simply so.
  */
-import type { HostId, ImageDigest, ImageRefKey, OrgId } from "../lib/id-types.ts";
+import type { HostId } from "../lib/id-types.ts";
 import type { EventType, Recorded } from "./events.ts";
 import type { Drain, Host } from "./types.ts";
 import { identityReducers } from "./identity-reducers.ts";
@@ -13,15 +13,10 @@ import {
   reportMachine,
   workloadReducers,
 } from "./workload-reducers.ts";
-import { CLUSTER_KEY } from "./state.ts";
+import { CLUSTER_KEY, imageRefKey } from "./state.ts";
 import type { State } from "./state.ts";
 
 type Reducers = { readonly [T in EventType]: (state: State, event: Recorded<T>) => void };
-
-/** The key of an org's reference to an image. */
-export function imageRefKey(orgId: OrgId, digest: ImageDigest): ImageRefKey {
-  return `${orgId}/${digest}`;
-}
 
 /** Put where it belongs: older logs have thousands a ref, and to sort them all at each is quadratic. */
 function withLabel(labels: readonly string[], label: string): readonly string[] {

@@ -26,6 +26,21 @@ import { completeRow } from "./upgrade.ts";
 /** The key of the one row of the cluster table. */
 export const CLUSTER_KEY = "cluster";
 
+/** The key of an org's reference to an image. */
+export function imageRefKey(orgId: OrgId, digest: ImageDigest): ImageRefKey {
+  return `${orgId}/${digest}`;
+}
+
+/** The key of a membership. */
+export function membershipKey(orgId: OrgId, userId: UserId): MembershipKey {
+  return `${orgId}/${userId}`;
+}
+
+/** The key of what an Idempotency-Key led to. */
+export function idempotencyKey(orgId: OrgId, key: string): IdempotencyKey {
+  return `${orgId}/${key}`;
+}
+
 /** The tables by their names in the code: what is said of each table (tables that are total) is keyed by these. */
 export type TableName = {
   [K in keyof State]: State[K] extends Table<infer _V, infer _K, infer _G> ? K : never;

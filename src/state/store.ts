@@ -94,7 +94,7 @@ export class Store {
     this.#admit = admit;
     log.onFailure(() => state.undo.rollBack(log.durable.seq));
     log.onDurable((records) => {
-      state.undo.forget(log.durable.seq);
+      for (const { seq } of records.slice(-1)) state.undo.forget(seq);
       const events = records.map(toRecorded);
       for (const listener of this.#durableListeners) listener(events);
     });
@@ -123,16 +123,13 @@ export class Store {
       if (decision.event !== null && actor.kind !== "system") this.#admit(this.state, decision.event);
       return decision;
     });
-    if ("refusal" in decided) return this.#whenDurable(decided, () => this.change(actor, decide));
+    const anew = (): T | Promise<T> => this.change(actor, decide);
+    if ("refusal" in decided) return this.#whenDurable(() => open(decided), anew);
     const { event, answer } = decided.answer;
-    if (event === null)
-      return this.#whenDurable(
-        attempt(() => answer(this.state)),
-        () => this.change(actor, decide),
-      );
+    if (event === null) return this.#whenDurable(() => answer(this.state), anew);
     this.#apply(event, actor, at);
     return this.#whenDurable(
-      attempt(() => answer(this.state)),
+      () => answer(this.state),
       (error) => {
         throw storageFailed(this.writability, error);
       },
@@ -145,18 +142,21 @@ export class Store {
    */
   read<T>(compute: (state: State) => T): T | Promise<T> {
     return this.#whenDurable(
-      attempt(() => compute(this.state)),
+      () => compute(this.state),
       () => this.read(compute),
     );
   }
 
   /**
-   * Lets an outcome go when the newest line is on disk, at once where it is; `instead` where that line was given up.
+   * Computes now, and lets the outcome go when the newest line is on disk, at once where it is; `instead` where that
+   * line was given up.
    */
-  #whenDurable<T>(outcome: Outcome<T>, instead: (error: unknown) => T | Promise<T>): T | Promise<T> {
+  #whenDurable<T>(compute: () => T, instead: (error: unknown) => T | Promise<T>): T | Promise<T> {
     const seq = this.#log.lastSeq;
-    if (this.#log.durable.seq >= seq) return open(outcome);
-    return this.#log.settled(seq).then(() => open(outcome), instead);
+    if (this.#log.durable.seq >= seq) return compute();
+    const settled = this.#log.settled(seq);
+    const outcome = attempt(compute);
+    return settled.then(() => open(outcome), instead);
   }
 
   /** Applied before it is appended, so that an event which a reducer cannot take never reaches the log. */

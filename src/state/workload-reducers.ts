@@ -1,7 +1,8 @@
 /** What events do to apps, deployments and machines. */
-import type { AppId, DeploymentId, HostId, IdempotencyKey, MachineId, OrgId, ResourceId } from "../lib/id-types.ts";
+import type { AppId, DeploymentId, HostId, MachineId, OrgId, ResourceId } from "../lib/id-types.ts";
 import type { EventType, IdempotencyNote, MachineReport, Recorded } from "./events.ts";
 import type { State } from "./state.ts";
+import { idempotencyKey } from "./state.ts";
 import type { App, Deployment, Machine } from "./types.ts";
 import { completeWorkload } from "./upgrade.ts";
 
@@ -24,10 +25,6 @@ export function holdsCapacity(machine: Machine): boolean {
  */
 export function isOrphaned(machine: Machine): boolean {
   return machine.removing && machine.state === "unknown";
-}
-
-export function idempotencyKey(orgId: OrgId, key: string): IdempotencyKey {
-  return `${orgId}/${key}`;
 }
 
 export function patchMachine(state: State, id: MachineId, change: Partial<Machine>): void {

@@ -17,7 +17,7 @@ import {
 import { appView, deploymentView, machineView, machineViews, placementView } from "../../src/fleet/workload-view.ts";
 import { WAITING_AT_MOST } from "../../src/fleet/plan/missing.ts";
 import type { App } from "../../src/state/types.ts";
-import { idempotencyKey } from "../../src/state/workload-reducers.ts";
+import { idempotencyKey } from "../../src/state/state.ts";
 import { idOf } from "../support/ids.ts";
 import { machineOf, workloadOf } from "../support/rows.ts";
 import { APP, Stage } from "./stage.ts";

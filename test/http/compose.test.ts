@@ -20,20 +20,20 @@ test("runs in the array's order and back, without a promise where nobody has one
       seen.push(`< ${name}`);
       return reply;
     };
-  const reply = compose<RouteShape, null>([mark("a"), mark("b")])(CONTEXT, () => json(200, {}));
+  const reply = compose<RouteShape, null>([mark("a"), mark("b")], () => json(200, {}))(CONTEXT);
   assert.ok(!(reply instanceof Promise));
   assert.deepEqual(seen, ["> a", "> b", "< b", "< a"]);
 });
 
 test("passes a promise through untouched", async () => {
   const promise = Promise.resolve(json(200, {}));
-  const reply = compose<RouteShape, null>([(_context, next) => next()])(CONTEXT, () => promise);
+  const reply = compose<RouteShape, null>([(_context, next) => next()], () => promise)(CONTEXT);
   assert.equal(reply, promise);
   assert.equal((await reply).status, 200);
 });
 
 test("a middleware that does not call next() answers alone", () => {
-  const reply = compose<RouteShape, null>([() => json(418, {})])(CONTEXT, () => assert.fail("the terminal ran"));
+  const reply = compose<RouteShape, null>([() => json(418, {})], () => assert.fail("the terminal ran"))(CONTEXT);
   assert.ok(!(reply instanceof Promise) && reply.status === 418);
 });
 
@@ -44,16 +44,16 @@ test("a second next() throws, at once and later, and answers nothing twice", asy
     next();
     return next();
   };
-  assert.throws(() => compose<RouteShape, null>([twice])(CONTEXT, terminal), /next\(\) twice/);
+  assert.throws(() => compose<RouteShape, null>([twice], terminal)(CONTEXT), /next\(\) twice/);
   const late: M = async (_context, next) => {
     await next();
     return next();
   };
-  await assert.rejects(async () => compose<RouteShape, null>([late])(CONTEXT, terminal), /next\(\) twice/);
+  await assert.rejects(async () => compose<RouteShape, null>([late], terminal)(CONTEXT), /next\(\) twice/);
   assert.equal(answered, 2);
 });
 
 test("an empty array is the terminal", () => {
-  const reply = compose<RouteShape, null>([])(CONTEXT, () => json(200, {}));
+  const reply = compose<RouteShape, null>([], () => json(200, {}))(CONTEXT);
   assert.ok(!(reply instanceof Promise) && reply.status === 200);
 });

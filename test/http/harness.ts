@@ -109,13 +109,7 @@ export async function serve(
       throw new ApiError("unauthorized", "The token is not known.");
     return "someone";
   };
-  const chain = compose<TestRoute, string>([
-    logger(note),
-    recovery(log),
-    cors.middleware,
-    metrics(recorder),
-    auth(authenticate),
-  ]);
+  const chain = [logger(note), recovery(log), cors.middleware, metrics(recorder), auth(authenticate)];
   const terminal = dispatch<TestRoute, string>((found, context) => found.handler(context), {
     maxBytes: 1024 * 1024,
     timeoutMs: 5_000,
@@ -124,7 +118,7 @@ export async function serve(
   });
   const server = createHttpServer<TestRoute, string>({
     router: new Router([...standardRoutes(held), ...routes]),
-    handle: (context) => chain(context, terminal),
+    handle: compose<TestRoute, string>(chain, terminal),
     clock,
     log,
     limits: { checkIntervalMs: 50, ...limits },

@@ -10,7 +10,7 @@ import { callerNow, mayStill, toCaller } from "../../src/identity/standing.ts";
 import { findHolding, newToken } from "../../src/identity/tokens.ts";
 import { ApiError } from "../../src/lib/errors.ts";
 import { sha256Hex } from "../../src/lib/ids.ts";
-import { membershipKey } from "../../src/state/identity-reducers.ts";
+import { membershipKey } from "../../src/state/state.ts";
 import type { State } from "../../src/state/state.ts";
 import { START_WALL as NOW } from "../support/clock.ts";
 import { idOf } from "../support/ids.ts";

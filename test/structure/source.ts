@@ -132,7 +132,7 @@ export const BANS: readonly Ban[] = [
       "fleet/reconciler.ts": "the daemon's own steps",
       "identity/login.ts": "a login: the password is the standing",
       "daemon/open-state.ts": "the first start makes the cluster",
-      "daemon/daemon.ts": "a session in use slides on",
+      "identity/door.ts": "a session in use slides on",
       "daemon/restore.ts": "a restore begins a cluster of its own",
     },
   },

@@ -1,8 +1,27 @@
-/** Feeds the request metrics; children are looked up once a series, not once a request. */
-import type { RequestRecorder } from "../http/middleware/metrics.ts";
-import type { Metrics } from "../metrics/catalogue.ts";
+/** Feeds the metrics of what is hot, requests and syncs: a series is looked up once, not once a request. */
+import type { Metrics } from "./catalogue.ts";
 
 type Finished = (seconds: number, bytes: number) => void;
+
+interface RequestRecorder {
+  requestStarted(): void;
+  requestFinished(method: string, pattern: string, status: number, seconds: number, bytes: number): void;
+}
+
+interface Sync {
+  readonly records: number;
+  readonly bytes: number;
+  readonly seconds: number;
+}
+
+/** Counts what each sync of the journal has put on disk, and how long it took. */
+export function recordSyncs(metrics: Metrics): (sync: Sync) => void {
+  return ({ records, bytes, seconds }) => {
+    metrics.journalAppends.inc(records);
+    metrics.journalBytes.inc(bytes);
+    metrics.journalSyncDuration.observe(seconds);
+  };
+}
 
 /** Its memory is bounded by methods x routes x statuses: none of them is a client's to choose. */
 export function recordRequests(metrics: Metrics): RequestRecorder {

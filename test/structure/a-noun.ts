@@ -289,6 +289,11 @@ export interface Memo {
     check: { by: "test/metrics/catalogue.test.ts", says: /zwrmd_memos/ },
   },
   {
+    what: "the metric in the running daemon",
+    edits: [put("test/system/metrics.test.ts", '  zwrmd_images: ["gauge"],\n', '  zwrmd_memos: ["gauge"],\n')],
+    check: { by: NOUNS, says: /zwrmd_memos/ },
+  },
+  {
     what: "the errors",
     edits: [
       put(
@@ -332,6 +337,17 @@ export interface Memo {
       ),
     ],
     check: { by: NOUNS, says: /MEMO_CALLS\.write/ },
+  },
+  {
+    what: "what a second POST makes",
+    edits: [
+      put(
+        "test/support/nouns.ts",
+        "export const MADE_AGAIN: Readonly<Record<string, string>> = {\n",
+        '  writeMemo: "two are no harm",\n',
+      ),
+    ],
+    check: { by: NOUNS, says: /writeMemo/ },
   },
   {
     what: "the identity matrix",

@@ -9,7 +9,8 @@ import { fileURLToPath } from "node:url";
 import { ROUTES } from "../../src/api/routes.ts";
 import { COMMANDS } from "../../src/cli/commands.ts";
 import { Router } from "../../src/http/router.ts";
-import { ASKED, LABORATORIES, NO_NOUN, NOT_SPOILED } from "../support/nouns.ts";
+import { CATALOGUE } from "../../src/metrics/catalogue.ts";
+import { ASKED, LABORATORIES, MADE_AGAIN, NO_NOUN, NOT_SPOILED } from "../support/nouns.ts";
 import { TEMPLATES } from "../support/mutate.ts";
 import { routeRows } from "../system/identity-matrix-table.ts";
 
@@ -53,8 +54,38 @@ test("every call is asked by a command of zwrm, or it is said why none does", ()
   assert.deepEqual(unknown, []);
 });
 
+test("whose call heeds an Idempotency-Key is changed by request.once, and no other", () => {
+  const api = readdirSync(`${ROOT}src/api`).filter((name) => name.endsWith(".ts"));
+  const source = api.map((name) => readFileSync(`${ROOT}src/api/${name}`, "utf8")).join("\n");
+  const functions = [...source.matchAll(/^(?:export )?(?:async )?function (\w+)\([\s\S]*?^\}$/gm)];
+  const direct = functions.filter(([text]) => text.includes("request.once(")).map(([, name = ""]) => name);
+  const byWayOf = (text: string): boolean => direct.some((name) => text.includes(` ${name}(request`));
+  const once = new Set([...direct, ...functions.filter(([text]) => byWayOf(text)).map(([, name = ""]) => name)]);
+  const people = ROUTES.filter(({ access }) => access.kind === "protected");
+  assert.ok(once.size >= 5);
+  assert.deepEqual(
+    people.filter(({ name, call }) => once.has(name) !== (call.idempotencyKey === true)).map(({ name }) => name),
+    [],
+  );
+});
+
+test("what a POST makes heeds an Idempotency-Key, or it is said why not", () => {
+  const making = ROUTES.filter(({ method, call }) => method === "POST" && (201 in call.answers || 202 in call.answers));
+  const left = making.filter(({ call }) => call.idempotencyKey !== true).map(({ name }) => name);
+  assert.deepEqual([...new Set(left)].sort(), Object.keys(MADE_AGAIN).sort());
+});
+
 test("every route has its row in the identity matrix", () => {
   assert.deepEqual([...routeRows().keys()].sort(), ROUTES.map(({ method, pattern }) => `${method} ${pattern}`).sort());
+});
+
+test("every metric is looked for in the running daemon", () => {
+  const looked = readFileSync(`${ROOT}test/system/metrics.test.ts`, "utf8");
+  const left = Object.values(CATALOGUE).filter(({ name, type }) => !looked.includes(`  ${name}: ["${type}"`));
+  assert.deepEqual(
+    left.map(({ name }) => name),
+    [],
+  );
 });
 
 test("every noun's requests are spoiled by the fuzzer, or it is said why not", () => {

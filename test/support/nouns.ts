@@ -64,6 +64,15 @@ export const ASKED: Readonly<Record<string, string>> = {
   "PEOPLE_CALLS.setPassword": "user passwd",
 };
 
+/** By handler: what is made by a POST that heeds no Idempotency-Key, and why it needs none. */
+export const MADE_AGAIN: Readonly<Record<string, string>> = {
+  registerHost: "its id makes it one",
+  createToken: "its answer has a secret, which is shown once",
+  createOrg: "its slug makes it one",
+  createUser: "its email makes it one",
+  drainHost: "a second one gives new terms",
+};
+
 /** Nouns whose requests the fuzzer (mutate.ts) does not spoil, and why. */
 export const NOT_SPOILED: Readonly<Record<string, string>> = {
   apps: "read by the same schemas and the same way as those that are spoiled",

@@ -1,6 +1,6 @@
 /**
- * Which machines need another one in their stead, and how a pair of original and replacement stands: pure facts for
- * replicas.ts and drain.ts.
+ * Which machines need another one in their stead, and how a pair of original and replacement stands: pure facts for the
+ * plans beside this file, and for what is shown of a drain.
  */
 import type { Since } from "../../lib/elapsed.ts";
 import type { DeploymentId, HostId } from "../../lib/id-types.ts";

@@ -10,7 +10,7 @@ import { run } from "node:test";
 import { spec } from "node:test/reporters";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { parseArgs } from "node:util";
-import { LONGEST, NEEDS_ITS_OWN, QUICK, SHARING } from "./support/plan.mjs";
+import { LONGEST, NEEDS_ITS_OWN, NOT_QUICK, QUICK, SHARING } from "./support/plan.mjs";
 
 const ROOT = fileURLToPath(new URL("../", import.meta.url));
 
@@ -105,7 +105,10 @@ function sayTimes(files, seconds) {
 process.chdir(ROOT);
 const named = positionals.map((path) => (path.startsWith("/") ? path : posix.normalize(path).replace(/\/$/, "")));
 const asked = values.quick ? QUICK : named.length > 0 ? named : ["test"];
-const files = asked.flatMap(filesOf).sort();
+const files = asked
+  .flatMap(filesOf)
+  .filter((file) => !values.quick || !NOT_QUICK.includes(file))
+  .sort();
 if (files.length === 0) throw new Error(`no test file in ${asked.join(", ")}`);
 const processes = plan(files);
 if (values.list) {

@@ -140,3 +140,6 @@ export const UNCOUNTED = [
 export const QUICK = SHARING.filter(
   (folder) => !["test/agent", "test/cli", "test/daemon", "test/journal"].includes(folder),
 );
+
+/** What of the quick rooms is not quick: it checks the types of a tree for each step of a new noun. */
+export const NOT_QUICK = ["test/structure/add-a-noun.test.ts"];

@@ -38,8 +38,9 @@ export interface Step {
 const GROUND = /^(?:lib|wire)\/|^state\/(?:state|table|upgrade)$/;
 /** Where the daemon's own work begins, timers aside: the answer waits for none of it. */
 const BESIDE = /^fleet\/|^daemon\/|^state\/background$/;
-const FIRST = "Server.request";
-const LAST = "Exchange.#conclude";
+/** By their ends: of a method V8 names the class only at times. */
+const FIRST = ["http/server", "request"] as const;
+const LAST = ["http/exchange", "#conclude"] as const;
 const FRAME = /^ *at (?:async )?(?:(.*?) \()?(?:file:\/\/)?[^ ()]*\/src\/(([a-z]+)\/[a-z/-]+)\.[tj]s:\d+:\d+\)?$/;
 
 /** The frames of a noted stack that are ours, outermost first. The first line is the breakpoint's own. */
@@ -53,11 +54,15 @@ export function framesOf(stack: string): Frame[] {
     .reverse();
 }
 
+function isThat({ file, name }: Frame, [where, what]: readonly [string, string]): boolean {
+  return file === where && (name === what || name.endsWith(`.${what}`));
+}
+
 /** The steps on the way to the answer; what was entered comes in its order, each as the stack that led there. */
 export function stepsOf(entered: readonly (readonly Frame[])[]): Step[] {
   const steps: Step[] = [];
   let before: Frame | null = null;
-  const first = entered.findIndex((stack) => stack.some(({ name }) => name === FIRST));
+  const first = entered.findIndex((stack) => stack.some((frame) => isThat(frame, FIRST)));
   for (const stack of entered.slice(first)) {
     const [outermost] = stack;
     const into = stack.at(-1);
@@ -75,7 +80,7 @@ export function stepsOf(entered: readonly (readonly Frame[])[]): Step[] {
       // Asking the same room again, with no other in between, leads nowhere new.
       if (last?.from !== step.from || last.to !== step.to) steps.push(step);
     }
-    if (into.name.endsWith(LAST)) break;
+    if (isThat(into, LAST)) break;
   }
   return steps;
 }

@@ -15,7 +15,7 @@ AGENT_UNITS=scripts/zwrm-agent.service
 # README.md and what it leads to, in the same places, so that its links lead somewhere on the machine, too.
 DOCUMENTS="README.md CHANGELOG.md LICENSE
   src/daemon/OPERATING.md src/agent/OPERATING.md src/api/REFERENCE.md src/wire/PROTOCOL.md src/fleet/DRAIN.md src/journal/FORMAT.md
-  test/README.md"
+  src/README.md src/STYLE.md src/GLOSSARY.md src/ADD-A-NOUN.md test/README.md"
 # From this version on systemd hands over its notification socket (OpenFile=).
 NOTIFY_SINCE=253
 

@@ -45,7 +45,7 @@ export const MEMOS = page("memos", MEMO);
 export const MEMO_CALLS = {
   list: { summary: "List the org's memos", query: PAGE_QUERY, answers: { 200: MEMOS } },
   write: { summary: "Write a memo", body: MEMO_BODY, answers: { 201: MEMO } },
-  remove: { summary: "Remove a memo", answers: { 204: null } },
+  remove: { summary: "Remove a memo", answers: { 204: null }, refusals: ["memo_not_found"] },
 } as const satisfies Calls;
 `;
 

@@ -96,12 +96,12 @@ function edited({ file, after: anchor, insert }: Edit, text: string | null): str
 /** Prints every table of the documents anew, between its markers, wherever they stand. */
 const PRINT = `
   const { readFileSync, readdirSync } = await import("node:fs");
-  const { readmeTables } = await import("./scripts/readme-tables.ts");
+  const { documentTables } = await import("./scripts/docs.d/tables.ts");
   const files = ["README.md", ...readdirSync("src", { recursive: true }).filter((name) => name.endsWith(".md"))
     .map((name) => "src/" + name)];
   const printed = files.flatMap((file) => {
     const before = readFileSync(file, "utf8");
-    const after = Object.entries(readmeTables()).reduce((text, [name, table]) =>
+    const after = Object.entries(documentTables()).reduce((text, [name, table]) =>
       text.replace(new RegExp("(<!-- " + name + " -->\\\\n)[^]*?(\\\\n<!-- /" + name + " -->)"),
         (_all, open, close) => open + table + close), before);
     return before === after ? [] : [[file, after]];

@@ -83,24 +83,12 @@ const RES = new ServerResponse(REQ);
 const QUIET: Log = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined };
 
 class SimContext extends Context<ApiRoute, Caller> {
-  readonly #headers: Readonly<Record<string, string>>;
-
   constructor(request: Request, id: string, match: Match<ApiRoute>) {
     const [path = "", query = ""] = request.path.split("?");
-    super(
-      REQ,
-      RES,
-      id,
-      path,
-      query,
-      match,
-      request.hostId === null ? LOOPBACK : { ...LOOPBACK, remoteAddress: "10.0.0.1" },
-    );
-    this.#headers = request.headers;
-  }
-
-  override header(name: string): string | null {
-    return this.#headers[name] ?? null;
+    // A request like any other, but for what came with it.
+    const req: IncomingMessage = Object.create(REQ, { headers: { value: request.headers } });
+    const peer = request.hostId === null ? LOOPBACK : { ...LOOPBACK, remoteAddress: "10.0.0.1" };
+    super(req, RES, id, path, query, match, peer);
   }
 }
 

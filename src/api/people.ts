@@ -19,7 +19,7 @@ import { ApiError } from "../lib/errors.ts";
 import type { UserId } from "../lib/id-types.ts";
 import type { Event } from "../state/events.ts";
 import type { Decision } from "../state/store.ts";
-import type { PasswordHash } from "../state/types.ts";
+import type { PasswordHash } from "../state/identity-types.ts";
 import type { Page, PageQuery } from "../wire/common.ts";
 import type {
   MemberView,

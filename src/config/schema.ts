@@ -22,7 +22,7 @@ const folder = {
 
 /** What an org may have where nothing was set for it by `zwrm quota set`. */
 function bound(fallback: number, what: string): ReturnType<typeof integer> {
-  const docs = [`At most so many ${what}, an org. More is a 409 quota_exceeded.`];
+  const docs = [`At most so many ${what}, an org.`, "More is a 409 quota_exceeded."];
   return integer(fallback, { min: 0, max: Number.MAX_SAFE_INTEGER, reload: true, docs });
 }
 

@@ -42,12 +42,13 @@ import { recordRequests } from "../metrics/recorders.ts";
 import type { Registry } from "../metrics/registry.ts";
 import { JournalBackground } from "../state/background.ts";
 import { EventFeed } from "../state/feed.ts";
+import { Quota } from "../state/quota.ts";
 import { State } from "../state/state.ts";
 import type { Store } from "../state/store.ts";
 import { collectFromState } from "./gauges.ts";
 import { openListener } from "./listen.ts";
 import { openState } from "./open-state.ts";
-import { Quota } from "./quota.ts";
+import { quotaLimits } from "./quota-limits.ts";
 import type { Listener } from "./sockets.ts";
 import { readTls } from "./tls.ts";
 
@@ -95,7 +96,7 @@ export class Daemon {
   static async open(options: DaemonOptions): Promise<Daemon> {
     const { config, log } = options;
     const state = new State();
-    const quota = new Quota(config.quota, options.metrics.quotaRefusals);
+    const quota = new Quota(quotaLimits(config.quota), (kind) => options.metrics.quotaRefusals.labels(kind).inc());
     const { journal, store } = await openState(state, { ...options, admit: quota.admit });
     const images = new ImageStore({ files: diskFiles, imagesDir: config.build.imagesDir, log });
     await images.open();
@@ -202,7 +203,7 @@ export class Daemon {
     const next = { ...this.#config, server, license, cors, quota };
     const tls = readTls(next.server);
     this.#cors.replace(config.cors.allowedOrigins);
-    this.#quota.replace(config.quota);
+    this.#quota.replace(quotaLimits(config.quota));
     this.#door.replace(authSettings(next));
     if (tls !== null) this.#http.reload(tls);
     this.#config = next;

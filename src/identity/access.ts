@@ -1,7 +1,7 @@
 /** Who may call what: the access that a route names, and the caller that a request turned out to be. */
 import type { OrgId, UserId } from "../lib/id-types.ts";
 import type { Actor } from "../state/events.ts";
-import type { Role, Scope } from "../state/types.ts";
+import type { Role, Scope } from "../state/identity-types.ts";
 
 /**
  * `public`: anyone. `internal`: agents, by the licence hash and nothing else.

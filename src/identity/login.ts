@@ -9,7 +9,7 @@ import type { EventOf } from "../state/events.ts";
 import type { Store } from "../state/store.ts";
 import type { State } from "../state/state.ts";
 import { CLUSTER_KEY } from "../state/state.ts";
-import type { Org, PasswordHash, Role, User } from "../state/types.ts";
+import type { Org, PasswordHash, Role, User } from "../state/identity-types.ts";
 import type { PersonCaller } from "./access.ts";
 import { Passwords } from "./passwords.ts";
 import { findUserByEmail, getUser, loginOrg, roleOf } from "./people.ts";

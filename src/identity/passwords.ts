@@ -4,7 +4,7 @@
  */
 import { randomBytes, timingSafeEqual } from "node:crypto";
 import { ApiError } from "../lib/errors.ts";
-import type { PasswordHash } from "../state/types.ts";
+import type { PasswordHash } from "../state/identity-types.ts";
 import type { Deriver } from "./scrypt-thread.ts";
 import { ScryptThread } from "./scrypt-thread.ts";
 

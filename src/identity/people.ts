@@ -6,7 +6,7 @@ import { newId } from "../lib/ids.ts";
 import type { EventOf } from "../state/events.ts";
 import type { State } from "../state/state.ts";
 import { membershipKey } from "../state/state.ts";
-import type { Membership, Org, PasswordHash, Role, User } from "../state/types.ts";
+import type { Membership, Org, PasswordHash, Role, User } from "../state/identity-types.ts";
 import type { UserView } from "../wire/people.ts";
 import type { PersonCaller } from "./access.ts";
 import { mayActIn } from "./tokens.ts";

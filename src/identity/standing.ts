@@ -4,7 +4,7 @@
  */
 import { ApiError } from "../lib/errors.ts";
 import type { State } from "../state/state.ts";
-import type { Org } from "../state/types.ts";
+import type { Org } from "../state/identity-types.ts";
 import type { Access, PersonCaller } from "./access.ts";
 import { getOrg, keyIsBound, orgNotFound, roleOf } from "./people.ts";
 import type { Holding } from "./tokens.ts";

@@ -11,7 +11,7 @@ import { newId, sha256Hex } from "../lib/ids.ts";
 import type { EventOf } from "../state/events.ts";
 import type { State } from "../state/state.ts";
 import { membershipKey } from "../state/state.ts";
-import type { ApiKey, Scope, Session, User } from "../state/types.ts";
+import type { ApiKey, Scope, Session, User } from "../state/identity-types.ts";
 import type { KeyView, TokenRequest } from "../wire/people.ts";
 import type { PersonCaller } from "./access.ts";
 

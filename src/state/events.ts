@@ -17,7 +17,6 @@ import type {
   UserId,
 } from "../lib/id-types.ts";
 import type {
-  ApiKey,
   Capacity,
   Deployment,
   DeploymentState,
@@ -26,12 +25,8 @@ import type {
   MachineSpec,
   MachineState,
   Mode,
-  Org,
-  PasswordHash,
-  Role,
-  Session,
-  User,
 } from "./types.ts";
+import type { ApiKey, Org, PasswordHash, Role, Session, User } from "./identity-types.ts";
 
 /** Who caused a change, and from where. Never a secret. */
 export interface Actor {

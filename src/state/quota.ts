@@ -11,6 +11,7 @@ import { envBytes } from "./env-bytes.ts";
 import type { Event, EventData, EventType } from "./events.ts";
 import type { State } from "./state.ts";
 import { imageRefKey } from "./state.ts";
+import type { Admission } from "./store.ts";
 import type { Deployment } from "./types.ts";
 
 /** What an event adds to an org, by kind. What is less than before, or as much, is always allowed. */
@@ -112,25 +113,37 @@ export function usedBy(state: State, orgId: OrgId): QuotaLimits {
   return Object.fromEntries(used) as unknown as QuotaLimits;
 }
 
-/** Throws `quota_exceeded` where an event would give an org more than it may have. */
-export function requireQuota(state: State, defaults: QuotaLimits, event: Event): void {
+/** Of what an event would give an org more than it may have, and by how much. */
+interface Lack {
+  readonly orgId: OrgId;
+  readonly kind: QuotaKind;
+  readonly limit: number;
+  readonly used: number;
+  readonly asked: number;
+}
+
+function lackOf(state: State, defaults: QuotaLimits, event: Event): Lack | null {
   const growth = growthOf(state, event);
-  if (growth === null) return;
+  if (growth === null) return null;
   const { orgId, more, there } = growth;
   for (const kind of QUOTA_KIND.words) {
-    const added = more[kind] ?? 0;
-    if (added <= 0) continue;
+    const asked = more[kind] ?? 0;
+    if (asked <= 0) continue;
     const limit = limitsOf(state, defaults, orgId)[kind];
     const used = there?.[kind] ?? USED[kind](state, orgId);
-    if (used + added <= limit) continue;
-    const slug = state.orgs.get(orgId)?.slug ?? orgId;
-    throw new ApiError(
-      "quota_exceeded",
-      `Org ${slug} may have ${limit} ${QUOTA_MEANING[kind]}, has ${used}, and this asks for ${added} more. Remove ` +
-        `what is not needed, or have a host-admin raise it: zwrm quota set ${slug} --${kind.replace("_", "-")} N`,
-      { extra: { quota: kind, limit, used, asked: added } },
-    );
+    if (used + asked > limit) return { orgId, kind, limit, used, asked };
   }
+  return null;
+}
+
+function quotaExceeded(state: State, { orgId, kind, limit, used, asked }: Lack): ApiError {
+  const slug = state.orgs.get(orgId)?.slug ?? orgId;
+  return new ApiError(
+    "quota_exceeded",
+    `Org ${slug} may have ${limit} ${QUOTA_MEANING[kind]}, has ${used}, and this asks for ${asked} more. Remove ` +
+      `what is not needed, or have a host-admin raise it: zwrm quota set ${slug} --${kind.replaceAll("_", "-")} N`,
+    { extra: { quota: kind, limit, used, asked } },
+  );
 }
 
 function growthOf<T extends EventType>(state: State, event: Event & { readonly type: T }): Growth | null {
@@ -155,4 +168,32 @@ function sumOf(state: State, orgId: OrgId, kind: keyof Asked): number {
   let sum = 0;
   for (const app of state.apps.group(orgId)) sum += askedBy(state.deployments.get(app.deployment_id ?? null))[kind];
   return sum;
+}
+
+/** What the store asks before a change: the limits where nothing was set for an org, which a reload replaces. */
+export class Quota {
+  #defaults: QuotaLimits;
+  readonly #onRefused: (kind: QuotaKind) => void;
+
+  /** `onRefused` is told of what an org has all that it may have. */
+  constructor(defaults: QuotaLimits, onRefused: (kind: QuotaKind) => void) {
+    this.#defaults = defaults;
+    this.#onRefused = onRefused;
+  }
+
+  get defaults(): QuotaLimits {
+    return this.#defaults;
+  }
+
+  replace(defaults: QuotaLimits): void {
+    this.#defaults = defaults;
+  }
+
+  /** Throws `quota_exceeded`. */
+  readonly admit: Admission = (state, event) => {
+    const lack = lackOf(state, this.#defaults, event);
+    if (lack === null) return;
+    this.#onRefused(lack.kind);
+    throw quotaExceeded(state, lack);
+  };
 }

@@ -2,7 +2,6 @@
 import type { AppId, DeploymentId, HostId, ImageDigest, MachineId, OrgId, UserId } from "../lib/id-types.ts";
 import type { IdempotencyKey, ImageRefKey, MembershipKey } from "../lib/id-types.ts";
 import type {
-  ApiKey,
   App,
   Cluster,
   DepartedHost,
@@ -13,12 +12,8 @@ import type {
   Image,
   ImageRef,
   Machine,
-  Membership,
-  Org,
-  OrgQuota,
-  Session,
-  User,
 } from "./types.ts";
+import type { ApiKey, Membership, Org, OrgQuota, Session, User } from "./identity-types.ts";
 import { Table, UndoLog } from "./table.ts";
 import { envBytes } from "./env-bytes.ts";
 import { completeRow } from "./upgrade.ts";

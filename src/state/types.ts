@@ -1,12 +1,9 @@
 /** The things that the state knows, as flat rows; a row is never changed, only replaced. */
 
-import type { AppId, DeploymentId, HostId, ImageDigest, KeyId, MachineId, OrgId } from "../lib/id-types.ts";
-import type { ResourceId, SessionId, UserId } from "../lib/id-types.ts";
+import type { AppId, DeploymentId, HostId, ImageDigest, MachineId, OrgId, ResourceId } from "../lib/id-types.ts";
 import type { DEPLOYMENT_STATE } from "../wire/apps.ts";
 import type { DRAIN_STATE, HEALTH, HOST_STATUS, MODE } from "../wire/hosts.ts";
 import type { MACHINE_STATE } from "../wire/machines.ts";
-import type { Role, Scope } from "../wire/people.ts";
-import type { QuotaLimits } from "../wire/quota.ts";
 import type { TypeOf } from "../wire/schema.ts";
 
 export type Mode = TypeOf<typeof MODE>;
@@ -64,12 +61,6 @@ export interface Trouble {
   readonly reason: string;
   readonly machine_id: MachineId;
   readonly at: string;
-}
-
-/** What was set of an org's quota, instead of what the config says. */
-export interface OrgQuota {
-  readonly org_id: OrgId;
-  readonly limits: Partial<QuotaLimits>;
 }
 
 /** A host that deregistered: what its id must find again when it comes back. */
@@ -221,12 +212,6 @@ export interface IdempotencyRow {
   readonly at: string;
 }
 
-export interface Org {
-  readonly id: OrgId;
-  readonly slug: string;
-  readonly name: string;
-}
-
 /** Bytes on disk, shared between orgs. */
 export interface Image {
   readonly digest: ImageDigest;
@@ -246,55 +231,4 @@ export interface ImageRef {
 export interface Cluster {
   readonly id: string;
   readonly default_org_id: OrgId;
-}
-
-/** A password by scrypt; its parameters stand beside, so that they can be raised later. Salt and hash are base64url. */
-export interface PasswordHash {
-  /** CPU and memory cost, a power of two. */
-  readonly n: number;
-  readonly r: number;
-  readonly p: number;
-  readonly salt: string;
-  readonly hash: string;
-}
-
-export interface User {
-  readonly id: UserId;
-  /** Lower-case. */
-  readonly email: string;
-  readonly name: string;
-  readonly host_admin: boolean;
-  readonly password: PasswordHash;
-  readonly created_at: string;
-}
-
-export type { Role, Scope };
-
-export interface Membership {
-  readonly org_id: OrgId;
-  readonly user_id: UserId;
-  readonly role: Role;
-}
-
-/** A login. Only the SHA-256 of its token is kept. */
-export interface Session {
-  readonly id: SessionId;
-  readonly token_hash: string;
-  readonly user_id: UserId;
-  readonly org_id: OrgId;
-  readonly created_at: string;
-  readonly expires_at: string;
-}
-
-/** A token for programs. Only its SHA-256 is kept. */
-export interface ApiKey {
-  readonly id: KeyId;
-  readonly token_hash: string;
-  readonly name: string;
-  readonly user_id: UserId;
-  readonly org_id: OrgId;
-  /** null: all that its user may. */
-  readonly scopes: readonly Scope[] | null;
-  readonly created_at: string;
-  readonly expires_at: string | null;
 }

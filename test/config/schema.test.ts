@@ -44,7 +44,7 @@ test("every row has lines for operators, a default that it takes itself, and a v
   }
 });
 
-test("only what authenticates somebody is secret, and only certificates, origins and licences are reloaded", () => {
+test("what authenticates is secret, and only certificates, origins, licences and quotas are reloaded", () => {
   const marked = (mark: "secret" | "reload"): string[] =>
     listSettings()
       .filter(({ setting }) => setting[mark])
@@ -53,6 +53,14 @@ test("only what authenticates somebody is secret, and only certificates, origins
   assert.deepEqual(marked("reload"), [
     "server.tls_cert",
     "server.tls_key",
+    "quota.apps",
+    "quota.replicas",
+    "quota.cpus",
+    "quota.memory_mb",
+    "quota.env_bytes",
+    "quota.images",
+    "quota.image_bytes",
+    "quota.labels",
     "license.key",
     "license.key_hashes",
     "cors.allowed_origins",

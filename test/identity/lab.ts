@@ -9,7 +9,7 @@ import { sha256Hex } from "../../src/lib/ids.ts";
 import type { Event } from "../../src/state/events.ts";
 import { State } from "../../src/state/state.ts";
 import { Store } from "../../src/state/store.ts";
-import type { PasswordHash, Scope } from "../../src/state/types.ts";
+import type { PasswordHash, Scope } from "../../src/state/identity-types.ts";
 import { FakeClock } from "../support/clock.ts";
 import { withIds } from "../support/ids.ts";
 import type { Plain } from "../support/ids.ts";

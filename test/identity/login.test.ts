@@ -10,7 +10,7 @@ import { idOf } from "../support/ids.ts";
 import { apply } from "../support/rows.ts";
 import type { PersonCaller } from "../../src/identity/access.ts";
 import { decidePassword } from "../../src/identity/login.ts";
-import type { PasswordHash } from "../../src/state/types.ts";
+import type { PasswordHash } from "../../src/state/identity-types.ts";
 import type { Lab } from "./lab.ts";
 import { CHEAP, TTL_MS, addUser, callerOf, createLab, logIn, refusal } from "./lab.ts";
 

@@ -14,7 +14,7 @@ import {
 } from "../../src/identity/tokens.ts";
 import { toRfc3339 } from "../../src/lib/clock.ts";
 import { sha256Hex } from "../../src/lib/ids.ts";
-import type { Scope } from "../../src/state/types.ts";
+import type { Scope } from "../../src/state/identity-types.ts";
 import { SCOPES } from "../../src/wire/people.ts";
 import { START_WALL as NOW } from "../support/clock.ts";
 import { idOf } from "../support/ids.ts";

@@ -8,7 +8,6 @@ import type { Hands } from "../../src/api/app.ts";
 import type { ApiRoute } from "../../src/api/route.ts";
 import { handOut } from "../../src/api/app.ts";
 import { ROUTES } from "../../src/api/routes.ts";
-import { Quota } from "../../src/daemon/quota.ts";
 import { Fleet } from "../../src/fleet/fleet.ts";
 import { Context } from "../../src/http/context.ts";
 import { errorReply } from "../../src/http/respond.ts";
@@ -27,6 +26,7 @@ import { Registry } from "../../src/metrics/registry.ts";
 import type { Event, Recorded } from "../../src/state/events.ts";
 import { SYSTEM } from "../../src/state/events.ts";
 import { EventFeed } from "../../src/state/feed.ts";
+import { Quota } from "../../src/state/quota.ts";
 import { CLUSTER_KEY, State } from "../../src/state/state.ts";
 import { Replay, Store } from "../../src/state/store.ts";
 import { idOf, withIds } from "../support/ids.ts";
@@ -132,8 +132,7 @@ export class Control {
     const state = this.replay();
     const clock = new ProcessClock(this.#time, this.#chance.whole(-500, 500));
     const journal = new DiskLog(this.disk, clock, this.#chance.of(`disk-${this.starts}`));
-    const quota = new Quota(QUOTA, createMetrics(new Registry(), { version: "0", node: "0" }).quotaRefusals);
-    const store = new Store(state, journal, clock, quota.admit);
+    const store = new Store(state, journal, clock, new Quota(QUOTA, () => undefined).admit);
     const fleet = new Fleet({
       store,
       clock,
@@ -354,10 +353,10 @@ const QUOTA = {
   apps: 10_000,
   replicas: 1_000_000,
   cpus: 100_000_000,
-  memoryMb: 100_000_000_000,
-  envBytes: 2 ** 30,
+  memory_mb: 100_000_000_000,
+  env_bytes: 2 ** 30,
   images: 10_000,
-  imageBytes: 2 ** 40,
+  image_bytes: 2 ** 40,
   labels: 64,
 };
 
@@ -377,7 +376,7 @@ function createHands(store: Store, fleet: Fleet, clock: ProcessClock): Hands {
     version: "0",
     offlineAfterMs: OFFLINE_AFTER_MS,
     maxImageBytes: 1,
-    quota: () => new Quota(QUOTA, metrics.quotaRefusals).defaults,
+    quota: () => QUOTA,
     lookAtStorage: () => Promise.resolve(store.writability),
     startedAt: clock.mono(),
     openApi: () => "{}",

@@ -4,7 +4,7 @@ import test from "node:test";
 import type { AppId, ImageDigest, OrgId } from "../../src/lib/id-types.ts";
 import { ApiError } from "../../src/lib/errors.ts";
 import type { Event } from "../../src/state/events.ts";
-import { limitsOf, requireQuota, usedBy } from "../../src/state/quota.ts";
+import { limitsOf, Quota, usedBy } from "../../src/state/quota.ts";
 import { imageRefKey, State } from "../../src/state/state.ts";
 import { QUOTA_KIND } from "../../src/wire/quota.ts";
 import type { QuotaKind, QuotaLimits } from "../../src/wire/quota.ts";
@@ -42,7 +42,7 @@ function refusal(state: State, event: Event, more: Partial<QuotaLimits> = {}): u
   const limits = { ...used };
   for (const kind of QUOTA_KIND.words) limits[kind as keyof typeof limits] = used[kind] + (more[kind] ?? 0);
   try {
-    requireQuota(state, limits, event);
+    new Quota(limits, () => undefined).admit(state, event);
     return null;
   } catch (error) {
     assert.ok(error instanceof ApiError && error.code === "quota_exceeded", String(error));
@@ -91,11 +91,12 @@ for (const [what, event, more] of TAKES) {
 test("what is less, or as much, is let in however much more there is than the org may have", () => {
   const state = stateOf(...BEFORE);
   const none = Object.fromEntries(QUOTA_KIND.words.map((kind) => [kind, 0])) as unknown as QuotaLimits;
-  requireQuota(state, none, scaled("dep_1", 1));
-  requireQuota(state, none, scaled("dep_1", 2));
-  requireQuota(state, none, deployed("dep_2", { replicas: 2, cpus: 3, memory_mb: 100, env: {} }));
-  requireQuota(state, none, pushed(DIGEST, null));
-  requireQuota(state, none, { type: "app.deleted", data: { app_id: idOf("web") } });
+  const { admit } = new Quota(none, () => undefined);
+  admit(state, scaled("dep_1", 1));
+  admit(state, scaled("dep_1", 2));
+  admit(state, deployed("dep_2", { replicas: 2, cpus: 3, memory_mb: 100, env: {} }));
+  admit(state, pushed(DIGEST, null));
+  admit(state, { type: "app.deleted", data: { app_id: idOf("web") } });
 });
 
 test("what is set for an org holds instead of the config, and what is named no more is the config's again", () => {

@@ -51,24 +51,25 @@ export const MEMO_CALLS = {
 
 const DECISIONS = `/** What people do with memos: pure decisions, and the lookups behind them. */
 import { ApiError } from "../lib/errors.ts";
+import type { MemoId, OrgId } from "../lib/id-types.ts";
 import type { EventOf } from "../state/events.ts";
 import type { State } from "../state/state.ts";
 import type { Memo } from "../state/types.ts";
 import type { MemoView } from "../wire/memos.ts";
 
 /** Throws \`memo_not_found\`, also where another org has it. */
-export function findMemo(state: State, orgId: string, id: string): Memo {
+export function findMemo(state: State, orgId: OrgId, id: MemoId): Memo {
   const memo = state.memos.get(id);
   if (memo?.org_id !== orgId) throw new ApiError("memo_not_found", \`There is no memo \${id} here.\`);
   return memo;
 }
 
-export function decideMemo(orgId: string, id: string, text: string): EventOf<"memo.written"> {
+export function decideMemo(orgId: OrgId, id: MemoId, text: string): EventOf<"memo.written"> {
   return { type: "memo.written", data: { memo: { id, org_id: orgId, text } } };
 }
 
 /** Throws \`memo_not_found\`. */
-export function decideMemoRemoval(state: State, orgId: string, id: string): EventOf<"memo.removed"> {
+export function decideMemoRemoval(state: State, orgId: OrgId, id: MemoId): EventOf<"memo.removed"> {
   return { type: "memo.removed", data: { memo_id: findMemo(state, orgId, id).id } };
 }
 
@@ -109,9 +110,9 @@ export function writeMemo(
   }));
 }
 
-export function removeMemo(request: PersonRequest<"id">): MaybePromise<EmptyReply<204>> {
+export function removeMemo(request: PersonRequest<"memo_id">): MaybePromise<EmptyReply<204>> {
   return request.change((state, { org }) => ({
-    event: decideMemoRemoval(state, org.id, request.params.id),
+    event: decideMemoRemoval(state, org.id, request.params.memo_id),
     answer: () => empty(204),
   }));
 }
@@ -169,16 +170,28 @@ export const STEPS: readonly NounStep[] = [
     check: types(/wire\/memos/),
   },
   {
+    what: "the type of its id",
+    edits: [
+      put("src/lib/id-types.ts", 'export type SessionId = Id<"session">;\n', 'export type MemoId = Id<"memo">;\n'),
+      put("src/lib/ids.ts", "DeploymentId, HostId, KeyId, MachineId,", " MemoId,"),
+      put("src/lib/ids.ts", "  readonly m: MachineId;\n", "  readonly memo: MemoId;\n"),
+      put("src/api/request.ts", "DeploymentId, HostId, KeyId, MachineId,", " MemoId,"),
+      put("src/api/request.ts", "  readonly user_id: UserId;\n", "  readonly memo_id: MemoId;\n"),
+    ],
+    check: types(/MemoId/),
+  },
+  {
     what: "the row",
     edits: [
+      put("src/state/types.ts", "HostId, ImageDigest, MachineId,", " MemoId,"),
       put(
         "src/state/types.ts",
         "export type DeploymentState = TypeOf<typeof DEPLOYMENT_STATE>;\n",
         `
 /** A line of text that an org keeps for its people. */
 export interface Memo {
-  readonly id: string;
-  readonly org_id: string;
+  readonly id: MemoId;
+  readonly org_id: OrgId;
   readonly text: string;
   readonly created_at: string;
 }
@@ -190,11 +203,12 @@ export interface Memo {
   {
     what: "the table",
     edits: [
-      put("src/state/state.ts", "  Membership,\n", "  Memo,\n"),
+      put("src/state/state.ts", "HostId, ImageDigest, MachineId,", " MemoId,"),
+      put("src/state/state.ts", "  ImageRef,\n", "  Memo,\n"),
       put(
         "src/state/state.ts",
-        '  readonly users = new Table<User>("users", this.undo);\n',
-        '  readonly memos = new Table<Memo>("memos", this.undo, (memo) => memo.org_id);\n',
+        '  readonly users = new Table<User, UserId>("users", this.undo);\n',
+        '  readonly memos = new Table<Memo, MemoId, [OrgId]>("memos", this.undo, (memo) => memo.org_id);\n',
       ),
     ],
     check: types(/'memos' does not exist on type 'State'/),
@@ -202,12 +216,13 @@ export interface Memo {
   {
     what: "the events",
     edits: [
+      put("src/state/events.ts", "  KeyId,\n  MachineId,\n", "  MemoId,\n"),
       put("src/state/events.ts", "  MachineState,\n  Mode,\n", "  Memo,\n"),
       put(
         "src/state/events.ts",
-        '  "image.removed": { readonly digest: string; readonly org_id: string };\n',
+        '  "image.removed": { readonly digest: ImageDigest; readonly org_id: OrgId };\n',
         '  "memo.written": { readonly memo: Omit<Memo, "created_at"> };\n' +
-          '  "memo.removed": { readonly memo_id: string };\n',
+          '  "memo.removed": { readonly memo_id: MemoId };\n',
       ),
     ],
     check: types(/memo\.written/),
@@ -255,6 +270,17 @@ export interface Memo {
       ),
     ],
     check: types(/touched\.ts.*memo\.written/s),
+  },
+  {
+    what: "what of an org's quota they take",
+    edits: [
+      put(
+        "src/state/quota.ts",
+        '  "image.removed": nothing,\n',
+        '  "memo.written": nothing,\n  "memo.removed": nothing,\n',
+      ),
+    ],
+    check: types(/quota\.ts.*memo\.written/s),
   },
   {
     what: "how long rows are kept",
@@ -332,7 +358,7 @@ export interface Memo {
         '  open("POST", "/v1/auth/login", PEOPLE_CALLS.logIn, logIn),\n',
         `  scoped("apps:read")("GET", "/v1/memos", MEMO_CALLS.list, listMemos),
   scoped("apps:write")("POST", "/v1/memos", MEMO_CALLS.write, writeMemo),
-  scoped("apps:write")("DELETE", "/v1/memos/{id}", MEMO_CALLS.remove, removeMemo),
+  scoped("apps:write")("DELETE", "/v1/memos/{memo_id}", MEMO_CALLS.remove, removeMemo),
 `,
       ),
     ],
@@ -357,7 +383,7 @@ export interface Memo {
         "  GET    /v1/status                               own      status:read   200\n",
         `  GET    /v1/memos                                own      apps:read     200
   POST   /v1/memos                                own      apps:write    400 invalid_field
-  DELETE /v1/memos/{id}                           own      apps:write    404 memo_not_found
+  DELETE /v1/memos/{memo_id}                      own      apps:write    404 memo_not_found
 `,
       ),
     ],
@@ -390,12 +416,12 @@ export interface Memo {
     edits: [
       put(
         "test/state/workload.ts",
-        '    (random) => just({ type: "session.ended", data: { id: "s", token_hash: `t${random(4)}` } }),\n',
+        '    (random) => just(withIds({ type: "session.ended", data: { id: "s", token_hash: `t${random(4)}` } })),\n',
         `    (random) => {
       const id = \`n_\${random(4)}\`;
       const memo = { id, org_id: orgId(random), text: "x" };
-      const removed: Event = { type: "memo.removed", data: { memo_id: id } };
-      return just(random(3) === 0 ? removed : { type: "memo.written", data: { memo } });
+      const removed = { type: "memo.removed", data: { memo_id: id } } as const;
+      return just(withIds(random(3) === 0 ? removed : { type: "memo.written", data: { memo } }));
     },
 `,
       ),

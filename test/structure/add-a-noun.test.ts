@@ -16,6 +16,8 @@ const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 const PAGE = readFileSync(join(ROOT, "src/ADD-A-NOUN.md"), "utf8");
 /** Checks beside those of the steps, which the whole example must satisfy too. */
 const ALSO: readonly Check["by"][] = ["test/structure/imports.test.ts", "test/api/openapi.test.ts"];
+/** 1 takes out every step in its turn, 5 each fifth: what fails then depends little on the Node that asks. */
+const EACH = Number(process.env["ZWRM_NOUN_STEP"] ?? "1");
 const AT_ONCE = 2;
 
 interface Outcome {
@@ -159,7 +161,7 @@ test("a noun of the example", { concurrency: AT_ONCE }, async (context) => {
       }),
     ),
   );
-  const without = STEPS.map((step) =>
+  const without = STEPS.filter((_step, index) => index % EACH === 0).map((step) =>
     context.test(`is refused without ${step.what}, by ${step.check.by}`, () =>
       inTree(
         STEPS.filter((other) => other !== step),

@@ -12,6 +12,8 @@ export const ASKED: Readonly<Record<string, string>> = {
   "SERVICE_CALLS.openapi": "no: for generators; zwrmd --openapi prints the same",
   "SERVICE_CALLS.events": "events",
   "SERVICE_CALLS.status": "status",
+  "QUOTA_CALLS.show": "quota",
+  "QUOTA_CALLS.set": "quota set",
   "RESERVED.read": "no: 501 until there is such a thing",
   "RESERVED.write": "no: 501 until there is such a thing",
   "AGENT_CALLS.register": "no: for agents",

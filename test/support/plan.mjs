@@ -106,7 +106,7 @@ export const UNCOUNTED = [
   "test/faults/layers.test.ts",
   "test/journal/backup.test.ts",
   "test/journal/torn.test.ts",
-  "test/readme/tour.test.ts",
+  "test/readme/commands.test.ts",
   "test/runner/runner.test.ts",
   "test/simulation/simulation.test.ts",
   "test/system/apps-machines.test.ts",

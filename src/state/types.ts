@@ -1,6 +1,7 @@
 /** The things that the state knows, as flat rows; a row is never changed, only replaced. */
 
-import type { AppId, DeploymentId, HostId, ImageDigest, MachineId, OrgId, ResourceId } from "../lib/id-types.ts";
+import type { AppId, DeploymentId, HostId, ImageDigest, MachineId, OrgId } from "../lib/id-types.ts";
+import type { ResourceId } from "../lib/id-types.ts";
 import type { DEPLOYMENT_STATE } from "../wire/apps.ts";
 import type { DRAIN_STATE, HEALTH, HOST_STATUS, MODE } from "../wire/hosts.ts";
 import type { MACHINE_STATE } from "../wire/machines.ts";

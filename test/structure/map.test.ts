@@ -8,6 +8,7 @@ import { posix } from "node:path";
 import test from "node:test";
 import { fileURLToPath } from "node:url";
 import { follow, stepsOf } from "../../scripts/rooms.ts";
+import type { Step } from "../../scripts/rooms.ts";
 
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 const MAPS = ["README.md", "STYLE.md", "GLOSSARY.md", "ADD-A-NOUN.md", "wire/PROTOCOL.md", "fleet/DRAIN.md"];
@@ -84,9 +85,15 @@ test("src/README.md answers the questions of somebody who comes to it cold, each
 test(`the POST of a deployment changes rooms as src/README.md says, at most ${MOST_ROOMS} times`, async () => {
   const list = read("src/README.md").split("<!-- rooms -->")[1]?.split("<!-- /rooms -->")[0] ?? "";
   const told = [...list.matchAll(/^\d+\. (\w+) → (\w+):/gm)].map(([, from = "", to = ""]) => `${from} → ${to}`);
-  const steps = stepsOf(await follow());
+  const walk = async (): Promise<{ steps: Step[]; changes: string[] }> => {
+    const steps = stepsOf(await follow());
+    return { steps, changes: steps.map(({ from, to }) => `${from} → ${to}`) };
+  };
+  // On a busy machine V8 leaves out a breakpoint now and then, so a walk may see less than there is, and never more.
+  let { steps, changes } = await walk();
+  for (let again = 0; again < 4 && changes.length < told.length; again++) ({ steps, changes } = await walk());
   assert.deepEqual(
-    steps.map(({ from, to }) => `${from} → ${to}`),
+    changes,
     told,
     steps.map(({ from, to, by, into }) => `${from} → ${to} (${by ?? "after a wait"} → ${into})`).join("\n"),
   );

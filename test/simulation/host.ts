@@ -70,6 +70,8 @@ export class SimHost {
   /** Since when it is heard and nothing disturbs it; Infinity while something does. */
   heardSince = Infinity;
   #disturbedAt = 0;
+  /** It has asked to leave the list, or has left it. */
+  #isLeaving = false;
   /** It left the list, and was not started again. */
   hasLeft = false;
   /** Its newest beats that reached the daemon's process, which may be paused. */
@@ -101,6 +103,7 @@ export class SimHost {
   start(): void {
     if (this.#process !== null) return;
     this.hasLeft = false;
+    this.#isLeaving = false;
     const { time, trace } = this.#around;
     const clock = new ProcessClock(time, this.#chance.whole(-3_000, 3_000));
     const machines = new Machines({
@@ -174,6 +177,7 @@ export class SimHost {
     this.disturb();
     // From here on nobody here knows whether it is in the list.
     this.isKnown = false;
+    this.#isLeaving = true;
     this.#around.trace.note(this.id, "wants to leave");
     const isOver = (): boolean => this.#process !== process;
     for (let tries = 1; tries <= DEREGISTER_TRIES && !isOver(); tries += 1) {
@@ -212,7 +216,8 @@ export class SimHost {
     if (type === "beat") this.beats += 1;
     if (type === "arrived") this.#arrived = [...this.#arrived.slice(-7), { sentAt, at: this.#around.time.now }];
     const { network, time, control } = this.#around;
-    if (type === "registered") this.isKnown = !control.isUnsure;
+    // What it asked before it left may be answered after.
+    if (type === "registered") this.isKnown = !control.isUnsure && !this.#isLeaving;
     if (
       type === "answered" &&
       this.heardSince === Infinity &&

@@ -111,6 +111,21 @@ test("ten thousand replicas without room are 25 machines that wait, a number and
   assert.deepEqual([stage.ready().length, waiting(), stage.deployment("dep_1").state], [42, 0, "completed"]);
 });
 
+test("replicas that are made without room cost one look at the hosts, and not one each", () => {
+  const stage = new Stage().host("h-1", { capacity: { cpus: 1 } }).deploy("dep_1", 10_000, { cpus: 4 });
+  const app = stage.state.apps.get(idOf(APP));
+  assert.ok(app !== undefined);
+  const looksFor = (replicas: number): number => {
+    stage.scale(replicas);
+    let looks = 0;
+    const { scene } = stage;
+    const { events } = nextStep({ ...scene, allocated: (hostId) => (looks++, scene.allocated(hostId)) }, app);
+    assert.equal(events.length, Math.min(replicas, WAITING_AT_MOST));
+    return looks;
+  };
+  assert.equal(looksFor(10_000), looksFor(1));
+});
+
 test("machines that wait for the same room cost one look at the hosts, however many they are", () => {
   const stage = new Stage()
     .host("h-1", { capacity: { cpus: 1 } })

@@ -328,3 +328,20 @@ test("what a replay of the log gives is the state that lived", () => {
   for (const record of log.records) replay.record(record);
   assert.deepEqual(linesOf(again), linesOf(state));
 });
+
+test("what somebody asks for is judged by its event first, what the daemon does of itself is not", async () => {
+  const { log, state, clock } = setUp();
+  const asked: string[] = [];
+  const store = new Store(state, log, clock, (seen, event) => {
+    asked.push(`${event.type} after ${ids(seen)}`);
+    throw new ApiError("quota_exceeded", "no more");
+  });
+  assert.equal(watch(store.change(SYSTEM, join("h-1"))).state, "waits");
+  const user = { kind: "user", id: "u_1", ip: null } as const;
+  const refused = watch(store.change(user, join("h-2")));
+  assert.deepEqual([asked, ids(state), log.lastSeq], [["host.registered after h-1"], "h-1", 1]);
+  log.sync();
+  await turn();
+  assert.equal(refused.state, "quota_exceeded", "it was judged by a line that had to be on disk first");
+  assert.deepEqual(watch(store.change(user, () => ({ event: null, answer: ids }))), { state: "at once: h-1" });
+});
